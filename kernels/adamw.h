@@ -1,0 +1,30 @@
+// AdamW (Loshchilov and Hutter 2019) with unscaling, clipping, decay and the low-precision weight
+// write in one pass over memory.
+#pragma once
+
+#include "kernels/dispatch.h"
+#include "kernels/step_scalars.h"
+
+namespace tl {
+
+// With g = grad * scalars->grad_factor and t = scalars->adam_step:
+//   m <- b1 m + (1-b1) g;   v <- b2 v + (1-b2) g^2;
+//   p <- p - lr ( (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + weight_decay p ),
+// lr = scalars->lr * lr_scale. Does nothing but return where scalars->skip != 0. All fp32 [n],
+// contiguous; weight (optional): [n] bf16 or fp16 copy of p, written in the same pass.
+struct AdamWArgs {
+  Tensor p;
+  Tensor m;
+  Tensor v;
+  Tensor grad;
+  Tensor weight = {};
+  const StepScalars* scalars = nullptr;  // on the stream's device
+  float lr_scale = 1.0f;
+  float beta1 = 0.9f;
+  float beta2 = 0.95f;
+  float eps = 1e-8f;
+  float weight_decay = 0.0f;
+};
+TL_DECLARE_OP(AdamW);
+
+}  // namespace tl

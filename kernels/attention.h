@@ -1,0 +1,65 @@
+// Attention without a T x T matrix in memory: FlashAttention (Dao et al. 2022; Dao 2023).
+#pragma once
+
+#include "kernels/dispatch.h"
+
+namespace tl {
+
+enum class MaskKind : uint8_t {
+  kNone,    // every key
+  kCausal,  // keys at positions <= the query's
+  kWindow   // causal, and key position > query position - window
+};
+
+// Per batch b, query head h (with key head h / (Hq / Hkv)), query i, key j:
+//   s_ij = scale q_i . k_j where allowed, else -inf;  lse_i = log sum_j exp(s_ij);
+//   o_i = sum_j exp(s_ij - lse_i) v_j.
+// Allowed: by mask, with query position q_start + i and key position k_start + j, and, where
+// segments are given, q_segments[b, i] == k_segments[b, j] (documents packed into one sequence).
+// A query with no allowed key gives o = 0 and lse = -inf. q, o: [B, Tq, Hq, D]; k, v: [B, Tk, Hkv,
+// D]; fp32, bf16 or fp16, all one type, strided but for the last axis; D 32..256, a multiple of 8.
+// lse: fp32 [B, Hq, Tq], natural logarithm. segments: int32 [B, T], contiguous, non-decreasing.
+struct AttentionArgs {
+  Tensor o;
+  Tensor lse;
+  Tensor q;
+  Tensor k;
+  Tensor v;
+  MaskKind mask = MaskKind::kCausal;
+  int64_t window = 0;  // kWindow: number of keys seen, the query's own included
+  int64_t q_start = 0;
+  int64_t k_start = 0;
+  Tensor q_segments = {};
+  Tensor k_segments = {};
+  float scale = 0.0f;  // 0: 1 / sqrt(D)
+};
+TL_DECLARE_OP(Attention);
+
+// With p_ij = exp(s_ij - lse_i) and D_i = sum_d do_id o_id:
+//   dv_j = sum_i p_ij do_i;  ds_ij = p_ij (do_i . v_j - D_i);
+//   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i.
+// dq, dk, dv have the layouts of q, k, v and are overwritten; they alias nothing. delta: fp32
+// [B, Hq, Tq], receives D_i. Sums are fp32, in an order that depends on shapes and the number of
+// threads only: same input, same bits.
+struct AttentionBackwardArgs {
+  Tensor dq;
+  Tensor dk;
+  Tensor dv;
+  Tensor delta;
+  Tensor d_o;
+  Tensor o;
+  Tensor lse;
+  Tensor q;
+  Tensor k;
+  Tensor v;
+  MaskKind mask = MaskKind::kCausal;
+  int64_t window = 0;
+  int64_t q_start = 0;
+  int64_t k_start = 0;
+  Tensor q_segments = {};
+  Tensor k_segments = {};
+  float scale = 0.0f;
+};
+TL_DECLARE_OP(AttentionBackward);
+
+}  // namespace tl

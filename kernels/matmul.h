@@ -1,0 +1,28 @@
+// Matrix products: C = op(A) op(B) + beta C + bias.
+#pragma once
+
+#include "kernels/dispatch.h"
+
+namespace tl {
+
+enum class Transpose : uint8_t { kNo, kYes };
+
+// op(A) is [M, K], op(B) is [K, N], C is [M, N]; rows may be strided, last axes contiguous.
+//   forward   y[N,O] = x[N,I] w[O,I]^T          (trans_b)
+//   data      dx[N,I] = dy[N,O] w[O,I]
+//   weight    dw[O,I] += dy[N,O]^T x[N,I]       (trans_a, beta = 1, C in fp32)
+// A and B share one type, fp32, bf16 or fp16; C has that type or fp32. Sums are fp32 and rounded
+// once. bias: [N] in A's type, added to every row; only with beta = 0. C aliases nothing.
+// On CPUs fp16 is widened and multiplied in fp32, through the stream's scratch.
+struct MatmulArgs {
+  Tensor c;
+  Tensor a;
+  Tensor b;
+  Transpose trans_a = Transpose::kNo;
+  Transpose trans_b = Transpose::kNo;
+  float beta = 0.0f;
+  Tensor bias = {};
+};
+TL_DECLARE_OP(Matmul);
+
+}  // namespace tl

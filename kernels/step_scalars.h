@@ -1,0 +1,21 @@
+// Numbers that change from step to step. They live on the device, so that a step needs no host
+// synchronisation and can be captured; kernels take a pointer.
+#pragma once
+
+#include <cstdint>
+
+namespace tl {
+
+struct StepScalars {
+  float lr = 0.0f;
+  float loss_scale = 1.0f;        // multiplied into the loss gradient
+  float grad_scale = 1.0f;        // loss_scale / global count of unmasked targets
+  float grad_sum_squares = 0.0f;  // of the scaled gradients, over all ranks, each parameter once
+  float nonfinite = 0.0f;         // > 0: some gradient on some rank is Inf or NaN
+  float grad_factor = 1.0f;       // clip coefficient / loss_scale
+  float grad_norm = 0.0f;         // unscaled
+  int32_t skip = 0;               // this update is skipped
+  int32_t adam_step = 1;          // updates made so far + 1
+};
+
+}  // namespace tl

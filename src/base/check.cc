@@ -1,0 +1,36 @@
+#include "base/check.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+namespace tl {
+namespace {
+
+FatalHandler g_fatal_handler = nullptr;
+int g_log_rank = -1;
+
+}  // namespace
+
+void SetFatalHandler(FatalHandler handler) { g_fatal_handler = handler; }
+void SetLogRank(int rank) { g_log_rank = rank; }
+int LogRank() { return g_log_rank; }
+
+namespace internal {
+
+CheckFailure::CheckFailure(const char* file, int line, const char* condition) {
+  stream_ << file << ":" << line << ": ";
+  if (g_log_rank >= 0) stream_ << "rank " << g_log_rank << ": ";
+  stream_ << "check failed: " << condition << " ";
+}
+
+CheckFailure::~CheckFailure() {
+  const std::string message = stream_.str();
+  std::fprintf(stderr, "%s\n", message.c_str());
+  std::fflush(stderr);
+  if (g_fatal_handler != nullptr) g_fatal_handler();
+  std::abort();
+}
+
+}  // namespace internal
+}  // namespace tl

@@ -1,0 +1,122 @@
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+
+#include "base/check.h"
+#include "device/device.h"
+
+namespace tl {
+
+std::string ToString(Device device) {
+  return device.type == DeviceType::kCpu ? "cpu" : "cuda:" + std::to_string(device.index);
+}
+
+Buffer Buffer::Allocate(Device device, size_t bytes) {
+  TL_CHECK(device.type == DeviceType::kCpu) << "no backend for " << ToString(device);
+  constexpr size_t kHuge = size_t{2} << 20;
+  const size_t alignment = bytes >= kHuge ? kHuge : 64;
+  Buffer buffer;
+  buffer.size_ = bytes;
+  if (bytes == 0) return buffer;
+  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  buffer.data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  TL_CHECK(buffer.data_ != nullptr) << "cannot allocate " << bytes << " bytes";
+  if (bytes >= kHuge) madvise(buffer.data_, rounded, MADV_HUGEPAGE);
+  return buffer;
+}
+
+Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(device_, other.device_);
+  return *this;
+}
+
+Buffer::~Buffer() { std::free(data_); }
+
+struct Stream::Impl {
+  Mode mode = Mode::kCompute;
+  std::deque<std::unique_ptr<Task>> tasks;
+  uint64_t enqueued = 0;
+  uint64_t completed = 0;
+  Buffer scratch;
+
+  void Poll() {
+    while (!tasks.empty() && tasks.front()->Poll()) {
+      tasks.pop_front();
+      ++completed;
+    }
+  }
+  void WaitFor(uint64_t ticket) {
+    while (completed < ticket) Poll();
+  }
+};
+
+Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+Stream::~Stream() = default;
+
+Stream Stream::Cpu(Mode mode) {
+  auto impl = std::make_unique<Impl>();
+  impl->mode = mode;
+  return Stream(std::move(impl));
+}
+
+Device Stream::device() const { return {}; }
+void Stream::Synchronize() { impl_->WaitFor(impl_->enqueued); }
+
+void Stream::Enqueue(std::unique_ptr<Task> task) {
+  impl_->tasks.push_back(std::move(task));
+  ++impl_->enqueued;
+  if (impl_->mode == Mode::kCompute)
+    Synchronize();
+  else
+    impl_->Poll();
+}
+
+void Stream::Poll() { impl_->Poll(); }
+
+void Stream::Wait(const Event& event) {
+  // Work on a CPU stream runs in the calling thread, so waiting here orders all that follows.
+  if (event.stream_ != nullptr) event.stream_->WaitFor(event.ticket_);
+}
+
+std::byte* Stream::Scratch(size_t bytes) {
+  if (impl_->scratch.size() < bytes) {
+    impl_->scratch = Buffer();
+    impl_->scratch = Buffer::Allocate(device(), bytes);
+  }
+  return impl_->scratch.data();
+}
+
+size_t Stream::scratch_bytes() const { return impl_->scratch.size(); }
+
+Event Event::Record(Stream& stream) {
+  Event event;
+  event.stream_ = stream.impl_.get();
+  event.ticket_ = stream.impl_->enqueued;
+  return event;
+}
+
+bool Event::Query() const {
+  if (stream_ == nullptr) return true;
+  stream_->Poll();
+  return stream_->completed >= ticket_;
+}
+
+void CopyBytes(Stream& stream, std::byte* dst, const std::byte* src, size_t bytes) {
+  stream.Synchronize();
+  std::memcpy(dst, src, bytes);
+}
+
+void ZeroBytes(Stream& stream, std::byte* dst, size_t bytes) {
+  stream.Synchronize();
+  std::memset(dst, 0, bytes);
+}
+
+}  // namespace tl

@@ -1,0 +1,103 @@
+// A run: the sections and keys of the config file, with their defaults. The parser and the table of
+// keys that `trunkline help config` prints are in cli/config.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace tl {
+
+struct WeightedPath {
+  std::string path;
+  double weight = 1.0;
+  bool operator==(const WeightedPath&) const = default;
+};
+
+struct DataConfig {
+  std::vector<WeightedPath> train;
+  std::vector<WeightedPath> eval;
+  bool pack_documents = false;  // keep attention and positions of packed documents apart
+};
+
+struct ParallelConfig {
+  int tensor = 1;
+  bool sequence = false;  // activations between the linears are split over the tensor group
+  int64_t bucket_elements = 4 << 20;  // of a gradient bucket
+};
+
+enum class Precision : uint8_t { kFp32, kBf16, kFp16 };
+
+struct PrecisionConfig {
+  Precision compute = Precision::kFp32;
+  double loss_scale = 0.0;  // fp16: 0 = dynamic, else fixed
+  double initial_loss_scale = 65536.0;
+  int64_t growth_interval = 1000;
+  double growth_factor = 2.0;
+  double backoff_factor = 0.5;
+  int64_t hysteresis = 1;  // overflows in a row before the scale falls
+  double min_loss_scale = 1.0;
+};
+
+enum class Recompute : uint8_t { kNone, kSelective, kFull };
+
+struct TrainConfig {
+  int64_t steps = 0;
+  int64_t sequence_length = 0;
+  int64_t global_batch_size = 0;  // sequences per step
+  int64_t micro_batch_size = 0;   // sequences per forward pass and data rank
+  int64_t seed = 1;
+  int64_t eval_every = 0;    // 0: only at the end
+  int64_t eval_batches = 0;  // micro batches per data rank and evaluation; 0: the whole of it
+  Recompute recompute = Recompute::kNone;
+  double z_loss = 0.0;
+  int64_t loss_chunk = 0;  // tokens per chunk of the fused loss; 0: chosen by size
+};
+
+enum class ScheduleKind : uint8_t { kConstant, kCosine, kLinear, kWsd };
+
+struct OptimizerConfig {
+  std::string name = "adamw";
+  double lr = 3e-4;
+  double min_lr = 0.0;
+  int64_t warmup_steps = 0;
+  ScheduleKind schedule = ScheduleKind::kCosine;
+  double decay_fraction = 0.2;  // wsd: the part of the steps that decays, at the end
+  double weight_decay = 0.1;
+  bool decay_embeddings = false;
+  bool decay_norms = false;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double clip = 1.0;  // 0: none
+};
+
+struct RunSettings {
+  std::string dir;
+  std::string device = "auto";
+  int threads = 0;         // per rank; 0: the cores of the host over its ranks
+  int64_t stop_after = 0;  // 0: at [train] steps
+  std::string init_from;   // weights only
+  int64_t log_every = 1;
+  int64_t save_every = 0;  // 0: only at the end
+  bool resume = true;      // from the run folder's newest save, where there is one
+};
+
+struct ObjectiveConfig {
+  std::string name = "next_token";
+};
+
+struct Config {
+  ModelConfig model;
+  ObjectiveConfig objective;
+  DataConfig data;
+  ParallelConfig parallel;
+  PrecisionConfig precision;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+  RunSettings run;
+};
+
+}  // namespace tl
