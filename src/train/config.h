@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "model/config.h"
 
 namespace tl {
@@ -20,12 +21,14 @@ struct DataConfig {
   std::vector<WeightedPath> train;
   std::vector<WeightedPath> eval;
   bool pack_documents = false;  // keep attention and positions of packed documents apart
+  bool operator==(const DataConfig&) const = default;
 };
 
 struct ParallelConfig {
   int tensor = 1;
   bool sequence = false;  // activations between the linears are split over the tensor group
   int64_t bucket_elements = 4 << 20;  // of a gradient bucket
+  bool operator==(const ParallelConfig&) const = default;
 };
 
 enum class Precision : uint8_t { kFp32, kBf16, kFp16 };
@@ -39,6 +42,7 @@ struct PrecisionConfig {
   double backoff_factor = 0.5;
   int64_t hysteresis = 1;  // overflows in a row before the scale falls
   double min_loss_scale = 1.0;
+  bool operator==(const PrecisionConfig&) const = default;
 };
 
 enum class Recompute : uint8_t { kNone, kSelective, kFull };
@@ -54,6 +58,7 @@ struct TrainConfig {
   Recompute recompute = Recompute::kNone;
   double z_loss = 0.0;
   int64_t loss_chunk = 0;  // tokens per chunk of the fused loss; 0: chosen by size
+  bool operator==(const TrainConfig&) const = default;
 };
 
 enum class ScheduleKind : uint8_t { kConstant, kCosine, kLinear, kWsd };
@@ -72,6 +77,7 @@ struct OptimizerConfig {
   double beta2 = 0.95;
   double eps = 1e-8;
   double clip = 1.0;  // 0: none
+  bool operator==(const OptimizerConfig&) const = default;
 };
 
 struct RunSettings {
@@ -83,10 +89,12 @@ struct RunSettings {
   int64_t log_every = 1;
   int64_t save_every = 0;  // 0: only at the end
   bool resume = true;      // from the run folder's newest save, where there is one
+  bool operator==(const RunSettings&) const = default;
 };
 
 struct ObjectiveConfig {
   std::string name = "next_token";
+  bool operator==(const ObjectiveConfig&) const = default;
 };
 
 struct Config {
@@ -98,6 +106,17 @@ struct Config {
   TrainConfig train;
   OptimizerConfig optimizer;
   RunSettings run;
+  bool operator==(const Config&) const = default;
 };
+
+// What the keys of a valid run must satisfy together, on this number of ranks: the grid divides,
+// heads, ffn and batches divide over it, the schedule fits, and everything asked for exists. The
+// ranges of single keys are the parser's. Messages name keys, values and what would fit.
+absl::Status Validate(const Config& config, int ranks);
+
+// "fp32", "none", "cosine": the names in the config file.
+const char* Name(Precision precision);
+const char* Name(Recompute recompute);
+const char* Name(ScheduleKind schedule);
 
 }  // namespace tl

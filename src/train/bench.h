@@ -1,0 +1,21 @@
+// The speed of training steps against what this machine's matrix products reach.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "comm/communicator.h"
+#include "train/config.h"
+
+namespace tl {
+
+struct BenchOptions {
+  int64_t steps = 10;  // timed; the median is reported
+  int64_t warmup = 2;  // steps before them
+};
+
+// Runs training steps of the config on made-up tokens, writes nothing to disk, and prints tokens
+// per second and the fraction of the GEMM rate measured in the same process on rank 0. Collective.
+absl::Status Bench(const Config& config, const BenchOptions& options, Communicator& world);
+
+}  // namespace tl

@@ -1,0 +1,17 @@
+// Training: from a config to a trained model in the run folder.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "comm/communicator.h"
+#include "train/config.h"
+
+namespace tl {
+
+// Trains [model] on [data] over the grid that [parallel] and the world give, and writes metrics,
+// saves and resolved_config (the exact TOML, as config.toml) into [run] dir. Rank 0 prints. The
+// config has passed Validate. Collective.
+absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world);
+
+}  // namespace tl
