@@ -1,0 +1,212 @@
+#include "kernels/matmul.h"
+
+#include <bit>
+#include <dnnl.hpp>
+#include <unordered_map>
+
+#include "kernels/elementwise.h"
+
+namespace tl::cpu {
+namespace {
+
+using Dims = dnnl::memory::dims;
+
+dnnl::memory::data_type DnnlType(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return dnnl::memory::data_type::f32;
+    case DType::kBF16:
+      return dnnl::memory::data_type::bf16;
+    default:
+      TL_CHECK(false) << "matmul of " << Name(dtype);
+      return dnnl::memory::data_type::undef;
+  }
+}
+
+const dnnl::engine& Engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+// All that a primitive is made for.
+struct Key {
+  int64_t m, n, k, lda, ldb, ldc;
+  uint32_t beta_bits;
+  uint8_t trans_a, trans_b, in_type, out_type, has_bias;
+  bool operator==(const Key&) const = default;
+};
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t h = 0;
+    const auto mix = [&h](uint64_t x) { h = (h ^ x) * 0x9E3779B97F4A7C15u, h ^= h >> 29; };
+    for (const int64_t x : {key.m, key.n, key.k, key.lda, key.ldb, key.ldc})
+      mix(static_cast<uint64_t>(x));
+    mix(key.beta_bits);
+    mix(uint64_t{key.trans_a} | uint64_t{key.trans_b} << 8 | uint64_t{key.in_type} << 16 |
+        uint64_t{key.out_type} << 24 | uint64_t{key.has_bias} << 32);
+    return h;
+  }
+};
+
+struct Product {
+  dnnl::matmul primitive;
+  dnnl::memory a, b, c, bias, scratchpad;
+  size_t scratchpad_bytes = 0;
+};
+
+Product MakeProduct(const Key& key) {
+  const auto in = DnnlType(static_cast<DType>(key.in_type));
+  const auto out = DnnlType(static_cast<DType>(key.out_type));
+  const auto strides = [](bool transposed, int64_t ld) {
+    return transposed ? Dims{1, ld} : Dims{ld, 1};
+  };
+  const dnnl::memory::desc a({key.m, key.k}, in, strides(key.trans_a, key.lda));
+  const dnnl::memory::desc b({key.k, key.n}, in, strides(key.trans_b, key.ldb));
+  const dnnl::memory::desc c({key.m, key.n}, out, Dims{key.ldc, 1});
+  dnnl::memory::desc bias;
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (key.beta_bits != 0) {
+    dnnl::post_ops ops;
+    ops.append_sum(std::bit_cast<float>(key.beta_bits));
+    attr.set_post_ops(ops);
+  }
+  if (key.has_bias) bias = dnnl::memory::desc({1, key.n}, in, Dims{key.n, 1});
+  const dnnl::matmul::desc desc =
+      key.has_bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
+  const dnnl::matmul::primitive_desc pd(desc, attr, Engine());
+  Product product;
+  product.primitive = dnnl::matmul(pd);
+  product.a = dnnl::memory(a, Engine(), nullptr);
+  product.b = dnnl::memory(b, Engine(), nullptr);
+  product.c = dnnl::memory(c, Engine(), nullptr);
+  if (key.has_bias) product.bias = dnnl::memory(bias, Engine(), nullptr);
+  product.scratchpad = dnnl::memory(pd.scratchpad_desc(), Engine(), nullptr);
+  product.scratchpad_bytes = pd.scratchpad_desc().get_size();
+  return product;
+}
+
+Product& FindProduct(const Key& key) {
+  thread_local std::unordered_map<Key, Product, KeyHash> cache;
+  const auto it = cache.find(key);
+  return it != cache.end() ? it->second : cache.emplace(key, MakeProduct(key)).first->second;
+}
+
+// fp32 and bf16. `offset` bytes at the front of the scratch are taken.
+void RunProduct(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k,
+                size_t offset) {
+  const Key key{m,
+                n,
+                k,
+                args.a.strides[0],
+                args.b.strides[0],
+                args.c.strides[0],
+                std::bit_cast<uint32_t>(args.beta),
+                args.trans_a == Transpose::kYes,
+                args.trans_b == Transpose::kYes,
+                static_cast<uint8_t>(args.a.dtype),
+                static_cast<uint8_t>(args.c.dtype),
+                static_cast<bool>(args.bias)};
+  Product& product = FindProduct(key);
+  product.a.set_data_handle(args.a.data);
+  product.b.set_data_handle(args.b.data);
+  product.c.set_data_handle(args.c.data);
+  product.scratchpad.set_data_handle(stream.Scratch(offset + product.scratchpad_bytes) + offset);
+  std::unordered_map<int, dnnl::memory> bound = {{DNNL_ARG_SRC, product.a},
+                                                 {DNNL_ARG_WEIGHTS, product.b},
+                                                 {DNNL_ARG_DST, product.c},
+                                                 {DNNL_ARG_SCRATCHPAD, product.scratchpad}};
+  if (args.bias) {
+    product.bias.set_data_handle(args.bias.data);
+    bound[DNNL_ARG_BIAS] = product.bias;
+  }
+  thread_local dnnl::stream queue(Engine());
+  product.primitive.execute(queue, bound);
+  queue.wait();
+}
+
+// A contiguous fp32 copy of a matrix, at p.
+Tensor Widen(Stream& stream, const Tensor& x, std::byte* p) {
+  Tensor wide = Tensor::Contiguous(p, x.shape, DType::kF32);
+  if (x.contiguous()) {
+    cpu::Convert(stream, {.dst = wide, .src = x});
+    return wide;
+  }
+  for (int64_t row = 0; row < x.shape[0]; ++row)
+    cpu::Convert(stream, {.dst = wide.Slice(0, row, row + 1), .src = x.Slice(0, row, row + 1)});
+  return wide;
+}
+
+size_t Aligned(int64_t elements) { return (static_cast<size_t>(elements) * 4 + 63) / 64 * 64; }
+
+// oneDNN of today's distributions has no fp16 on CPUs: fp16 in memory, products in fp32.
+void RunHalf(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k) {
+  const bool half_out = args.c.dtype == DType::kF16;
+  const size_t a_bytes = Aligned(m * k), b_bytes = Aligned(k * n);
+  const size_t c_bytes = half_out ? Aligned(m * n) : 0;
+  const size_t bias_bytes = args.bias ? Aligned(n) : 0;
+  const size_t taken = a_bytes + b_bytes + c_bytes + bias_bytes;
+  // The product's own scratchpad follows; ask for all of it first, since growing moves the scratch.
+  MatmulArgs wide = args;
+  wide.a = Tensor::Contiguous(nullptr, args.a.shape, DType::kF32);
+  wide.b = Tensor::Contiguous(nullptr, args.b.shape, DType::kF32);
+  if (half_out) wide.c = Tensor::Contiguous(nullptr, args.c.shape, DType::kF32);
+  const Key key{m,
+                n,
+                k,
+                wide.a.strides[0],
+                wide.b.strides[0],
+                wide.c.strides[0],
+                std::bit_cast<uint32_t>(args.beta),
+                args.trans_a == Transpose::kYes,
+                args.trans_b == Transpose::kYes,
+                static_cast<uint8_t>(DType::kF32),
+                static_cast<uint8_t>(DType::kF32),
+                static_cast<bool>(args.bias)};
+  std::byte* p = stream.Scratch(taken + FindProduct(key).scratchpad_bytes);
+  wide.a = Widen(stream, args.a, p);
+  wide.b = Widen(stream, args.b, p + a_bytes);
+  if (half_out && args.beta != 0.0f) {
+    wide.c = Widen(stream, args.c, p + a_bytes + b_bytes);
+  } else if (half_out) {
+    wide.c = Tensor::Contiguous(p + a_bytes + b_bytes, args.c.shape, DType::kF32);
+  }
+  if (args.bias) {
+    wide.bias = Tensor::Contiguous(p + a_bytes + b_bytes + c_bytes, args.bias.shape, DType::kF32);
+    cpu::Convert(stream, {.dst = wide.bias, .src = args.bias});
+  }
+  RunProduct(stream, wide, m, n, k, taken);
+  if (!half_out) return;
+  if (args.c.contiguous()) {
+    cpu::Convert(stream, {.dst = args.c, .src = wide.c});
+    return;
+  }
+  for (int64_t row = 0; row < m; ++row)
+    cpu::Convert(stream,
+                 {.dst = args.c.Slice(0, row, row + 1), .src = wide.c.Slice(0, row, row + 1)});
+}
+
+}  // namespace
+
+void Matmul(Stream& stream, const MatmulArgs& args) {
+  TL_CHECK(args.a.rank() == 2 && args.b.rank() == 2 && args.c.rank() == 2);
+  const bool ta = args.trans_a == Transpose::kYes, tb = args.trans_b == Transpose::kYes;
+  const int64_t m = args.c.shape[0], n = args.c.shape[1], k = args.a.shape[ta ? 0 : 1];
+  TL_CHECK(args.a.shape[ta ? 1 : 0] == m && args.b.shape[tb ? 1 : 0] == k &&
+           args.b.shape[tb ? 0 : 1] == n)
+      << ToString(args.a.shape) << (ta ? "^T " : " ") << ToString(args.b.shape) << (tb ? "^T" : "")
+      << " -> " << ToString(args.c.shape);
+  TL_CHECK(args.a.strides[1] == 1 && args.b.strides[1] == 1 && args.c.strides[1] == 1);
+  TL_CHECK(args.a.dtype == args.b.dtype &&
+           (args.c.dtype == args.a.dtype || args.c.dtype == DType::kF32));
+  TL_CHECK(!args.bias || (args.beta == 0.0f && args.bias.dtype == args.a.dtype));
+  if (m == 0 || n == 0) return;
+  if (args.a.dtype == DType::kF16) {
+    RunHalf(stream, args, m, n, k);
+  } else {
+    RunProduct(stream, args, m, n, k, 0);
+  }
+}
+
+}  // namespace tl::cpu
