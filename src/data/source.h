@@ -1,0 +1,63 @@
+// Where training and evaluation get their samples from.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "base/check.h"
+
+namespace tl {
+
+// Samples in host memory. T = sequence_length; all row-major.
+struct HostBatch {
+  int64_t count = 0;
+  int64_t sequence_length = 0;
+  int64_t lookahead = 0;
+  std::vector<int32_t> tokens;  // [count, T + lookahead], 0 beyond the end of the text
+  std::vector<int32_t> inputs;  // [count, T]: the first T of each row of tokens
+  // [count, T]. Without packing 0 and 0 1 2 ... T-1. With packing, segments count the documents of
+  // a row from 0 up, and positions restart from 0 at each of them. Rows that go beyond the end of
+  // the text have one more segment there.
+  std::vector<int32_t> positions;
+  std::vector<int32_t> segments;
+  std::vector<int32_t> targets_storage;  // [lookahead, count, T]
+
+  // [count, T], offset 1..lookahead: the token `offset` after each input, or -1 (masked) where that
+  // is beyond the end of the text or, with packing, in another document.
+  absl::Span<const int32_t> targets(int64_t offset) const {
+    TL_CHECK(offset >= 1 && offset <= lookahead) << "offset " << offset;
+    const size_t size = static_cast<size_t>(count * sequence_length);
+    return {targets_storage.data() + (offset - 1) * size, size};
+  }
+  // Unmasked targets at this offset. That of a global batch is the sum over its parts.
+  int64_t TargetCount(int64_t offset) const {
+    int64_t n = 0;
+    for (int32_t t : targets(offset)) n += t >= 0;
+    return n;
+  }
+};
+
+// An endless (training) or finite (evaluation) numbered sequence of samples. A sample depends on
+// its number and how the source was opened, and on nothing else: not on the number of ranks, not
+// on which samples were read before.
+class DataSource {
+ public:
+  virtual ~DataSource() = default;
+
+  // Fills out with the samples first_sample .. first_sample + count - 1; lookahead >= 1. Which text
+  // a sample starts at does not depend on lookahead. Reuses out's memory.
+  virtual absl::Status FillBatch(int64_t first_sample, int64_t count, int64_t sequence_length,
+                                 int64_t lookahead, HostBatch* out) const = 0;
+  // The number of samples, or -1 when endless. Samples beyond it are wholly masked, so that ranks
+  // may round up.
+  virtual int64_t SampleCount(int64_t sequence_length) const = 0;
+
+  virtual int64_t TokenCount() const = 0;  // of all files
+  // Bytes of text per token over all files, 0 where a file does not say: bits per byte of a mean
+  // loss in nats per token are loss / ln 2 / BytesPerToken(). Not weighted by blending.
+  virtual double BytesPerToken() const = 0;
+};
+
+}  // namespace tl

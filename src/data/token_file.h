@@ -1,0 +1,139 @@
+// Memory-mapped token files: Trunkline's own, llm.c's .bin and Megatron's .bin with .idx.
+//
+// Own format, version 1, little-endian. A header of 128 bytes:
+//    0  char[8] "TLTOKENS"       8  u32 version          12  u32 CRC32C of the header, this field 0
+//   16  u64 size of the file    24  u64 tokens           32  u64 documents
+//   40  u64 bytes of text       48  u64 vocabulary       56  u32 bytes per token: 1, 2 or 4
+//   60  u32 tokenizer kind      64  u64 tokenizer hash   72  u64 bytes of tokenizer definition
+//   80  u32 CRC32C of the tokens                         84  u32 CRC32C of all that follows them
+//   88  zeros
+// then the tokens, zeros up to a multiple of 8, u64 first token of each document (ascending, the
+// first is 0), and the tokenizer's definition.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "data/tokenizer.h"
+
+namespace tl {
+
+enum class TokenFormat : uint8_t { kOwn, kLlmC, kMegatron };
+
+class TokenFile {
+ public:
+  // Recognises the format by its magic; for Megatron the path may be the .bin, the .idx or what
+  // they have in common. Everything but the tokens themselves is checked here, in time linear in
+  // the number of documents; every error names the file, what was expected and what was found.
+  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path);
+  ~TokenFile();
+  TokenFile(const TokenFile&) = delete;
+  TokenFile& operator=(const TokenFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  TokenFormat format() const { return format_; }
+  int64_t token_count() const { return token_count_; }
+  int64_t vocab_size() const { return vocab_size_; }  // 0: the format does not say
+  int64_t text_bytes() const { return text_bytes_; }  // 0: the format does not say
+
+  // Documents in order; a format without an index (llm.c) is one document. DocumentStart(
+  // document_count()) is token_count(). A document may be empty.
+  int64_t document_count() const { return document_count_; }
+  int64_t DocumentStart(int64_t document) const;
+  // The last document that starts at or before token.
+  int64_t DocumentOf(int64_t token) const;
+
+  // The tokens [begin, begin + count), which must lie inside the file. A token that is >= vocab
+  // (or negative) is an error that names the file, the place and the token.
+  absl::Status ReadTokens(int64_t begin, int64_t count, int64_t vocab, int32_t* out) const;
+
+  // The tokenizer that made the file; kNone for other people's formats.
+  TokenizerKind tokenizer_kind() const { return tokenizer_kind_; }
+  uint64_t tokenizer_hash() const { return tokenizer_hash_; }
+  absl::string_view tokenizer_definition() const { return tokenizer_definition_; }
+  absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer() const;
+
+  // Reads every token: the CRC of the own format, and that all are below the vocabulary where the
+  // file gives one.
+  absl::Status Verify() const;
+
+ private:
+  struct Mapping {
+    const uint8_t* data = nullptr;
+    size_t size = 0;
+  };
+
+  TokenFile() = default;
+  absl::Status OpenOwn();
+  absl::Status OpenLlmC();
+  absl::Status OpenMegatron(const std::string& index_path);
+
+  std::string path_;
+  TokenFormat format_ = TokenFormat::kOwn;
+  Mapping data_, index_;  // index_: Megatron's .idx
+  const uint8_t* tokens_ = nullptr;
+  int width_ = 0;  // bytes per token
+  bool is_signed_ = false;
+  int64_t token_count_ = 0;
+  int64_t vocab_size_ = 0;
+  int64_t text_bytes_ = 0;
+  int64_t document_count_ = 0;
+  const uint8_t* document_starts_ = nullptr;     // own: u64 tokens
+  const uint8_t* sequence_offsets_ = nullptr;    // Megatron: i64 bytes of each sequence
+  const uint8_t* document_sequences_ = nullptr;  // Megatron: i64 first sequence of each document
+  int64_t sequence_count_ = 0;
+  uint32_t token_crc_ = 0;
+  TokenizerKind tokenizer_kind_ = TokenizerKind::kNone;
+  uint64_t tokenizer_hash_ = 0;
+  absl::string_view tokenizer_definition_;
+};
+
+// Writes a file of the own format to a temporary beside it, renamed into place by Finish; without
+// a Finish the temporary is removed. Memory: 8 bytes per document.
+class TokenFileWriter {
+ public:
+  static absl::StatusOr<std::unique_ptr<TokenFileWriter>> Create(const std::string& path,
+                                                                 const Tokenizer& tokenizer);
+  // For tokens made elsewhere: no tokenizer, only the vocabulary, which sets the token's width.
+  static absl::StatusOr<std::unique_ptr<TokenFileWriter>> Create(const std::string& path,
+                                                                 int64_t vocab_size);
+  ~TokenFileWriter();
+  TokenFileWriter(const TokenFileWriter&) = delete;
+  TokenFileWriter& operator=(const TokenFileWriter&) = delete;
+
+  // The tokens appended from here on are a new document. Tokens before the first call are one too.
+  void StartDocument();
+  // text_bytes: the length of the text that these tokens stand for.
+  absl::Status Append(absl::Span<const int32_t> tokens, int64_t text_bytes);
+  absl::Status Finish();
+
+  int64_t token_count() const { return token_count_; }
+  int64_t document_count() const { return static_cast<int64_t>(document_starts_.size()); }
+  int64_t text_bytes() const { return text_bytes_; }
+
+ private:
+  TokenFileWriter() = default;
+  absl::Status Write(const void* data, size_t size);
+
+  std::string path_, temporary_;
+  std::FILE* file_ = nullptr;
+  int width_ = 0;
+  int64_t vocab_size_ = 0;
+  int64_t token_count_ = 0;
+  int64_t text_bytes_ = 0;
+  std::vector<uint64_t> document_starts_;
+  std::vector<uint8_t> buffer_;
+  uint32_t token_crc_ = 0;
+  TokenizerKind tokenizer_kind_ = TokenizerKind::kNone;
+  uint64_t tokenizer_hash_ = 0;
+  std::string tokenizer_definition_;
+};
+
+}  // namespace tl

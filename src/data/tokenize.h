@@ -1,0 +1,41 @@
+// Text files to token files: the work of `trunkline tokenize`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace tl {
+
+struct TokenizeOptions {
+  std::string tokenizer = "bytes";  // or a file, see LoadTokenizer
+  std::vector<std::string> texts;   // the files to read, in order
+  std::string out;
+  // The last part of the text, by bytes and cut after a line, goes to holdout_out instead. 0: none;
+  // else both must be given, 0 < holdout < 1.
+  double holdout = 0.0;
+  std::string holdout_out;
+  // Each file is a document; where this is not empty it also ends one wherever it occurs, and is
+  // not part of the text, e.g. "<|endoftext|>". Documents of nothing are dropped.
+  std::string separator;
+  // Each document ends in the tokenizer's end token, where it has one.
+  bool append_end = true;
+};
+
+// What a token file received.
+struct TokenizeReport {
+  int64_t tokens = 0;
+  int64_t documents = 0;
+  int64_t text_bytes = 0;
+  int64_t vocab_size = 0;
+  std::string tokenizer_name;
+};
+
+// Reads with bounded memory, whatever the size of the files, as long as the text has places where
+// the tokenizer allows a cut, as all ordinary text has. report and holdout_report may be null.
+absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* report = nullptr,
+                           TokenizeReport* holdout_report = nullptr);
+
+}  // namespace tl

@@ -1,0 +1,75 @@
+// Text to token ids and back.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace tl {
+
+// The values are stored in token files.
+enum class TokenizerKind : uint32_t { kNone = 0, kBytes = 1, kSentencePiece = 2, kBpe = 3 };
+
+const char* TokenizerKindName(TokenizerKind kind);  // "bytes", "sentencepiece", ...
+
+// Immutable once made; every method may be called from several threads at once.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  virtual TokenizerKind kind() const = 0;
+  // Ids are in [0, vocab_size()).
+  virtual int64_t vocab_size() const = 0;
+  // The token that ends a document, or -1 where the tokenizer has none.
+  virtual int32_t end_id() const = 0;
+  // The bytes that LoadTokenizer(kind(), ...) makes this tokenizer from again: the model file as it
+  // was read; empty for bytes.
+  virtual const std::string& definition() const = 0;
+
+  // Appends the ids of text. No token is added before or after it. Text that is not UTF-8 is an
+  // error for all but bytes; the message has the byte offset.
+  virtual absl::Status Encode(absl::string_view text, std::vector<int32_t>* ids) const = 0;
+
+  // The text of the ids, which may end inside a UTF-8 character. Ids outside the vocabulary (a
+  // model's may be padded) add nothing.
+  virtual std::string Decode(absl::Span<const int32_t> ids) const = 0;
+
+  // Whether text may be cut before the byte at `position` (0 < position < text.size()) with
+  // Encode(text) == Encode(head) + Encode(tail), judging by the bytes near it. Lets big files be
+  // encoded in pieces.
+  virtual bool CanCut(absl::string_view text, size_t position) const = 0;
+
+  // 64-bit FNV-1a of the kind and the definition: equal means the same tokenizer.
+  uint64_t hash() const;
+  // E.g. "bytes" or "bpe-1f0e…": the kind, and the hash where there is a definition.
+  std::string name() const;
+};
+
+// 256 tokens, one for each byte.
+std::unique_ptr<Tokenizer> MakeByteTokenizer();
+// The bytes of a SentencePiece .model file.
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::string model);
+// The bytes of a tokenizer.json: byte-level BPE as GPT-2, Llama 3 and Qwen ship it. Anything in it
+// that this cannot reproduce to the token is refused by name.
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpeTokenizer(std::string json);
+
+// As stored in a token file; kNone is an error.
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
+                                                         std::string definition);
+// "bytes", a tokenizer.json, a SentencePiece model, or a folder that holds tokenizer.json or
+// tokenizer.model. What a file is, is told from its contents.
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path);
+
+// Trains a SentencePiece BPE model with byte fallback on text files, and writes it to out. Every
+// byte string without NUL comes back from its ids: spaces are kept as they are, nothing is
+// normalised, and line ends are characters of the text.
+absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t vocab_size,
+                                const std::string& out);
+
+}  // namespace tl
