@@ -1,0 +1,175 @@
+#include "kernels/cross_entropy.h"
+
+#include <cmath>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/cross_entropy.cc"
+#include "hwy/foreach_target.h"
+// After foreach_target.h.
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tl::cpu::HWY_NAMESPACE {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+template <class D>
+HWY_INLINE float MaxOf(D d, const float* z, size_t n) {
+  const size_t width = hn::Lanes(d);
+  auto m0 = hn::Set(d, -kInf), m1 = m0;
+  size_t i = 0;
+  for (; i + 2 * width <= n; i += 2 * width) {
+    m0 = hn::Max(m0, hn::LoadU(d, z + i));
+    m1 = hn::Max(m1, hn::LoadU(d, z + i + width));
+  }
+  float max = hn::GetLane(hn::MaxOfLanes(d, hn::Max(m0, m1)));
+  for (; i < n; ++i) max = z[i] > max ? z[i] : max;
+  return max;
+}
+
+template <class D>
+HWY_INLINE float SumOfExp(D d, const float* z, size_t n, float max) {
+  const auto shift = hn::Set(d, max);
+  const size_t whole = n / hn::Lanes(d) * hn::Lanes(d);
+  float sum = SumVectors(d, whole, [&](size_t i, auto lanes, auto acc) TL_SIMD_BODY {
+    return hn::Add(acc, Exp(d, hn::Sub(LoadF(d, z + i, lanes), shift)));
+  });
+  for (size_t i = whole; i < n; ++i) sum += std::exp(z[i] - max);
+  return sum;
+}
+
+// The row is read from memory once: maximum and sum go block by block, in cache.
+void StatsRange(const CrossEntropyStatsArgs& args, int64_t begin, int64_t end) {
+  constexpr int64_t kBlock = 2048;
+  const hn::ScalableTag<float> d;
+  const int32_t* targets = args.targets.as<int32_t>();
+  const Rows<float> logits(args.logits);
+  for (int64_t n = begin; n < end; ++n) {
+    const float* z = logits[n];
+    float max = -kInf, sum = 0.0f;
+    for (int64_t v = 0; v < args.valid; v += kBlock) {
+      const size_t count = std::min(kBlock, args.valid - v);
+      const float block_max = MaxOf(d, z + v, count);
+      if (block_max == -kInf && max == -kInf) {
+        // Nothing but -Inf so far, and -Inf - -Inf has no value; a NaN must still come through.
+        for (size_t i = 0; i < count; ++i) sum += z[v + i] != z[v + i] ? z[v + i] : 0.0f;
+        continue;
+      }
+      if (block_max > max) {
+        sum *= std::exp(max - block_max);
+        max = block_max;
+      }
+      sum += SumOfExp(d, z + v, count, max);
+    }
+    const int64_t local = targets[n] - args.begin;
+    const bool here = targets[n] >= 0 && local >= 0 && local < args.valid;
+    float* stats = args.stats.as<float>() + 3 * n;
+    stats[0] = max;
+    stats[1] = sum;
+    stats[2] = here ? z[local] : -kInf;
+  }
+}
+
+template <typename T>
+void GradRows(const CrossEntropyGradArgs& args, int64_t begin, int64_t end) {
+  const hn::ScalableTag<float> d;
+  const int64_t width = args.logits.shape[1];
+  const int32_t* targets = args.targets.as<int32_t>();
+  const float* lses = args.lse.as<float>();
+  const float scale = *args.grad_scale.as<float>();
+  const Rows<float> logits(args.logits);
+  const Rows<T> d_logits(args.d_logits);
+  for (int64_t n = begin; n < end; ++n) {
+    const float* z = logits[n];
+    T* dz = d_logits[n];
+    if (targets[n] < 0) {
+      std::memset(dz, 0, width * sizeof(T));
+      continue;
+    }
+    const float factor = scale * (1.0f + 2.0f * args.z_loss * lses[n]);
+    const int64_t local = targets[n] - args.begin;
+    const bool here = local >= 0 && local < args.valid;
+    // Before the loop, which may overwrite the logits.
+    const float at_target = here ? std::exp(z[local] - lses[n]) * factor - scale : 0.0f;
+    const auto lse = hn::Set(d, lses[n]);
+    const auto factors = hn::Set(d, factor);
+    ForVectors(d, args.valid, [&](size_t i, auto lanes) TL_SIMD_BODY {
+      const auto p = Exp(d, hn::Sub(LoadF(d, z + i, lanes), lse));
+      StoreF(d, hn::Mul(p, factors), dz + i, lanes);
+    });
+    if (here) dz[local] = FromFloat<T>(at_target);
+    std::memset(dz + args.valid, 0, (width - args.valid) * sizeof(T));
+  }
+}
+
+void GradRange(const CrossEntropyGradArgs& args, int64_t begin, int64_t end) {
+  WithFloatType(args.d_logits.dtype, [&](auto t) { GradRows<decltype(t)>(args, begin, end); });
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tl::cpu {
+
+HWY_EXPORT(StatsRange);
+HWY_EXPORT(GradRange);
+
+void CrossEntropyStats(Stream&, const CrossEntropyStatsArgs& args) {
+  const int64_t rows = args.logits.shape[0];
+  CheckShape(args.stats, {rows, 3});
+  CheckShape(args.targets, {rows});
+  CheckContiguous(args.stats);
+  TL_CHECK(0 <= args.valid && args.valid <= args.logits.shape[1]) << "valid " << args.valid;
+  ParallelRanges(rows, ThreadsFor(args.logits.bytes()), 1, [&](int, int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(StatsRange)(args, begin, end);
+  });
+}
+
+void CrossEntropyMerge(Stream&, const CrossEntropyMergeArgs& args) {
+  const int64_t ranks = args.all_stats.shape[0], rows = args.all_stats.shape[1];
+  CheckShape(args.all_stats, {ranks, rows, 3});
+  CheckShape(args.lse, {rows});
+  CheckShape(args.loss, {rows});
+  CheckShape(args.targets, {rows});
+  CheckContiguous(args.all_stats);
+  const float* all = args.all_stats.as<float>();
+  const int32_t* targets = args.targets.as<int32_t>();
+  float* lses = args.lse.as<float>();
+  float* losses = args.loss.as<float>();
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (int64_t n = 0; n < rows; ++n) {
+    double max = -kInf, target = -kInf, sum = 0.0;
+    for (int64_t r = 0; r < ranks; ++r) {
+      const float* stats = all + 3 * (r * rows + n);
+      max = std::max<double>(max, stats[0]);
+      // A NaN logit at the target must not vanish in a comparison.
+      if (!(stats[2] <= target)) target = stats[2];
+    }
+    for (int64_t r = 0; r < ranks; ++r) {
+      const float* stats = all + 3 * (r * rows + n);
+      // A rank without a finite logit adds its sum, 0 or NaN.
+      sum += stats[0] == max ? stats[1] : stats[1] * std::exp(stats[0] - max);
+    }
+    const double lse = max + std::log(sum);
+    lses[n] = static_cast<float>(lse);
+    losses[n] = targets[n] < 0 ? 0.0f : static_cast<float>(lse - target + args.z_loss * lse * lse);
+  }
+}
+
+void CrossEntropyGrad(Stream&, const CrossEntropyGradArgs& args) {
+  const int64_t rows = args.logits.shape[0];
+  CheckSameShape(args.d_logits, args.logits);
+  CheckShape(args.lse, {rows});
+  CheckShape(args.targets, {rows});
+  TL_CHECK(0 <= args.valid && args.valid <= args.logits.shape[1]) << "valid " << args.valid;
+  const int64_t bytes = args.logits.bytes() + args.d_logits.bytes();
+  ParallelRanges(rows, ThreadsFor(bytes), 1, [&](int, int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(GradRange)(args, begin, end);
+  });
+}
+
+}  // namespace tl::cpu
+#endif
