@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "model/config.h"
+#include "nn/recompute.h"
 
 namespace tl {
 
@@ -44,8 +45,6 @@ struct PrecisionConfig {
   double min_loss_scale = 1.0;
   bool operator==(const PrecisionConfig&) const = default;
 };
-
-enum class Recompute : uint8_t { kNone, kSelective, kFull };
 
 struct TrainConfig {
   int64_t steps = 0;

@@ -1,0 +1,173 @@
+#include "nn/attention.h"
+
+#include <algorithm>
+
+#include "kernels/attention.h"
+#include "kernels/rope.h"
+
+namespace tl {
+
+SelfAttention::SelfAttention(AttentionConfig config, Geometry geometry)
+    : config_(std::move(config)),
+      geometry_(geometry),
+      local_heads_(config_.heads / geometry.tensor_size),
+      local_kv_heads_(std::max<int64_t>(1, config_.kv_heads / geometry.tensor_size)),
+      q_norm_(config_.name + ".q_norm.weight", config_.head_dim, config_.norm_eps),
+      k_norm_(config_.name + ".k_norm.weight", config_.head_dim, config_.norm_eps) {}
+
+void SelfAttention::Declare(Plan& plan) {
+  const auto& c = config_;
+  const auto& g = geometry_;
+  const int64_t d = c.head_dim, rows = g.rows();
+  const int replicas =
+      static_cast<int>(std::max<int64_t>(1, g.tensor_size / std::max<int64_t>(1, c.kv_heads)));
+  const auto part = [&](const char* what, const char* kind, int64_t heads, int copies) {
+    const bool bias = std::string(kind) == "bias";
+    return ParamPart{.name = c.name + "." + what + "." + kind,
+                     .shape = bias ? Shape{heads * d} : Shape{heads * d, c.hidden},
+                     .split_axis = 0,
+                     .replicas = copies};
+  };
+  const auto fused = [&](const char* kind) {
+    return std::vector<ParamPart>{part("q", kind, c.heads, 1),
+                                  part("k", kind, c.kv_heads, replicas),
+                                  part("v", kind, c.kv_heads, replicas)};
+  };
+  const auto reduce = replicas > 1 ? TensorReduce::kReplicas : TensorReduce::kNone;
+  const ParamSpec weight{.name = c.name + ".qkv.weight",
+                         .parts = fused("weight"),
+                         .init_std = c.init_std,
+                         .reduce = reduce};
+  const auto scope = plan.Enter();
+  if (g.split_rows()) {
+    x_full_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kForward);
+    x_full_backward_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kBackward);
+    dx_full_ = plan.Slot("dx_full", {rows, c.hidden}, g.compute, Life::kBackward);
+  }
+  if (c.qkv_bias) {
+    qkv_linear_.Declare(plan, weight,
+                        {.name = c.name + ".qkv.bias",
+                         .parts = fused("bias"),
+                         .init = InitKind::kZeros,
+                         .kind = ParamKind::kBias,
+                         .reduce = reduce});
+  } else {
+    qkv_linear_.Declare(plan, weight);
+  }
+  const int64_t qk_size = (local_heads_ + local_kv_heads_) * d;
+  const int64_t qkv_size = qk_size + local_kv_heads_ * d;
+  qkv_ = plan.Slot("qkv", {rows, qkv_size}, g.compute, Life::kSaved);
+  d_qkv_ = plan.Slot("d_qkv", {rows, qkv_size}, g.compute, Life::kBackward);
+  if (c.qk_norm) {
+    const auto norm_reduce = g.tensor_size > 1 ? TensorReduce::kGroup : TensorReduce::kNone;
+    qk_ = plan.Slot("qk", {rows, qk_size}, g.compute, Life::kSaved);
+    q_norm_.Declare(plan, rows, local_heads_, norm_reduce);
+    k_norm_.Declare(plan, rows, local_kv_heads_, norm_reduce);
+  }
+  if (g.split_rows()) plan.End(x_full_);
+  o_ = plan.Slot("o", {rows, local_heads_ * d}, g.compute, Life::kSaved);
+  lse_ = plan.Slot("lse", {g.batch, local_heads_, g.sequence_length}, DType::kF32, Life::kSaved);
+  delta_ =
+      plan.Slot("delta", {g.batch, local_heads_, g.sequence_length}, DType::kF32, Life::kBackward);
+  d_o_ = plan.Slot("d_o", {rows, local_heads_ * d}, g.compute, Life::kBackward);
+  if (g.split_rows()) {
+    y_full_ = plan.Slot("y_full", {rows, c.hidden}, g.compute, Life::kForward);
+    dy_full_ = plan.Slot("dy_full", {rows, c.hidden}, g.compute, Life::kBackward);
+  }
+  out_linear_.Declare(plan, {.name = c.name + ".out.weight",
+                             .parts = {{.name = c.name + ".out.weight",
+                                        .shape = {c.hidden, c.heads * d},
+                                        .split_axis = 1}},
+                             .init_std = c.out_init_std});
+}
+
+SelfAttention::Heads SelfAttention::Views(Tensor qkv, Tensor qk) const {
+  const int64_t d = config_.head_dim, q = local_heads_ * d, kv = local_kv_heads_ * d;
+  const auto heads = [&](Tensor x, int64_t begin, int64_t end) {
+    return x.Slice(1, begin, end).SplitAxis(0, geometry_.sequence_length).SplitAxis(-1, d);
+  };
+  return {heads(qk, 0, q), heads(qk, q, q + kv), heads(qkv, q + kv, q + 2 * kv)};
+}
+
+void SelfAttention::Rotate(Step& step, Tensor x, Tensor rope, bool inverse) const {
+  const int64_t size = (local_heads_ + local_kv_heads_) * config_.head_dim;
+  Rope(step.stream(), {.x = x.Slice(1, 0, size).SplitAxis(1, config_.head_dim),
+                       .positions = step.pass().positions,
+                       .table = rope,
+                       .direction = inverse ? RopeDirection::kInverse : RopeDirection::kForward});
+}
+
+void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {
+  const auto& g = geometry_;
+  const Tensor qkv = step.Slot(qkv_);
+  const Tensor x_full = GatherRows(step, g, g.split_rows() ? step.Slot(x_full_) : x, x);
+  qkv_linear_.Forward(step, qkv, x_full);
+  Tensor qk = qkv;
+  if (config_.qk_norm) {
+    qk = step.Slot(qk_);
+    const int64_t d = config_.head_dim, q = local_heads_ * d, kv = local_kv_heads_ * d;
+    q_norm_.Forward(step, qk.Slice(1, 0, q).SplitAxis(1, d), qkv.Slice(1, 0, q).SplitAxis(1, d));
+    k_norm_.Forward(step, qk.Slice(1, q, q + kv).SplitAxis(1, d),
+                    qkv.Slice(1, q, q + kv).SplitAxis(1, d));
+  }
+  Rotate(step, qk, rope, /*inverse=*/false);
+  const Heads heads = Views(qkv, qk);
+  const Tensor o = step.Slot(o_);
+  Attention(step.stream(), {.o = o.SplitAxis(0, g.sequence_length).SplitAxis(-1, config_.head_dim),
+                            .lse = step.Slot(lse_),
+                            .q = heads.q,
+                            .k = heads.k,
+                            .v = heads.v,
+                            .mask = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
+                            .window = config_.window,
+                            .q_segments = step.pass().segments,
+                            .k_segments = step.pass().segments});
+  step.Progress();
+  const Tensor partial = g.split_rows() ? step.Slot(y_full_) : y;
+  out_linear_.Forward(step, partial, o);
+  ReduceRows(step, g, y, partial);
+}
+
+void SelfAttention::Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor rope) {
+  const auto& g = geometry_;
+  const int64_t d = config_.head_dim;
+  const Tensor dy_full = GatherRows(step, g, g.split_rows() ? step.Slot(dy_full_) : dy, dy);
+  const Tensor o = step.Slot(o_), d_o = step.Slot(d_o_);
+  out_linear_.Backward(step, d_o, dy_full, o);
+  const Tensor qkv = step.Slot(qkv_), d_qkv = step.Slot(d_qkv_);
+  const Tensor qk = config_.qk_norm ? step.Slot(qk_) : qkv;
+  const Heads heads = Views(qkv, qk), d_heads = Views(d_qkv, d_qkv);
+  const auto by_head = [&](Tensor t) { return t.SplitAxis(0, g.sequence_length).SplitAxis(-1, d); };
+  AttentionBackward(step.stream(),
+                    {.dq = d_heads.q,
+                     .dk = d_heads.k,
+                     .dv = d_heads.v,
+                     .delta = step.Slot(delta_),
+                     .d_o = by_head(d_o),
+                     .o = by_head(o),
+                     .lse = step.Slot(lse_),
+                     .q = heads.q,
+                     .k = heads.k,
+                     .v = heads.v,
+                     .mask = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
+                     .window = config_.window,
+                     .q_segments = step.pass().segments,
+                     .k_segments = step.pass().segments});
+  step.Progress();
+  Rotate(step, d_qkv, rope, /*inverse=*/true);
+  if (config_.qk_norm) {
+    const int64_t q = local_heads_ * d, kv = local_kv_heads_ * d;
+    const auto view = [&](Tensor t, int64_t begin, int64_t end) {
+      return t.Slice(1, begin, end).SplitAxis(1, d);
+    };
+    q_norm_.Backward(step, view(d_qkv, 0, q), view(d_qkv, 0, q), view(qkv, 0, q), {});
+    k_norm_.Backward(step, view(d_qkv, q, q + kv), view(d_qkv, q, q + kv), view(qkv, q, q + kv),
+                     {});
+  }
+  const Tensor x_full = GatherRows(step, g, g.split_rows() ? step.Slot(x_full_backward_) : x, x);
+  const Tensor partial = g.split_rows() ? step.Slot(dx_full_) : dx;
+  qkv_linear_.Backward(step, partial, d_qkv, x_full);
+  ReduceRows(step, g, dx, partial);
+}
+
+}  // namespace tl

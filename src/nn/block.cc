@@ -1,0 +1,82 @@
+#include "nn/block.h"
+
+#include <optional>
+
+namespace tl {
+
+Block::Block(const BlockConfig& config, Geometry geometry)
+    : config_(config),
+      geometry_(geometry),
+      norm1_(config.name + ".attention_norm.weight", config.attention.hidden, config.norm_eps),
+      norm2_(config.name + ".mlp_norm.weight", config.attention.hidden, config.norm_eps),
+      attention_(config.attention, geometry),
+      mlp_(config.mlp, geometry) {}
+
+void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta) {
+  stream_delta_ = stream_delta;
+  const Shape shape{geometry_.local_rows(), config_.attention.hidden};
+  const auto slot = [&](const char* name, Life life) {
+    return plan.Slot(config_.name + "." + name, shape, geometry_.compute, life);
+  };
+  const bool selective = config_.recompute == Recompute::kSelective;
+  const bool full = config_.recompute == Recompute::kFull;
+  const Life norm_life = selective ? Life::kForward : Life::kSaved;
+  if (has_delta) h1_ = slot("h1", Life::kSaved);
+  const auto scope = plan.Enter();
+  dy_ = slot("dy", Life::kBackward);
+  if (selective) y_again_ = slot("y", Life::kBackward);
+  std::optional<Plan::Scope> recomputed;
+  if (full) recomputed.emplace(plan.Recomputed());
+  norm1_.Declare(plan, geometry_.local_rows(), 0, geometry_.row_reduce());
+  y1_ = slot("y1", norm_life);
+  attention_.Declare(plan);
+  if (selective) plan.End(y1_);
+  h2_ = full ? stream_h : slot("h2", Life::kSaved);
+  norm2_.Declare(plan, geometry_.local_rows(), 0, geometry_.row_reduce());
+  y2_ = slot("y2", norm_life);
+  mlp_.Declare(plan);
+}
+
+Residual Block::Body(Step& step, Tensor y1, Tensor rope, SlotId y2) {
+  const Tensor delta = step.Slot(stream_delta_), h2 = step.Slot(h2_);
+  attention_.Forward(step, delta, y1, rope);
+  norm2_.Forward(step, step.Slot(y2), h2, h1_now_, delta);
+  mlp_.Forward(step, delta, step.Slot(y2));
+  return {h2, delta};
+}
+
+Residual Block::Forward(Step& step, Residual in, Tensor rope) {
+  const Tensor y1 = step.Slot(y1_);
+  h1_now_ = in.h;
+  if (in.delta) {
+    h1_now_ = step.Slot(h1_);
+    norm1_.Forward(step, y1, h1_now_, in.h, in.delta);
+  } else {
+    norm1_.Forward(step, y1, h1_now_);
+  }
+  return Body(step, y1, rope, y2_);
+}
+
+void Block::Backward(Step& step, Tensor d_stream, Tensor rope) {
+  const bool selective = config_.recompute == Recompute::kSelective;
+  Tensor y1 = step.Slot(y1_), y2 = step.Slot(y2_);
+  if (config_.recompute == Recompute::kFull) {
+    norm1_.Forward(step, y1, h1_now_);
+    Body(step, y1, rope, y2_);
+  }
+  const Tensor h2 = step.Slot(h2_), dy = step.Slot(dy_);
+  if (selective) {
+    y2 = step.Slot(y_again_);
+    norm2_.Forward(step, y2, h2);
+  }
+  mlp_.Backward(step, dy, d_stream, y2);
+  norm2_.Backward(step, d_stream, dy, h2, d_stream);
+  if (selective) {
+    y1 = step.Slot(y_again_);
+    norm1_.Forward(step, y1, h1_now_);
+  }
+  attention_.Backward(step, dy, d_stream, y1, rope);
+  norm1_.Backward(step, d_stream, dy, h1_now_, d_stream);
+}
+
+}  // namespace tl

@@ -1,0 +1,55 @@
+// One transformer block, pre-norm. The residual stream travels as a pair (h, delta) whose sum it
+// is, so that each addition is fused into the norm that follows:
+//   h1 = h + delta;  a = attention(norm1(h1));  h2 = h1 + a;  m = mlp(norm2(h2));  -> (h2, m).
+#pragma once
+
+#include <string>
+
+#include "nn/attention.h"
+#include "nn/mlp.h"
+#include "nn/norm.h"
+#include "nn/recompute.h"
+
+namespace tl {
+
+struct BlockConfig {
+  std::string name;  // "layers.0"
+  AttentionConfig attention;
+  MlpConfig mlp;
+  double norm_eps = 1e-5;
+  Recompute recompute = Recompute::kNone;
+};
+
+// The residual stream: h + delta. delta null: h alone.
+struct Residual {
+  Tensor h;
+  Tensor delta;
+};
+
+class Block {
+ public:
+  Block(const BlockConfig& config, Geometry geometry);
+  // stream_h, stream_delta: slots shared by all blocks for the stream between them, [local rows,
+  // hidden]. has_delta: whether the block's input has one.
+  void Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta);
+  // in.h without a delta must be kept until this block's backward pass.
+  Residual Forward(Step& step, Residual in, Tensor rope);
+  // d_stream: the gradient at the output's sum, replaced by that at the input's.
+  void Backward(Step& step, Tensor d_stream, Tensor rope);
+
+ private:
+  // From h1 on. y1, y2: where the norms' outputs go.
+  Residual Body(Step& step, Tensor y1, Tensor rope, SlotId y2);
+
+  BlockConfig config_;
+  Geometry geometry_;
+  Norm norm1_, norm2_;
+  SelfAttention attention_;
+  Mlp mlp_;
+  SlotId stream_delta_ = -1;
+  SlotId h1_ = -1, y1_ = -1, h2_ = -1, y2_ = -1;
+  SlotId y_again_ = -1, dy_ = -1;
+  Tensor h1_now_;  // the input's sum, of the pass under way
+};
+
+}  // namespace tl

@@ -1,0 +1,44 @@
+#include "nn/embedding.h"
+
+#include "kernels/embedding.h"
+
+namespace tl {
+
+ParamSpec VocabularySpec(const std::string& name, int64_t vocab, int64_t hidden, double init_std) {
+  return {.name = name,
+          .parts = {{.name = name, .shape = {vocab, hidden}, .split_axis = 0}},
+          .init_std = init_std,
+          .kind = ParamKind::kEmbedding};
+}
+
+void TokenEmbedding::Declare(Plan& plan) {
+  const auto& g = geometry_;
+  weight_ = plan.Param(spec_);
+  const Shape whole = spec_.parts[0].shape;
+  begin_ = plan.params().tensor_rank() * ((whole[0] + g.tensor_size - 1) / g.tensor_size);
+  if (!g.split_rows()) return;
+  const auto scope = plan.Enter();
+  y_full_ = plan.Slot("embedding", {g.rows(), whole[1]}, g.compute, Life::kForward);
+  dy_full_ = plan.Slot("d_embedding", {g.rows(), whole[1]}, g.compute, Life::kBackward);
+}
+
+void TokenEmbedding::Forward(Step& step, Tensor y) {
+  const Tensor partial = geometry_.split_rows() ? step.Slot(y_full_) : y;
+  Embedding(
+      step.stream(),
+      {.y = partial, .tokens = step.pass().tokens, .table = step.Weight(weight_), .begin = begin_});
+  ReduceRows(step, geometry_, y, partial);
+}
+
+void TokenEmbedding::Backward(Step& step, Tensor dy) {
+  const Tensor dy_full =
+      GatherRows(step, geometry_, geometry_.split_rows() ? step.Slot(dy_full_) : dy, dy);
+  const auto [grad, accumulate] = step.Grad(weight_);
+  if (!accumulate) ZeroBytes(step.stream(), grad.data, grad.bytes());
+  EmbeddingBackward(
+      step.stream(),
+      {.d_table = grad, .tokens = step.pass().tokens, .dy = dy_full, .begin = begin_});
+  step.GradDone(weight_);
+}
+
+}  // namespace tl

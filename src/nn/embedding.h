@@ -1,0 +1,28 @@
+// Token embedding with its vocabulary divided over the tensor group.
+#pragma once
+
+#include <string>
+
+#include "nn/tensor_parallel.h"
+
+namespace tl {
+
+// The [vocab, hidden] matrix of an embedding or an unembedding; tied ones share a name.
+ParamSpec VocabularySpec(const std::string& name, int64_t vocab, int64_t hidden, double init_std);
+
+class TokenEmbedding {
+ public:
+  TokenEmbedding(ParamSpec spec, Geometry geometry) : spec_(std::move(spec)), geometry_(geometry) {}
+  void Declare(Plan& plan);
+  void Forward(Step& step, Tensor y);  // [local rows, hidden]
+  void Backward(Step& step, Tensor dy);
+
+ private:
+  ParamSpec spec_;
+  Geometry geometry_;
+  ParamId weight_ = -1;
+  int64_t begin_ = 0;
+  SlotId y_full_ = -1, dy_full_ = -1;
+};
+
+}  // namespace tl

@@ -1,0 +1,36 @@
+#include "nn/linear.h"
+
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+
+namespace tl {
+
+void Linear::Declare(Plan& plan, const ParamSpec& weight) { weight_ = plan.Param(weight); }
+
+void Linear::Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias) {
+  weight_ = plan.Param(weight);
+  bias_ = plan.Param(bias);
+}
+
+void Linear::Forward(Step& step, Tensor y, Tensor x) const {
+  Matmul(step.stream(), {.c = y,
+                         .a = x,
+                         .b = step.Weight(weight_),
+                         .trans_b = Transpose::kYes,
+                         .bias = bias_ >= 0 ? step.Weight(bias_) : Tensor{}});
+  step.Progress();
+}
+
+void Linear::Backward(Step& step, Tensor dx, Tensor dy, Tensor x) const {
+  Matmul(step.stream(), {.c = dx, .a = dy, .b = step.Weight(weight_)});
+  const auto [dw, accumulate] = step.Grad(weight_);
+  Matmul(step.stream(),
+         {.c = dw, .a = dy, .b = x, .trans_a = Transpose::kYes, .beta = accumulate ? 1.0f : 0.0f});
+  step.GradDone(weight_);
+  if (bias_ < 0) return;
+  const auto [db, accumulate_bias] = step.Grad(bias_);
+  BiasBackward(step.stream(), {.d_bias = db, .dy = dy, .accumulate = accumulate_bias});
+  step.GradDone(bias_);
+}
+
+}  // namespace tl

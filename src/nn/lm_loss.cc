@@ -1,0 +1,108 @@
+#include "nn/lm_loss.h"
+
+#include <algorithm>
+
+#include "kernels/cross_entropy.h"
+#include "kernels/matmul.h"
+
+namespace tl {
+namespace {
+
+constexpr int64_t kChunkBytes = int64_t{128} << 20;
+
+}  // namespace
+
+LmLoss::LmLoss(LmLossConfig config, Geometry geometry)
+    : config_(std::move(config)), geometry_(geometry) {
+  const int64_t vocab = config_.weight.parts[0].shape[0];
+  local_vocab_ = (vocab + geometry_.tensor_size - 1) / geometry_.tensor_size;
+  const int64_t fitting = std::max<int64_t>(
+      64, kChunkBytes / (local_vocab_ * static_cast<int64_t>(sizeof(float))) / 64 * 64);
+  chunk_ = std::min(geometry_.rows(), config_.chunk > 0 ? config_.chunk : fitting);
+}
+
+void LmLoss::Declare(Plan& plan) {
+  const auto& g = geometry_;
+  const Shape whole = config_.weight.parts[0].shape;
+  weight_ = plan.Param(config_.weight);
+  begin_ = std::min(plan.params().tensor_rank() * local_vocab_, whole[0]);
+  valid_ = std::min(local_vocab_, whole[0] - begin_);
+  const auto scope = plan.Enter();
+  if (g.split_rows())
+    y_full_ = plan.Slot("y_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
+  if (g.split_rows())
+    dy_full_ = plan.Slot("dy_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
+  logits_ = plan.Slot("logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
+  stats_ = plan.Slot("stats", {chunk_, 3}, DType::kF32, Life::kForward);
+  all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 3}, DType::kF32, Life::kForward);
+  lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
+}
+
+void LmLoss::Logits(Step& step, Tensor logits, Tensor y) const {
+  Matmul(step.stream(),
+         {.c = logits, .a = y, .b = step.Weight(weight_), .trans_b = Transpose::kYes});
+}
+
+void LmLoss::Run(Step& step, Tensor y, Tensor d_y) {
+  const auto& g = geometry_;
+  const auto z_loss = static_cast<float>(config_.z_loss);
+  const Pass& pass = step.pass();
+  Stream& stream = step.stream();
+  y = GatherRows(step, g, g.split_rows() ? step.Slot(y_full_) : y, y);
+  const Tensor dy_full = g.split_rows() && d_y ? step.Slot(dy_full_) : d_y;
+  const Tensor weight = step.Weight(weight_);
+  Step::GradTarget target{};
+  if (d_y) target = step.Grad(weight_);
+  for (int64_t begin = 0; begin < g.rows(); begin += chunk_) {
+    const int64_t end = std::min(g.rows(), begin + chunk_), rows = end - begin;
+    const Tensor y_chunk = y.Slice(0, begin, end);
+    const Tensor targets = pass.targets.Slice(0, begin, end);
+    const Tensor logits = step.Slot(logits_).Slice(0, 0, rows);
+    Logits(step, logits, y_chunk);
+    const Tensor stats = step.Slot(stats_).Slice(0, 0, rows);
+    const Tensor all_stats = Tensor::Contiguous(
+        step.Slot(all_stats_).data, {g.tensor_size, rows, 3}, DType::kF32, stream.device());
+    CrossEntropyStats(stream, {.stats = g.tensor_size > 1 ? stats : all_stats.Reshape({rows, 3}),
+                               .logits = logits,
+                               .targets = targets,
+                               .begin = begin_,
+                               .valid = valid_});
+    if (g.tensor_size > 1) step.tensor_group().AllGather(stream, all_stats, stats);
+    const Tensor lse = step.Slot(lse_).Slice(0, 0, rows);
+    CrossEntropyMerge(stream, {.lse = lse,
+                               .loss = pass.token_losses.Slice(0, begin, end),
+                               .all_stats = all_stats,
+                               .targets = targets,
+                               .z_loss = z_loss});
+    if (!d_y) continue;
+    // The gradient of a row takes the front of its logits' place.
+    Tensor d_logits = logits;
+    d_logits.dtype = g.compute;
+    d_logits.strides[0] =
+        logits.strides[0] * static_cast<int64_t>(sizeof(float) / SizeOf(g.compute));
+    CrossEntropyGrad(
+        stream, {.d_logits = d_logits,
+                 .logits = logits,
+                 .lse = lse,
+                 .targets = targets,
+                 .grad_scale = Tensor::Contiguous(
+                     reinterpret_cast<std::byte*>(const_cast<float*>(&step.scalars()->grad_scale)),
+                     {1}, DType::kF32, stream.device()),
+                 .z_loss = z_loss,
+                 .begin = begin_,
+                 .valid = valid_});
+    Matmul(stream, {.c = dy_full.Slice(0, begin, end), .a = d_logits, .b = weight});
+    Matmul(stream, {.c = target.grad,
+                    .a = d_logits,
+                    .b = y_chunk,
+                    .trans_a = Transpose::kYes,
+                    .beta = target.accumulate ? 1.0f : 0.0f});
+    target.accumulate = true;
+    step.Progress();
+  }
+  if (!d_y) return;
+  ReduceRows(step, g, d_y, dy_full);
+  step.GradDone(weight_);
+}
+
+}  // namespace tl

@@ -1,0 +1,123 @@
+#include "nn/plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tl {
+
+SlotId Plan::Slot(std::string name, Shape shape, DType dtype, Life life) {
+  SlotInfo slot{.name = std::move(name), .shape = shape, .dtype = dtype, .life = life};
+  slot.begin = ++tick_;
+  slot.recompute_scope = recompute_scope_;
+  const bool needed = purpose_ == Purpose::kTraining || life != Life::kBackward;
+  const auto bytes = shape.elements() * static_cast<int64_t>(SizeOf(dtype));
+  slot.bytes = needed ? (bytes + 63) / 64 * 64 : 0;
+  slots_.push_back(slot);
+  return static_cast<SlotId>(slots_.size()) - 1;
+}
+
+void Plan::End(SlotId slot) {
+  TL_CHECK_EQ(slots_[slot].end, -1) << slots_[slot].name << " ended twice";
+  slots_[slot].end = ++tick_;
+}
+
+Plan::Scope::Scope(Plan& plan, Kind kind)
+    : plan_(plan),
+      kind_(kind),
+      outer_begin_(plan.scope_begin_),
+      outer_recompute_(plan.recompute_scope_) {
+  ++plan.tick_;
+  plan.scope_begin_ = static_cast<int>(plan.slots_.size());
+  if (kind == Kind::kRecomputed) plan.recompute_scope_ = plan.recompute_scopes_++;
+}
+
+Plan::Scope::~Scope() {
+  ++plan_.tick_;
+  for (size_t i = plan_.scope_begin_; i < plan_.slots_.size(); ++i) {
+    SlotInfo& slot = plan_.slots_[i];
+    if (slot.end < 0) slot.end = plan_.tick_;
+    if (kind_ == Kind::kRecomputed && slot.recompute_scope == plan_.recompute_scope_)
+      slot.recompute_end = plan_.tick_;
+  }
+  plan_.scope_begin_ = outer_begin_;
+  plan_.recompute_scope_ = outer_recompute_;
+}
+
+// Ticks 1..tick_ are the forward pass; the mirror of t is 2 tick_ + 1 - t.
+int Plan::Intervals(const SlotInfo& slot, int out[2][2]) const {
+  const auto mirror = [this](int t) { return 2 * tick_ + 1 - t; };
+  int n = 0;
+  const auto add = [&](int begin, int end) {
+    out[n][0] = begin;
+    out[n++][1] = end;
+  };
+  if (purpose_ == Purpose::kInference || slot.life == Life::kForward) add(slot.begin, slot.end);
+  if (purpose_ == Purpose::kInference) return n;
+  if (slot.life == Life::kBackward) add(mirror(slot.end), mirror(slot.begin));
+  if (slot.recompute_end >= 0) {
+    // Made twice: during the scope's forward pass, and from its second run to the mirror.
+    if (slot.life == Life::kSaved) add(slot.begin, slot.recompute_end);
+    if (slot.life != Life::kBackward) add(mirror(slot.recompute_end), mirror(slot.begin));
+  } else if (slot.life == Life::kSaved) {
+    add(slot.begin, mirror(slot.begin));
+  }
+  return n;
+}
+
+bool Plan::Overlap(const SlotInfo& a, const SlotInfo& b) const {
+  int ia[2][2], ib[2][2];
+  const int na = Intervals(a, ia), nb = Intervals(b, ib);
+  for (int i = 0; i < na; ++i) {
+    for (int j = 0; j < nb; ++j) {
+      if (ia[i][0] <= ib[j][1] && ib[j][0] <= ia[i][1]) return true;
+    }
+  }
+  return false;
+}
+
+void Plan::Finish() {
+  ++tick_;
+  for (SlotInfo& slot : slots_) {
+    if (slot.end < 0) slot.end = tick_;
+  }
+  std::vector<int> order(slots_.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [this](int a, int b) { return slots_[a].bytes > slots_[b].bytes; });
+  std::vector<int> placed;
+  for (const int id : order) {
+    SlotInfo& slot = slots_[id];
+    if (slot.bytes == 0) continue;
+    std::vector<std::pair<int64_t, int64_t>> taken;
+    for (const int other : placed) {
+      if (Overlap(slot, slots_[other]))
+        taken.emplace_back(slots_[other].offset, slots_[other].offset + slots_[other].bytes);
+    }
+    std::sort(taken.begin(), taken.end());
+    int64_t offset = 0;
+    for (const auto& [begin, end] : taken) {
+      if (begin - offset >= slot.bytes) break;
+      offset = std::max(offset, end);
+    }
+    slot.offset = offset;
+    arena_bytes_ = std::max(arena_bytes_, offset + slot.bytes);
+    placed.push_back(id);
+  }
+}
+
+int64_t Plan::saved_bytes() const {
+  int64_t bytes = 0;
+  for (const SlotInfo& slot : slots_) {
+    if (slot.life == Life::kSaved && slot.recompute_end < 0) bytes += slot.bytes;
+  }
+  return bytes;
+}
+
+Tensor Plan::View(SlotId slot, std::byte* arena, Device device) const {
+  const SlotInfo& info = slots_[slot];
+  TL_CHECK(info.bytes > 0 || info.shape.elements() == 0)
+      << info.name << " has no memory in an inference plan";
+  return Tensor::Contiguous(arena + info.offset, info.shape, info.dtype, device);
+}
+
+}  // namespace tl

@@ -1,0 +1,98 @@
+// What a model will need, told before anything is allocated: parameters, and every activation with
+// its lifetime. From the lifetimes comes one arena with offsets, so memory is known, printed and
+// refused before a step runs, and nothing is allocated during one.
+//
+// Layers call the plan in the order of their forward pass. Time is counted in ticks; the backward
+// pass is the mirror image of the forward pass, so that a slot that is saved at tick t for the
+// backward pass lives until the mirror of t.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "device/tensor.h"
+#include "nn/params.h"
+
+namespace tl {
+
+enum class Life : uint8_t {
+  kForward,  // from here to End() or the end of the scope, in the forward pass
+  kSaved,    // from here until the backward pass has come back to here
+  kBackward  // in the backward pass, while it is in the mirror image of [here, End() or scope's
+             // end]
+};
+
+using SlotId = int;
+
+class Plan {
+ public:
+  enum class Purpose : uint8_t {
+    kTraining,
+    kInference /* no backward: kSaved lives like kForward */
+  };
+
+  Plan(ParamTable& params, Purpose purpose) : params_(params), purpose_(purpose) {}
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  ParamId Param(const ParamSpec& spec) { return params_.Declare(spec); }
+  const ParamTable& params() const { return params_; }
+  SlotId Slot(std::string name, Shape shape, DType dtype, Life life);
+  // The last use in the forward pass (kForward), or the first in the backward pass (kBackward), is
+  // before what is declared from now on.
+  void End(SlotId slot);
+
+  // Ends the slots declared in it at its own end.
+  class Scope {
+   public:
+    ~Scope();
+    Scope(const Scope&) = delete;
+
+   private:
+    friend class Plan;
+    enum class Kind : uint8_t { kPlain, kRecomputed };
+    Scope(Plan& plan, Kind kind);
+    Plan& plan_;
+    Kind kind_;
+    int outer_begin_;
+    int outer_recompute_;
+  };
+  [[nodiscard]] Scope Enter() { return Scope(*this, Scope::Kind::kPlain); }
+  // What is saved in it is made again in the backward pass, by running the forward pass again.
+  [[nodiscard]] Scope Recomputed() { return Scope(*this, Scope::Kind::kRecomputed); }
+
+  // Ends declarations; gives every slot its offset (first fit, largest first).
+  void Finish();
+
+  // After Finish().
+  int64_t arena_bytes() const { return arena_bytes_; }
+  int64_t saved_bytes() const;  // of slots that live into the backward pass
+  Tensor View(SlotId slot, std::byte* arena, Device device) const;
+
+ private:
+  struct SlotInfo {
+    std::string name;
+    Shape shape;
+    DType dtype;
+    Life life;
+    int begin = 0;
+    int end = -1;            // -1: still open
+    int recompute_end = -1;  // end of the recomputed scope around it
+    int recompute_scope = -1;
+    int64_t offset = 0;
+    int64_t bytes = 0;
+  };
+  bool Overlap(const SlotInfo& a, const SlotInfo& b) const;
+  int Intervals(const SlotInfo& slot, int out[2][2]) const;
+
+  ParamTable& params_;
+  Purpose purpose_;
+  std::vector<SlotInfo> slots_;
+  int tick_ = 0;
+  int scope_begin_ = 0;  // first slot of the innermost scope
+  int recompute_scope_ = -1;
+  int recompute_scopes_ = 0;
+  int64_t arena_bytes_ = 0;
+};
+
+}  // namespace tl

@@ -1,0 +1,100 @@
+// What a layer sees while it runs: the stream, the grid, this pass, and the memory behind the ids
+// it declared.
+#pragma once
+
+#include <vector>
+
+#include "comm/mesh.h"
+#include "device/device.h"
+#include "device/tensor.h"
+#include "kernels/step_scalars.h"
+#include "nn/grad_sync.h"
+#include "nn/params.h"
+#include "nn/plan.h"
+
+namespace tl {
+
+// One micro-batch through the model. All on the device.
+struct Pass {
+  int64_t batch = 0;            // sequences
+  int64_t sequence_length = 0;  // tokens of each
+  Tensor tokens;                // int32 [B * T]
+  Tensor targets;               // int32 [B * T], negative: masked
+  Tensor positions;             // int32 [B * T], for the rotary embedding
+  Tensor segments = {};         // int32 [B, T]; null: one document per sequence
+  Tensor token_losses;          // fp32 [B * T], written by the loss
+};
+
+// The weights in compute precision: one flat buffer, laid out by the table.
+struct Weights {
+  const ParamTable* table = nullptr;
+  Tensor flat;
+  std::vector<Event> ready;  // per bucket: its gathering after the last update
+
+  Tensor View(ParamId id) const {
+    const Param& param = (*table)[id];
+    return Tensor::Contiguous(flat.data + param.offset * static_cast<int64_t>(SizeOf(flat.dtype)),
+                              param.local, flat.dtype, flat.device);
+  }
+};
+
+class Step {
+ public:
+  // grads and scalars may be null where nothing is trained. All outlive the step.
+  Step(Stream& stream, Stream& comm_stream, Mesh& mesh, const Plan& plan, std::byte* arena,
+       Weights& weights, GradSync* grads, const StepScalars* scalars)
+      : stream_(stream),
+        comm_stream_(comm_stream),
+        mesh_(mesh),
+        plan_(plan),
+        arena_(arena),
+        weights_(weights),
+        grads_(grads),
+        scalars_(scalars) {}
+
+  Stream& stream() { return stream_; }
+  Mesh& mesh() { return mesh_; }
+  Communicator& tensor_group() { return mesh_.group(Axis::kTensor); }
+  const Pass& pass() const { return pass_; }
+  void Begin(const Pass& pass) { pass_ = pass; }
+  const StepScalars* scalars() const { return scalars_; }
+
+  // Waits for the weight where it is still being gathered.
+  Tensor Weight(ParamId id) {
+    Event& ready = weights_.ready[(*weights_.table)[id].bucket];
+    stream_.Wait(ready);
+    ready = Event();
+    return weights_.View(id);
+  }
+  Tensor Slot(SlotId id) const { return plan_.View(id, arena_, stream_.device()); }
+
+  struct GradTarget {
+    Tensor grad;      // fp32
+    bool accumulate;  // false: overwrite
+  };
+  GradTarget Grad(ParamId id) {
+    GradTarget target;
+    target.grad = grads_->Grad(id, &target.accumulate);
+    return target;
+  }
+  // This use has added its gradient; also lets communication make progress.
+  void GradDone(ParamId id) {
+    grads_->Done(id, stream_);
+    comm_stream_.Poll();
+  }
+  // Between ops of the forward pass.
+  void Progress() { comm_stream_.Poll(); }
+
+ private:
+  Stream& stream_;
+  Stream& comm_stream_;
+  Mesh& mesh_;
+  const Plan& plan_;
+  std::byte* arena_;
+  Weights& weights_;
+  GradSync* grads_;
+  const StepScalars* scalars_;
+  Pass pass_;
+};
+
+}  // namespace tl
