@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <vector>
 
 #include "base/check.h"
 #include "device/device.h"
@@ -38,6 +39,12 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 Buffer::~Buffer() { std::free(data_); }
 
+// Streams with work in flight. Whoever waits progresses all of them: a peer may need a message of
+// another stream before it can send what this one waits for.
+namespace {
+std::vector<Stream::Impl*>& AsyncStreams();
+}
+
 struct Stream::Impl {
   Mode mode = Mode::kCompute;
   std::deque<std::unique_ptr<Task>> tasks;
@@ -51,19 +58,39 @@ struct Stream::Impl {
       ++completed;
     }
   }
-  void WaitFor(uint64_t ticket) {
-    while (completed < ticket) Poll();
-  }
+  void WaitFor(uint64_t ticket);
 };
+
+namespace {
+
+std::vector<Stream::Impl*>& AsyncStreams() {
+  static std::vector<Stream::Impl*> streams;
+  return streams;
+}
+
+}  // namespace
+
+void Stream::Impl::WaitFor(uint64_t ticket) {
+  while (completed < ticket) {
+    Poll();
+    for (Impl* other : AsyncStreams()) other->Poll();
+  }
+}
 
 Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Stream::Stream(Stream&&) noexcept = default;
-Stream& Stream::operator=(Stream&&) noexcept = default;
-Stream::~Stream() = default;
+Stream& Stream::operator=(Stream&& other) noexcept {
+  std::swap(impl_, other.impl_);
+  return *this;
+}
+Stream::~Stream() {
+  if (impl_ != nullptr) std::erase(AsyncStreams(), impl_.get());
+}
 
 Stream Stream::Cpu(Mode mode) {
   auto impl = std::make_unique<Impl>();
   impl->mode = mode;
+  if (mode == Mode::kAsync) AsyncStreams().push_back(impl.get());
   return Stream(std::move(impl));
 }
 

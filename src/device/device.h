@@ -50,7 +50,8 @@ class Task {
 
 class Event;
 
-// An ordered queue of work on one device. Owners move only.
+// An ordered queue of work on one device. Owners move only. On the CPU all streams belong to one
+// thread.
 class Stream {
  public:
   enum class Mode {
@@ -76,9 +77,10 @@ class Stream {
   std::byte* Scratch(size_t bytes);
   size_t scratch_bytes() const;
 
+  struct Impl;
+
  private:
   friend class Event;
-  struct Impl;
   explicit Stream(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,7 +1,5 @@
 #include "nn/block.h"
 
-#include <optional>
-
 namespace tl {
 
 Block::Block(const BlockConfig& config, Geometry geometry)
@@ -25,8 +23,7 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   const auto scope = plan.Enter();
   dy_ = slot("dy", Life::kBackward);
   if (selective) y_again_ = slot("y", Life::kBackward);
-  std::optional<Plan::Scope> recomputed;
-  if (full) recomputed.emplace(plan.Recomputed());
+  const auto region = full ? plan.Recomputed() : plan.Enter();
   norm1_.Declare(plan, geometry_.local_rows(), 0, geometry_.row_reduce());
   y1_ = slot("y1", norm_life);
   attention_.Declare(plan);
@@ -37,11 +34,11 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   mlp_.Declare(plan);
 }
 
-Residual Block::Body(Step& step, Tensor y1, Tensor rope, SlotId y2) {
-  const Tensor delta = step.Slot(stream_delta_), h2 = step.Slot(h2_);
+Residual Block::Body(Step& step, Tensor y1, Tensor rope) {
+  const Tensor delta = step.Slot(stream_delta_), h2 = step.Slot(h2_), y2 = step.Slot(y2_);
   attention_.Forward(step, delta, y1, rope);
-  norm2_.Forward(step, step.Slot(y2), h2, h1_now_, delta);
-  mlp_.Forward(step, delta, step.Slot(y2));
+  norm2_.Forward(step, y2, h2, h1_now_, delta);
+  mlp_.Forward(step, delta, y2);
   return {h2, delta};
 }
 
@@ -54,7 +51,7 @@ Residual Block::Forward(Step& step, Residual in, Tensor rope) {
   } else {
     norm1_.Forward(step, y1, h1_now_);
   }
-  return Body(step, y1, rope, y2_);
+  return Body(step, y1, rope);
 }
 
 void Block::Backward(Step& step, Tensor d_stream, Tensor rope) {
@@ -62,7 +59,7 @@ void Block::Backward(Step& step, Tensor d_stream, Tensor rope) {
   Tensor y1 = step.Slot(y1_), y2 = step.Slot(y2_);
   if (config_.recompute == Recompute::kFull) {
     norm1_.Forward(step, y1, h1_now_);
-    Body(step, y1, rope, y2_);
+    Body(step, y1, rope);
   }
   const Tensor h2 = step.Slot(h2_), dy = step.Slot(dy_);
   if (selective) {

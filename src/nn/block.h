@@ -38,8 +38,8 @@ class Block {
   void Backward(Step& step, Tensor d_stream, Tensor rope);
 
  private:
-  // From h1 on. y1, y2: where the norms' outputs go.
-  Residual Body(Step& step, Tensor y1, Tensor rope, SlotId y2);
+  // From y1 = norm1(h1) on.
+  Residual Body(Step& step, Tensor y1, Tensor rope);
 
   BlockConfig config_;
   Geometry geometry_;

@@ -9,6 +9,8 @@
 #include "absl/status/status.h"
 #include "model/config.h"
 #include "nn/recompute.h"
+#include "objective/objective.h"
+#include "optim/schedule.h"
 
 namespace tl {
 
@@ -60,8 +62,6 @@ struct TrainConfig {
   bool operator==(const TrainConfig&) const = default;
 };
 
-enum class ScheduleKind : uint8_t { kConstant, kCosine, kLinear, kWsd };
-
 struct OptimizerConfig {
   std::string name = "adamw";
   double lr = 3e-4;
@@ -89,11 +89,6 @@ struct RunSettings {
   int64_t save_every = 0;  // 0: only at the end
   bool resume = true;      // from the run folder's newest save, where there is one
   bool operator==(const RunSettings&) const = default;
-};
-
-struct ObjectiveConfig {
-  std::string name = "next_token";
-  bool operator==(const ObjectiveConfig&) const = default;
 };
 
 struct Config {

@@ -1,0 +1,38 @@
+#include "model/rope_table.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace tl {
+namespace {
+
+double Scaled(double frequency, const RopeScaling& scaling) {
+  if (scaling.factor == 1.0) return frequency;
+  const double wavelength = 2.0 * std::numbers::pi / frequency;
+  const auto context = static_cast<double>(scaling.original_context);
+  if (wavelength < context / scaling.high_freq_factor) return frequency;
+  if (wavelength > context / scaling.low_freq_factor) return frequency / scaling.factor;
+  const double smooth = (context / wavelength - scaling.low_freq_factor) /
+                        (scaling.high_freq_factor - scaling.low_freq_factor);
+  return (1.0 - smooth) * frequency / scaling.factor + smooth * frequency;
+}
+
+}  // namespace
+
+std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions) {
+  const int64_t d = model.head_dim_or_default(), half = d / 2;
+  std::vector<float> table(positions * d);
+  for (int64_t j = 0; j < half; ++j) {
+    const double frequency =
+        Scaled(std::pow(model.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(d)),
+               model.rope_scaling);
+    for (int64_t p = 0; p < positions; ++p) {
+      const double angle = static_cast<double>(p) * frequency;
+      table[p * d + j] = static_cast<float>(std::cos(angle));
+      table[p * d + half + j] = static_cast<float>(std::sin(angle));
+    }
+  }
+  return table;
+}
+
+}  // namespace tl

@@ -1,0 +1,14 @@
+// Cosines and sines of the rotary embedding, with Llama 3's frequency scaling where configured.
+#pragma once
+
+#include <vector>
+
+#include "model/config.h"
+
+namespace tl {
+
+// fp32 [positions, 2, head_dim / 2]: cos then sin of position * f_j, f_j = theta^(-2j / head_dim),
+// scaled as in RopeScaling. Angles are computed in fp64.
+std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions);
+
+}  // namespace tl

@@ -1,0 +1,73 @@
+#include "model/trunk.h"
+
+#include <cmath>
+
+#include "model/rope_table.h"
+
+namespace tl {
+
+Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device)
+    : geometry_(geometry), hidden_(model.hidden) {
+  const double out_std = model.init_std / std::sqrt(2.0 * static_cast<double>(model.layers));
+  blocks_.reserve(model.layers);
+  for (int64_t i = 0; i < model.layers; ++i) {
+    const std::string name = "layers." + std::to_string(i);
+    blocks_.emplace_back(
+        BlockConfig{.name = name,
+                    .attention = {.name = name + ".attention",
+                                  .hidden = model.hidden,
+                                  .heads = model.heads,
+                                  .kv_heads = model.kv_heads_or_default(),
+                                  .head_dim = model.head_dim_or_default(),
+                                  .qkv_bias = model.qkv_bias,
+                                  .qk_norm = model.qk_norm,
+                                  .norm_eps = model.norm_eps,
+                                  .window = model.sliding_window,
+                                  .init_std = model.init_std,
+                                  .out_init_std = out_std},
+                    .mlp = {.name = name + ".mlp",
+                            .hidden = model.hidden,
+                            .ffn = model.ffn,
+                            .init_std = model.init_std,
+                            .out_init_std = out_std,
+                            .recompute_activation = recompute == Recompute::kSelective},
+                    .norm_eps = model.norm_eps,
+                    .recompute = recompute},
+        geometry);
+  }
+  std::vector<float> table = MakeRopeTable(model, geometry.sequence_length);
+  rope_memory_ = Buffer::Allocate(device, table.size() * sizeof(float));
+  Stream copies = Stream::Cpu();
+  CopyBytes(copies, rope_memory_.data(), reinterpret_cast<const std::byte*>(table.data()),
+            table.size() * sizeof(float));
+  rope_ = Tensor::Contiguous(rope_memory_.data(),
+                             {geometry.sequence_length, 2, model.head_dim_or_default() / 2},
+                             DType::kF32, device);
+}
+
+void Trunk::Declare(Plan& plan) {
+  const Shape shape{geometry_.local_rows(), hidden_};
+  stem_ = plan.Slot("stem", shape, geometry_.compute, Life::kSaved);
+  stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
+  stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
+  d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
+  bool has_delta = false;
+  for (Block& block : blocks_) {
+    block.Declare(plan, stream_h_, stream_delta_, has_delta);
+    has_delta = true;
+  }
+}
+
+Residual Trunk::Forward(Step& step) {
+  Residual stream{.h = step.Slot(stem_), .delta = {}};
+  for (Block& block : blocks_) stream = block.Forward(step, stream, rope_);
+  return stream;
+}
+
+void Trunk::Backward(Step& step) {
+  const Tensor d_stream = step.Slot(d_stream_);
+  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
+    block->Backward(step, d_stream, rope_);
+}
+
+}  // namespace tl

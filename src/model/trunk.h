@@ -1,0 +1,36 @@
+// The shared trunk: blocks alone. Residual stream in, residual stream out; what enters it is made
+// by the stem, and what reads it is an objective.
+#pragma once
+
+#include <vector>
+
+#include "model/config.h"
+#include "nn/block.h"
+
+namespace tl {
+
+class Trunk {
+ public:
+  // device: where the rotary table is kept.
+  Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device);
+  void Declare(Plan& plan);
+  // Where the stem writes its output, [local rows, hidden]; kept for the backward pass.
+  SlotId stem_slot() const { return stem_; }
+  // Where the gradient of the residual stream is kept: written by the objective at the stream's
+  // end, by Backward at its start.
+  SlotId d_stream_slot() const { return d_stream_; }
+  // h + delta: the stream after the last block, valid until the next pass.
+  Residual Forward(Step& step);
+  void Backward(Step& step);
+  int64_t table_bytes() const { return static_cast<int64_t>(rope_memory_.size()); }
+
+ private:
+  Geometry geometry_;
+  int64_t hidden_;
+  std::vector<Block> blocks_;
+  Buffer rope_memory_;
+  Tensor rope_;
+  SlotId stem_ = -1, stream_h_ = -1, stream_delta_ = -1, d_stream_ = -1;
+};
+
+}  // namespace tl

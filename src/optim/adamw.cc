@@ -1,0 +1,46 @@
+#include "kernels/adamw.h"
+
+#include "optim/optimizer.h"
+
+namespace tl {
+namespace {
+
+class AdamWOptimizer : public Optimizer {
+ public:
+  explicit AdamWOptimizer(const AdamWSettings& settings) : settings_(settings) {}
+  int states() const override { return 2; }
+
+  void Update(Stream& stream, ShardedState& state, Tensor grads, Weights& weights,
+              const StepScalars* scalars) override {
+    const bool low_precision = weights.flat.dtype != DType::kF32;
+    for (const Segment& s : state.segments()) {
+      AdamW(stream,
+            {.p = state.Master(s.flat, s.shard, s.size),
+             .m = state.State(0, s.shard, s.size),
+             .v = state.State(1, s.shard, s.size),
+             .grad = grads.Slice(0, s.flat, s.flat + s.size),
+             .weight = low_precision ? weights.flat.Slice(0, s.flat, s.flat + s.size) : Tensor{},
+             .scalars = scalars,
+             .beta1 = static_cast<float>(settings_.beta1),
+             .beta2 = static_cast<float>(settings_.beta2),
+             .eps = static_cast<float>(settings_.eps),
+             .weight_decay = s.weight_decay});
+    }
+  }
+
+ private:
+  AdamWSettings settings_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const std::string& name,
+                                                         const AdamWSettings& settings) {
+  if (name == "adamw") return std::make_unique<AdamWOptimizer>(settings);
+  return absl::InvalidArgumentError("[optimizer] name = \"" + name + "\": expected one of " +
+                                    OptimizerNames());
+}
+
+std::string OptimizerNames() { return "adamw"; }
+
+}  // namespace tl

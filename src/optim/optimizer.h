@@ -1,0 +1,96 @@
+// Optimizers over this rank's part of every bucket (ZeRO-1): state exists for that part alone.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "comm/mesh.h"
+#include "device/tensor.h"
+#include "kernels/step_scalars.h"
+#include "nn/params.h"
+#include "nn/step.h"
+
+namespace tl {
+
+// Whether a parameter decays, by kind.
+struct DecayRule {
+  double weight_decay = 0.0;
+  bool embeddings = false;
+  bool norms = false;
+};
+
+// A run of this rank's elements that are treated alike.
+struct Segment {
+  int64_t flat = 0;   // first element in the flat weight and gradient buffers
+  int64_t shard = 0;  // first element in the sharded state
+  int64_t size = 0;
+  float weight_decay = 0.0f;
+  float norm_weight = 1.0f;  // 0: another tensor rank counts these elements in norms
+};
+
+// The part of the flat buffers that this rank updates, and the FP32 master weights of it. Where the
+// compute precision is fp32 the masters are the weights themselves.
+class ShardedState {
+ public:
+  ShardedState(const ParamTable& table, const Mesh& mesh, const DecayRule& decay, Weights& weights,
+               int states);
+
+  const std::vector<Segment>& segments() const { return segments_; }
+  int64_t elements() const { return elements_; }
+  // fp32 [size]: master weights of a run, or its optimizer state number i.
+  Tensor Master(int64_t flat, int64_t shard, int64_t size) const;
+  Tensor State(int i, int64_t shard, int64_t size) const;
+  int states() const { return static_cast<int>(states_.size()); }
+  int64_t master_bytes() const { return static_cast<int64_t>(master_.size()); }
+  int64_t state_bytes() const;
+  // For element `flat` of the flat buffers: its place in the shard, or -1 if another rank has it;
+  // *run: how many elements from there on are contiguous in both.
+  int64_t ShardOffset(int64_t flat, int64_t* run) const;
+
+  // Initial weights and masters, see InitialValues; states are zeroed.
+  void Initialize(uint64_t seed);
+  // Bytes that a construction with these sizes takes.
+  static int64_t Bytes(const ParamTable& table, DType compute, int states);
+
+ private:
+  const ParamTable& table_;
+  Weights& weights_;
+  int data_rank_;
+  std::vector<Segment> segments_;
+  int64_t elements_ = 0;
+  Buffer master_;
+  std::vector<Buffer> states_;
+};
+
+struct AdamWSettings {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+};
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  // fp32 values per element beside the master weight.
+  virtual int states() const = 0;
+  // Updates masters and weights of this rank's part from its gradients (flat fp32).
+  virtual void Update(Stream& stream, ShardedState& state, Tensor grads, Weights& weights,
+                      const StepScalars* scalars) = 0;
+};
+
+// An unknown name is an error that lists the known ones.
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const std::string& name,
+                                                         const AdamWSettings& settings);
+std::string OptimizerNames();
+
+// The sum of squares and the non-finite count of this rank's part, over the world, into sums: fp32
+// [2].
+void GradientSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor grads, Tensor sums);
+
+// Starts gathering updated weights, bucket by bucket, in the order the next forward pass wants
+// them; sets Weights::ready.
+void GatherWeights(Stream& stream, Stream& comm_stream, Mesh& mesh, Weights& weights);
+
+}  // namespace tl
