@@ -1,0 +1,345 @@
+#include "cli/config_table.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace tl {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr Range kAny = {-kInf, kInf};
+constexpr Range kCount = {1, kInf};
+constexpr Range kZeroOrMore = {0, kInf};
+constexpr Range kPositive = {0, kInf, Range::kAboveLow};
+constexpr Range kFraction = {0, 1, Range::kBelowHigh};
+constexpr auto kRequired = Presence::kRequired;
+
+template <typename E>
+std::vector<const char*> EnumNames(E last) {
+  std::vector<const char*> names;
+  for (int i = 0; i <= static_cast<int>(last); ++i) names.push_back(Name(static_cast<E>(i)));
+  return names;
+}
+
+// Gives the field of a config.
+#define TL_FIELD(member) ConfigField(+[](Config& c) -> decltype((c.member)) { return c.member; })
+
+const std::vector<ConfigKey>& Table() {
+  static const auto* table = new std::vector<ConfigKey>{
+      {"model", "layers", TL_FIELD(model.layers), "transformer blocks", kCount, {}, kRequired},
+      {"model",
+       "hidden",
+       TL_FIELD(model.hidden),
+       "width of the residual stream",
+       kCount,
+       {},
+       kRequired},
+      {"model", "heads", TL_FIELD(model.heads), "query heads", kCount, {}, kRequired},
+      {"model", "kv_heads", TL_FIELD(model.kv_heads),
+       "key/value heads (grouped-query attention); 0: as many as heads", kZeroOrMore},
+      {"model", "head_dim", TL_FIELD(model.head_dim),
+       "size of a head, a multiple of 8 from 32 to 256; 0: hidden / heads", kZeroOrMore},
+      {"model", "ffn", TL_FIELD(model.ffn), "inner width of the SwiGLU MLP", kCount, {}, kRequired},
+      {"model",
+       "vocab",
+       TL_FIELD(model.vocab),
+       "tokens in the vocabulary; padded where it is split, padding never gets probability",
+       kCount,
+       {},
+       kRequired},
+      {"model", "tie_embeddings", TL_FIELD(model.tie_embeddings),
+       "use the token embedding as output matrix too"},
+      {"model", "rope_theta", TL_FIELD(model.rope_theta),
+       "base of the rotary embedding's wavelengths", kPositive},
+      {"model", "norm_eps", TL_FIELD(model.norm_eps), "added to the mean square in RMSNorm",
+       kPositive},
+      {"model", "qkv_bias", TL_FIELD(model.qkv_bias), "biases on q, k and v, as in Qwen2"},
+      {"model", "qk_norm", TL_FIELD(model.qk_norm),
+       "RMSNorm over each head of q and k, as in Qwen3"},
+      {"model", "sliding_window", TL_FIELD(model.sliding_window),
+       "keys a query sees, its own included, as in Mistral; 0: all before it", kZeroOrMore},
+      {"model", "init_std", TL_FIELD(model.init_std),
+       "of initial weights; projections into the residual stream: / sqrt(2 layers)", kZeroOrMore},
+
+      {"model.rope_scaling", "factor", TL_FIELD(model.rope_scaling.factor),
+       "stretch of the long wavelengths, as in Llama 3.1; 1: none", kCount},
+      {"model.rope_scaling", "low_freq_factor", TL_FIELD(model.rope_scaling.low_freq_factor),
+       "wavelengths beyond original_context / this are stretched in full", kPositive},
+      {"model.rope_scaling", "high_freq_factor", TL_FIELD(model.rope_scaling.high_freq_factor),
+       "wavelengths below original_context / this are kept", kPositive},
+      {"model.rope_scaling", "original_context", TL_FIELD(model.rope_scaling.original_context),
+       "context the unscaled model was trained on", kCount},
+
+      {"objective", "name", TL_FIELD(objective.name), "what is predicted", kAny, {"next_token"}},
+
+      {"data", "train", TL_FIELD(data.train),
+       "token files (trunkline, llm.c or Megatron): a path, a list of paths, or a list of { path = "
+       "\"a.tok\", weight = 0.7 }"},
+      {"data", "eval", TL_FIELD(data.eval), "the same, held out"},
+      {"data", "pack_documents", TL_FIELD(data.pack_documents),
+       "keep attention and positions of documents in one sequence apart"},
+
+      {"parallel",
+       "tensor",
+       TL_FIELD(parallel.tensor),
+       "ranks that share one copy of the model; the data size is ranks / tensor",
+       {1, 1 << 20}},
+      {"parallel", "sequence", TL_FIELD(parallel.sequence),
+       "split activations between the linears over the tensor ranks"},
+      {"parallel", "bucket_elements", TL_FIELD(parallel.bucket_elements),
+       "parameters per gradient bucket: one reduce-scatter each", kCount},
+
+      {"precision", "compute", TL_FIELD(precision.compute),
+       "of weights, activations and gradients; master weights and optimizer state are fp32", kAny,
+       EnumNames(Precision::kFp16)},
+      {"precision", "loss_scale", TL_FIELD(precision.loss_scale), "fp16: a fixed scale; 0: dynamic",
+       kZeroOrMore},
+      {"precision", "initial_loss_scale", TL_FIELD(precision.initial_loss_scale),
+       "fp16, dynamic: the scale of the first step", kPositive},
+      {"precision", "growth_interval", TL_FIELD(precision.growth_interval),
+       "fp16, dynamic: steps without overflow before the scale grows", kCount},
+      {"precision",
+       "growth_factor",
+       TL_FIELD(precision.growth_factor),
+       "fp16, dynamic: by this",
+       {1, kInf, Range::kAboveLow}},
+      {"precision",
+       "backoff_factor",
+       TL_FIELD(precision.backoff_factor),
+       "fp16, dynamic: the scale is multiplied by this after overflow",
+       {0, 1, Range::kOpen}},
+      {"precision", "hysteresis", TL_FIELD(precision.hysteresis),
+       "fp16, dynamic: overflows in a row before the scale falls", kCount},
+      {"precision", "min_loss_scale", TL_FIELD(precision.min_loss_scale),
+       "fp16, dynamic: the scale falls no lower", kPositive},
+
+      {"train",
+       "steps",
+       TL_FIELD(train.steps),
+       "optimizer steps of the whole schedule",
+       kCount,
+       {},
+       kRequired},
+      {"train",
+       "sequence_length",
+       TL_FIELD(train.sequence_length),
+       "tokens per sequence",
+       kCount,
+       {},
+       kRequired},
+      {"train",
+       "global_batch_size",
+       TL_FIELD(train.global_batch_size),
+       "sequences per step, over all data ranks",
+       kCount,
+       {},
+       kRequired},
+      {"train",
+       "micro_batch_size",
+       TL_FIELD(train.micro_batch_size),
+       "sequences per forward pass and data rank; the rest is accumulated",
+       kCount,
+       {},
+       kRequired},
+      {"train", "seed", TL_FIELD(train.seed), "of initial weights and data order", kZeroOrMore},
+      {"train", "eval_every", TL_FIELD(train.eval_every),
+       "steps between evaluations; 0: only at the end", kZeroOrMore},
+      {"train", "eval_batches", TL_FIELD(train.eval_batches),
+       "micro batches per data rank and evaluation; 0: the whole of [data] eval", kZeroOrMore},
+      {"train", "recompute", TL_FIELD(train.recompute),
+       "activations made again in the backward pass instead of kept", kAny,
+       EnumNames(Recompute::kFull)},
+      {"train", "z_loss", TL_FIELD(train.z_loss),
+       "weight of the squared log-sum-exp in the loss; 0: none", kZeroOrMore},
+      {"train", "loss_chunk", TL_FIELD(train.loss_chunk),
+       "tokens whose logits exist at once; 0: chosen by size", kZeroOrMore},
+
+      {"optimizer", "name", TL_FIELD(optimizer.name), "the update rule", kAny, {"adamw"}},
+      {"optimizer", "lr", TL_FIELD(optimizer.lr), "peak learning rate", kPositive},
+      {"optimizer", "min_lr", TL_FIELD(optimizer.min_lr),
+       "learning rate at the end of the schedule", kZeroOrMore},
+      {"optimizer", "warmup_steps", TL_FIELD(optimizer.warmup_steps),
+       "steps of linear rise from 0 to lr", kZeroOrMore},
+      {"optimizer", "schedule", TL_FIELD(optimizer.schedule), "shape of the fall from lr to min_lr",
+       kAny, EnumNames(ScheduleKind::kWsd)},
+      {"optimizer",
+       "decay_fraction",
+       TL_FIELD(optimizer.decay_fraction),
+       "wsd: the part of the steps that falls, at the end",
+       {0, 1}},
+      {"optimizer", "weight_decay", TL_FIELD(optimizer.weight_decay),
+       "decoupled, times the learning rate; never on biases", kZeroOrMore},
+      {"optimizer", "decay_embeddings", TL_FIELD(optimizer.decay_embeddings),
+       "decay embeddings too"},
+      {"optimizer", "decay_norms", TL_FIELD(optimizer.decay_norms), "decay norms too"},
+      {"optimizer", "beta1", TL_FIELD(optimizer.beta1), "decay of the gradient's mean", kFraction},
+      {"optimizer", "beta2", TL_FIELD(optimizer.beta2), "decay of the squared gradient's mean",
+       kFraction},
+      {"optimizer", "eps", TL_FIELD(optimizer.eps), "added to the root of the second moment",
+       kPositive},
+      {"optimizer", "clip", TL_FIELD(optimizer.clip),
+       "largest norm of the whole gradient; 0: no clipping", kZeroOrMore},
+
+      {"run", "dir", TL_FIELD(run.dir),
+       "folder for saves, metrics and the resolved config; \"\": checkpoints/ and the config "
+       "file's name"},
+      {"run",
+       "device",
+       TL_FIELD(run.device),
+       "where to compute; auto: GPUs where this build and the machine have them",
+       kAny,
+       {"auto", "cpu", "cuda"}},
+      {"run",
+       "threads",
+       TL_FIELD(run.threads),
+       "per rank; 0: its share of the host's cores",
+       {0, 1024}},
+      {"run", "stop_after", TL_FIELD(run.stop_after),
+       "stop after this step, the schedule unchanged; 0: at the last", kZeroOrMore},
+      {"run", "init_from", TL_FIELD(run.init_from),
+       "run folder to take weights from; optimizer and data start fresh"},
+      {"run", "log_every", TL_FIELD(run.log_every), "steps between progress lines", kCount},
+      {"run", "save_every", TL_FIELD(run.save_every), "steps between saves; 0: only at the end",
+       kZeroOrMore},
+      {"run", "resume", TL_FIELD(run.resume),
+       "go on from the newest save in dir, where there is one"},
+  };
+  return *table;
+}
+
+#undef TL_FIELD
+
+struct Section {
+  const char* name;
+  const char* doc;
+};
+constexpr Section kSections[] = {
+    {"model", "the trunk: a Llama-style transformer"},
+    {"model.rope_scaling", "rotary embedding stretched to longer contexts"},
+    {"objective", "what is trained on top of the trunk"},
+    {"data", "token files, made by `trunkline tokenize`"},
+    {"parallel", "the grid of ranks"},
+    {"precision", "number formats and loss scaling"},
+    {"train", "length, batches and memory"},
+    {"optimizer", "the update and its learning rate"},
+    {"run", "folder, device and saves"},
+};
+
+std::string Text(bool value) { return value ? "true" : "false"; }
+std::string Text(int64_t value) { return absl::StrCat(value); }
+std::string Text(int value) { return absl::StrCat(value); }
+std::string Text(const std::string& value) { return QuoteToml(value); }
+std::string Text(Precision value) { return QuoteToml(Name(value)); }
+std::string Text(Recompute value) { return QuoteToml(Name(value)); }
+std::string Text(ScheduleKind value) { return QuoteToml(Name(value)); }
+
+// The shortest digits that give the same number back.
+std::string Text(double value) {
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value).ptr;
+  std::string text(buffer, end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+std::string Text(const std::vector<WeightedPath>& paths) {
+  const bool weighted =
+      std::any_of(paths.begin(), paths.end(), [](const auto& p) { return p.weight != 1.0; });
+  return absl::StrCat("[",
+                      absl::StrJoin(paths, ", ",
+                                    [&](std::string* out, const auto& p) {
+                                      if (!weighted) {
+                                        *out += QuoteToml(p.path);
+                                      } else {
+                                        absl::StrAppend(out, "{ path = ", QuoteToml(p.path),
+                                                        ", weight = ", Text(p.weight), " }");
+                                      }
+                                    }),
+                      "]");
+}
+
+std::string OneOf(const std::vector<const char*>& choices) {
+  return absl::StrCat("one of ", absl::StrJoin(choices, ", ", [](std::string* out, const char* c) {
+                        *out += QuoteToml(c);
+                      }));
+}
+
+struct TypeText {
+  const ConfigKey& key;
+  std::string operator()(bool& (*)(Config&)) const { return "true or false"; }
+  std::string operator()(int& (*)(Config&)) const { return "integer, " + key.range.ToString(); }
+  std::string operator()(int64_t& (*)(Config&)) const { return "integer, " + key.range.ToString(); }
+  std::string operator()(double& (*)(Config&)) const { return "number, " + key.range.ToString(); }
+  std::string operator()(std::string& (*)(Config&)) const {
+    return key.choices.empty() ? "string" : OneOf(key.choices);
+  }
+  std::string operator()(std::vector<WeightedPath>& (*)(Config&)) const { return "paths"; }
+  template <typename E>
+  std::string operator()(E& (*)(Config&)) const {
+    return OneOf(key.choices);
+  }
+};
+
+}  // namespace
+
+bool Range::Contains(double x) const {
+  if (!std::isfinite(x)) return false;
+  const bool low_ok = ends == kAboveLow || ends == kOpen ? x > low : x >= low;
+  const bool high_ok = ends == kBelowHigh || ends == kOpen ? x < high : x <= high;
+  return low_ok && high_ok;
+}
+
+std::string Range::ToString() const {
+  const bool above = ends == kAboveLow || ends == kOpen;
+  const bool below = ends == kBelowHigh || ends == kOpen;
+  if (high == kInf) return absl::StrCat(above ? "above " : "at least ", low);
+  return absl::StrCat(above ? "above " : "from ", low, below ? " to below " : " to ", high);
+}
+
+std::string ConfigKey::full_name() const { return absl::StrCat(section, ".", name); }
+
+bool ConfigKey::is_text() const {
+  return !std::holds_alternative<bool& (*)(Config&)>(field) &&
+         !std::holds_alternative<int& (*)(Config&)>(field) &&
+         !std::holds_alternative<int64_t& (*)(Config&)>(field) &&
+         !std::holds_alternative<double& (*)(Config&)>(field);
+}
+
+std::string ConfigKey::type() const { return std::visit(TypeText{*this}, field); }
+
+absl::Span<const ConfigKey> ConfigKeys() { return Table(); }
+
+const char* SectionDoc(const std::string& section) {
+  for (const Section& s : kSections) {
+    if (section == s.name) return s.doc;
+  }
+  return nullptr;
+}
+
+std::string QuoteToml(const std::string& s) {
+  std::string out = "\"";
+  for (const char ch : s) {
+    const auto byte = static_cast<unsigned char>(ch);
+    if (ch == '"' || ch == '\\') {
+      out += '\\';
+      out += ch;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      absl::StrAppend(&out, "\\u", absl::Hex(byte, absl::kZeroPad4));
+    } else {
+      out += ch;
+    }
+  }
+  return out + '"';
+}
+
+std::string ValueText(const ConfigKey& key, const Config& config) {
+  return std::visit([&](auto field) { return Text(field(const_cast<Config&>(config))); },
+                    key.field);
+}
+
+}  // namespace tl

@@ -1,0 +1,247 @@
+#include "cli/config.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/config_suggest.h"
+#include "cli/config_table.h"
+
+namespace tl {
+namespace {
+
+constexpr char kMinimal[] = R"([model]
+layers = 2
+hidden = 64
+heads = 2
+ffn = 128
+vocab = 256
+
+[train]
+steps = 10
+sequence_length = 32
+global_batch_size = 4
+micro_batch_size = 2
+)";
+
+// The minimal config with one more line in a section, which is then line 13.
+std::string With(const std::string& section, const std::string& line) {
+  return std::string(kMinimal) + "[" + section + "]\n" + line + "\n";
+}
+
+void ExpectError(const absl::Status& status, const std::vector<std::string>& parts) {
+  ASSERT_FALSE(status.ok());
+  for (const std::string& part : parts) {
+    EXPECT_NE(std::string(status.message()).find(part), std::string::npos)
+        << "no \"" << part << "\" in: " << status.message();
+  }
+}
+
+void ExpectParseError(const std::string& text, const std::vector<std::string>& parts) {
+  ExpectError(ParseConfig(text, "my.toml").status(), parts);
+}
+
+void ExpectOverrideError(const std::string& override, const std::vector<std::string>& parts) {
+  ExpectError(ParseConfig(kMinimal, "my.toml", {override}).status(), parts);
+}
+
+Config Minimal(const std::vector<std::string>& overrides = {}) {
+  absl::StatusOr<Config> config = ParseConfig(kMinimal, "my.toml", overrides);
+  EXPECT_TRUE(config.ok()) << config.status();
+  return config.ok() ? *config : Config();
+}
+
+void ExpectInvalid(const std::vector<std::string>& overrides, int ranks,
+                   const std::vector<std::string>& parts) {
+  ExpectError(Validate(Minimal(overrides), ranks), parts);
+}
+
+TEST(ParseConfig, MinimalHasDefaults) {
+  const Config config = Minimal();
+  EXPECT_EQ(config.model.layers, 2);
+  EXPECT_EQ(config.train.micro_batch_size, 2);
+  EXPECT_EQ(config.optimizer, OptimizerConfig());
+  EXPECT_TRUE(Validate(config, 1).ok()) << Validate(config, 1);
+}
+
+TEST(ParseConfig, UnknownNamesGiveFileLineAndNearest) {
+  ExpectParseError(With("optimizer", "weigth_decay = 0.1"),
+                   {"my.toml:14", "optimizer.weigth_decay", "optimizer.weight_decay"});
+  ExpectParseError(With("optimiser", "lr = 0.1"), {"my.toml:13", "[optimiser]", "[optimizer]"});
+  ExpectParseError(With("parallel", "tensor_model_parallel_size = 2"), {"parallel.tensor"});
+  ExpectParseError(With("run", "eval_every = 2"), {"run.eval_every", "train.eval_every"});
+  ExpectParseError("lr = 0.1\n" + std::string(kMinimal), {"my.toml:1", "optimizer.lr"});
+  ExpectParseError("model = 3\n", {"my.toml:1", "model is a section", "the integer 3"});
+  ExpectParseError(With("model.rope_scalin", "factor = 8"), {"[model.rope_scaling]"});
+  ExpectParseError(With("model.rope_scaling", "facto = 8"), {"model.rope_scaling.factor"});
+}
+
+TEST(ParseConfig, WrongTypesGiveExpectedAndFound) {
+  ExpectParseError(With("parallel", "tensor = \"two\""),
+                   {"my.toml:14", "[parallel] tensor", "expected integer", "string \"two\""});
+  ExpectParseError(With("parallel", "tensor = 2.0"), {"expected integer", "the number 2.0"});
+  ExpectParseError(With("parallel", "sequence = 1"), {"true or false", "the integer 1"});
+  ExpectParseError(With("optimizer", "lr = \"fast\""), {"expected number", "\"fast\""});
+  ExpectParseError(With("run", "dir = 3"), {"[run] dir", "expected string", "the integer 3"});
+  ExpectParseError(With("run", "dir = 2020-01-01"), {"a date or time"});
+  ExpectParseError(With("data", "train = [1]"), {"[data] train", "a list of paths", "integer 1"});
+  ExpectParseError(With("data", "train = [{ path = \"a\", wight = 2 }]"), {"wight"});
+  ExpectParseError(With("data", "train = [{ path = \"a\", weight = 0 }]"), {"a weight above 0"});
+  ExpectParseError(With("data", "train = [{ weight = 1 }]"), {"empty path"});
+  ExpectParseError(With("precision", "compute = \"fp8\""),
+                   {"one of \"fp32\", \"bf16\", \"fp16\"", "\"fp8\""});
+  ExpectParseError(With("optimizer", "schedule = true"), {"\"wsd\"", "found true"});
+  ExpectParseError(With("run", "device = \"tpu\""), {"\"auto\", \"cpu\", \"cuda\"", "\"tpu\""});
+  ExpectParseError("[train\n", {"my.toml:1", "not TOML"});
+}
+
+TEST(ParseConfig, RangesAreChecked) {
+  ExpectParseError(With("optimizer", "lr = 0"), {"above 0", "the integer 0"});
+  ExpectParseError(With("optimizer", "beta2 = 1.0"), {"from 0 to below 1", "the number 1.0"});
+  ExpectParseError(With("optimizer", "clip = nan"), {"at least 0", "nan"});
+  ExpectParseError(With("optimizer", "lr = inf"), {"above 0", "inf"});
+  ExpectParseError(With("parallel", "tensor = 0"), {"from 1 to", "the integer 0"});
+  ExpectParseError(With("precision", "backoff_factor = 1.0"), {"above 0 to below 1"});
+}
+
+TEST(ParseConfig, RequiredKeys) {
+  ExpectParseError("[model]\nlayers = 2\n", {"my.toml", "[model] hidden is missing"});
+  ExpectParseError("", {"[model] layers is missing"});
+}
+
+TEST(ParseConfig, DataIsAPathAListOrWeighted) {
+  const auto parse = [](const std::string& line) {
+    return ParseConfig(With("data", line), "my.toml").value().data.train;
+  };
+  EXPECT_EQ(parse("train = \"a.tok\""), (std::vector<WeightedPath>{{"a.tok", 1.0}}));
+  EXPECT_EQ(parse("train = [\"a\", \"b\"]"), (std::vector<WeightedPath>{{"a", 1.0}, {"b", 1.0}}));
+  EXPECT_EQ(parse("train = [{ path = \"a\", weight = 0.25 }, \"b\"]"),
+            (std::vector<WeightedPath>{{"a", 0.25}, {"b", 1.0}}));
+}
+
+TEST(ParseConfig, Overrides) {
+  const Config config =
+      Minimal({"optimizer.lr=1e-3", "run.dir=out/one", "run.resume=false", "precision.compute=bf16",
+               "data.eval=[\"x\", \"y\"]", "train.steps = 7", "train.steps=8", "optimizer.min_lr=0",
+               "data.train=a.tok", "model.rope_scaling.factor=8", "run.init_from=2024"});
+  EXPECT_EQ(config.optimizer.lr, 1e-3);
+  EXPECT_EQ(config.run.dir, "out/one");
+  EXPECT_FALSE(config.run.resume);
+  EXPECT_EQ(config.precision.compute, Precision::kBf16);
+  EXPECT_EQ(config.data.eval.size(), 2u);
+  EXPECT_EQ(config.train.steps, 8);
+  EXPECT_EQ(config.data.train[0].path, "a.tok");
+  EXPECT_EQ(config.model.rope_scaling.factor, 8.0);
+  EXPECT_EQ(config.run.init_from, "2024");
+
+  ExpectOverrideError("train.step=3", {"--set train.step=3", "unknown key", "train.steps"});
+  ExpectOverrideError("steps=3", {"expected section.key=value"});
+  ExpectOverrideError("train.steps", {"expected section.key=value"});
+  ExpectOverrideError("train.steps=many", {"--set", "expected integer", "the string \"many\""});
+  ExpectOverrideError("train.steps=", {"expected integer"});
+  ExpectOverrideError("data.train=[1", {"--set", "not TOML"});
+  ExpectOverrideError("train.steps=3\nx=1", {"expected integer"});
+  ExpectOverrideError("precision.compute=fp8", {"\"fp8\""});
+}
+
+TEST(WriteResolved, ParsesBackEqual) {
+  Config config = Minimal();
+  config.run.dir = "a \"quoted\"\tpath\\ \x01 é";
+  config.data.train = {{"x.tok", 1.0}, {"y.tok", 1.0}};
+  config.data.eval = {{"x", 0.1}, {"y", 1e-7}};
+  config.model.rope_scaling = {8.0, 1.0, 4.0, 8192};
+  config.model.norm_eps = 1.0 / 3.0;
+  config.precision.compute = Precision::kFp16;
+  config.train.recompute = Recompute::kSelective;
+  config.train.seed = int64_t{1} << 62;
+  config.optimizer.schedule = ScheduleKind::kWsd;
+  config.optimizer.weight_decay = 1e20;
+  config.parallel = {2, true, 12345};
+  const std::string text = WriteResolved(config);
+  const absl::StatusOr<Config> back = ParseConfig(text, "resolved");
+  ASSERT_TRUE(back.ok()) << back.status() << "\n" << text;
+  EXPECT_TRUE(*back == config) << text;
+  EXPECT_EQ(WriteResolved(*back), text);
+}
+
+TEST(ConfigTable, IsSound) {
+  Config config;
+  std::string previous;
+  std::vector<std::string> seen;
+  for (const ConfigKey& key : ConfigKeys()) {
+    EXPECT_NE(SectionDoc(key.section), nullptr) << key.section;
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), key.full_name()), 0) << key.full_name();
+    seen.push_back(key.full_name());
+    EXPECT_FALSE(key.type().empty());
+    EXPECT_GT(std::string(key.doc).size(), 5u) << key.full_name();
+    EXPECT_EQ(NearestKey(key.section, key.name), key.full_name());
+  }
+}
+
+TEST(EditDistance, CountsSwapsOnce) {
+  EXPECT_EQ(EditDistance("steps", "stpes"), 1);
+  EXPECT_EQ(EditDistance("", "abc"), 3);
+  EXPECT_EQ(EditDistance("kitten", "sitting"), 3);
+}
+
+TEST(ValidateConfig, Grid) {
+  ExpectInvalid({"parallel.tensor=2"}, 3,
+                {"[parallel] tensor = 2", "number of ranks, 3", "fit 3 rank(s) and this model: 1"});
+  ExpectInvalid({"parallel.tensor=4"}, 4, {"tensor = 4 does not divide [model] heads = 2", "1, 2"});
+  ExpectInvalid({"parallel.tensor=2", "model.ffn=129"}, 2, {"[model] ffn = 129", ": 1"});
+  ExpectInvalid({"parallel.tensor=2", "parallel.sequence=true", "train.sequence_length=33"}, 2,
+                {"[train] sequence_length = 33", "[parallel] sequence = true"});
+  ExpectInvalid({"model.hidden=192", "model.heads=6", "model.kv_heads=3", "parallel.tensor=2"}, 2,
+                {"neither a divisor nor a multiple of [model] kv_heads = 3"});
+  EXPECT_TRUE(Validate(Minimal({"parallel.sequence=true", "train.sequence_length=33"}), 1).ok());
+  // One key/value head on two ranks is held by both.
+  EXPECT_TRUE(Validate(Minimal({"model.kv_heads=1", "parallel.tensor=2"}), 2).ok());
+}
+
+TEST(ValidateConfig, BatchAndSchedule) {
+  ExpectInvalid({"train.global_batch_size=6"}, 2,
+                {"[train] global_batch_size = 6", "2 x 2 = 4", "fits: 4 or 8", "1, 3"});
+  ExpectInvalid({"train.global_batch_size=1"}, 1, {"global_batch_size that fits: 2"});
+  ExpectInvalid({"optimizer.warmup_steps=11"}, 1,
+                {"[optimizer] warmup_steps = 11", "[train] steps = 10"});
+  ExpectInvalid({"optimizer.min_lr=1"}, 1, {"[optimizer] min_lr = 1", "at most lr"});
+  ExpectInvalid(
+      {"optimizer.schedule=wsd", "optimizer.warmup_steps=5", "optimizer.decay_fraction=0.6"}, 1,
+      {"[optimizer] decay_fraction = 0.6", "at most 0.5"});
+  ExpectInvalid({"precision.min_loss_scale=1e6"}, 1, {"[precision] min_loss_scale"});
+}
+
+TEST(ValidateConfig, RefusesWhatIsNotThere) {
+  ExpectInvalid({"run.device=cuda"}, 1, {"[run] device = \"cuda\"", "no CUDA backend"});
+  Config config = Minimal();
+  config.objective.name = "medusa";
+  ExpectError(Validate(config, 1), {"[objective] name = \"medusa\"", "next_token"});
+}
+
+TEST(LoadConfig, EveryShippedConfigIsValid) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TL_SOURCE_DIR "/configs")) {
+    const std::string path = entry.path().string();
+    const absl::StatusOr<Config> config = LoadConfig(path);
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(Validate(*config, 1).ok()) << path << ": " << Validate(*config, 1);
+    if (path.find("bench") == std::string::npos) {
+      EXPECT_TRUE(Validate(*config, 2).ok()) << path << ": " << Validate(*config, 2);
+    }
+    EXPECT_EQ(config->run.dir, "checkpoints/" + entry.path().stem().string());
+    ++count;
+  }
+  EXPECT_GE(count, 5);
+}
+
+TEST(LoadConfig, FilesThatAreNotThere) {
+  ExpectError(LoadConfig("/nowhere/x.toml").status(), {"/nowhere/x.toml", "No such file"});
+  ExpectError(LoadConfig("/tmp").status(), {"/tmp", "Is a directory"});
+  ExpectError(LoadRunConfig("/tmp").status(), {"/tmp is not a run folder", "config.toml"});
+}
+
+}  // namespace
+}  // namespace tl
