@@ -1,0 +1,89 @@
+// A model on one rank: stem, trunk and objective over planned memory, and the passes through it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "comm/mesh.h"
+#include "data/source.h"
+#include "model/trunk.h"
+#include "nn/embedding.h"
+#include "nn/step.h"
+#include "objective/objective.h"
+
+namespace tl {
+
+struct EngineOptions {
+  ModelConfig model;
+  ObjectiveConfig objective;
+  DType compute = DType::kF32;
+  int64_t batch = 1;  // sequences of one pass
+  int64_t sequence_length = 0;
+  bool sequence_parallel = false;
+  Recompute recompute = Recompute::kNone;
+  double z_loss = 0.0;
+  int64_t loss_chunk = 0;
+  int64_t bucket_elements = 4 << 20;
+  bool segments = false;  // documents packed into a sequence are kept apart
+  Plan::Purpose purpose = Plan::Purpose::kTraining;
+};
+
+class Engine {
+ public:
+  // Declares everything and allocates nothing. The mesh outlives the engine.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Mesh& mesh);
+
+  const ParamTable& params() const { return params_; }
+  const EngineOptions& options() const { return options_; }
+  Geometry geometry() const { return geometry_; }
+  int lookahead() const { return objective_->lookahead(); }
+  int64_t rows() const { return geometry_.rows(); }
+
+  // Bytes on this rank, known before Allocate().
+  int64_t weight_bytes() const;
+  int64_t gradient_bytes() const;
+  int64_t activation_bytes() const { return plan_.arena_bytes(); }
+  int64_t saved_activation_bytes() const { return plan_.saved_bytes(); }
+  int64_t input_bytes() const;  // tokens, positions, losses, rotary table
+
+  void Allocate();
+  Mesh& mesh() { return mesh_; }
+  Stream& stream() { return stream_; }
+  Stream& comm_stream() { return comm_stream_; }
+  Weights& weights() { return weights_; }
+  Tensor grads() const { return grads_; }  // flat fp32; null for inference
+  GradSync& grad_sync() { return *grad_sync_; }
+
+  // Forward and backward pass over one micro-batch: adds to the gradients, and to *loss_sum the sum
+  // of its tokens' losses on this data rank (the same on all ranks of the tensor group).
+  void ForwardBackward(const HostBatch& batch, const StepScalars* scalars, double* loss_sum);
+  // The loss alone.
+  void Evaluate(const HostBatch& batch, double* loss_sum);
+  // Logits of the main head after position `row` of the first sequence, gathered over the tensor
+  // group: [vocab]. tokens: at most sequence_length of them.
+  void NextLogits(absl::Span<const int32_t> tokens, int64_t row, std::vector<float>* logits);
+
+ private:
+  Engine(const EngineOptions& options, Mesh& mesh);
+  Pass LoadPass(const HostBatch& batch);
+  void SumLosses(double* loss_sum);
+
+  EngineOptions options_;
+  Mesh& mesh_;
+  Geometry geometry_;
+  ParamTable params_;
+  Plan plan_;
+  Trunk trunk_;
+  TokenEmbedding stem_;
+  std::unique_ptr<Objective> objective_;
+  Stream stream_, comm_stream_;
+
+  Buffer weight_memory_, grad_memory_, arena_, inputs_;
+  Weights weights_;
+  Tensor grads_;
+  std::unique_ptr<GradSync> grad_sync_;
+};
+
+}  // namespace tl
