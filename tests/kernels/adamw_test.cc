@@ -1,0 +1,85 @@
+#include "kernels/adamw.h"
+
+#include "tests/kernels/kernel_test.h"
+#include "tests/reference/adamw.h"
+
+namespace tl {
+namespace {
+
+constexpr DType kF32 = DType::kF32;
+
+std::vector<float> Floats(const Owned& t) { return As<float>(t.Get()); }
+
+TEST(AdamW, MatchesTheTwinOverSteps) {
+  Stream stream = Stream::Cpu();
+  for (const int64_t n : {1, 7, 113, 239, 1023, 65537}) {
+    const Doubles p = Normals(kF32, n, 1), zero(n);
+    Owned tp(kF32, {n}, p), tm(kF32, {n}, zero), tv(kF32, {n}, zero);
+    Owned low(DType::kBF16, {n});
+    // beta and eps as the kernel's fp32 has them.
+    const reference::AdamWOptions<float> options = {0.5f * 1e-2f, 0.9f, 0.95f, 1e-8f, 0.1f};
+    const reference::AdamWOptions<double> exact = {options.lr, options.beta1, options.beta2,
+                                                   options.eps, options.weight_decay};
+    reference::AdamWState<double> ref = {p, zero, zero};
+    reference::AdamWState<float> naive = {As<float>(p), As<float>(zero), As<float>(zero)};
+    for (int step = 1; step <= 5; ++step) {
+      Doubles grad = Normals(kF32, n, 10 + step);
+      grad[0] = 0;  // a gradient of exactly zero moves nothing but the decay
+      const Owned tg(kF32, {n}, grad);
+      Doubles unscaled(grad);
+      for (double& g : unscaled) g *= 0.25;
+      reference::AdamW(ref, unscaled, exact, step);
+      reference::AdamW(naive, As<float>(unscaled), options, step);
+      const StepScalars scalars = {.lr = 1e-2f, .grad_factor = 0.25f, .adam_step = step};
+      AdamW(stream, {.p = tp,
+                     .m = tm,
+                     .v = tv,
+                     .grad = tg,
+                     .weight = low,
+                     .scalars = &scalars,
+                     .lr_scale = 0.5f,
+                     .weight_decay = 0.1f});
+    }
+    ExpectWithinBound(kF32, tp.Get(), ref.p, naive.p, "p" + At(n));
+    ExpectWithinBound(kF32, tm.Get(), ref.m, naive.m, "m" + At(n));
+    ExpectWithinBound(kF32, tv.Get(), ref.v, naive.v, "v" + At(n));
+    const Doubles weight = low.Get();
+    const std::vector<float> master = Floats(tp);
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(weight[i], RoundedTo(DType::kBF16, master[i]));
+  }
+}
+
+TEST(AdamW, WritesTheSameMasterForAnyWeightType) {
+  Stream stream = Stream::Cpu();
+  constexpr int64_t n = 1023;
+  const Owned grad(kF32, {n}, Normals(kF32, n, 2));
+  const StepScalars scalars = {.lr = 1e-3f, .adam_step = 3};
+  const auto run = [&](const Tensor& weight) {
+    Owned p(kF32, {n}, Normals(kF32, n, 1)), m(kF32, {n}, Normals(kF32, n, 3));
+    Owned v(kF32, {n}, Doubles(n, 0.5));
+    AdamW(stream, {.p = p, .m = m, .v = v, .grad = grad, .weight = weight, .scalars = &scalars});
+    return Floats(p);
+  };
+  const std::vector<float> master = run({});
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    Owned weight(dtype, {n});
+    EXPECT_EQ(run(weight), master);
+    const Doubles got = weight.Get();
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(got[i], RoundedTo(dtype, master[i]));
+  }
+}
+
+TEST(AdamW, SkipsOnOverflow) {
+  Stream stream = Stream::Cpu();
+  constexpr int64_t n = 113;
+  Owned p(kF32, {n}, Normals(kF32, n, 1)), m(kF32, {n}), v(kF32, {n}), weight(DType::kF16, {n});
+  const Owned grad(kF32, {n});
+  const auto before = p.Bytes(), poison = weight.Bytes();
+  const StepScalars scalars = {.lr = 1.0f, .skip = 1};
+  AdamW(stream, {.p = p, .m = m, .v = v, .grad = grad, .weight = weight, .scalars = &scalars});
+  EXPECT_EQ(p.Bytes(), before);
+  EXPECT_EQ(weight.Bytes(), poison);
+}
+
+}  // namespace
+}  // namespace tl

@@ -1,0 +1,155 @@
+#include "kernels/cross_entropy.h"
+
+#include <limits>
+
+#include "tests/gradcheck.h"
+#include "tests/kernels/kernel_test.h"
+#include "tests/reference/cross_entropy.h"
+
+namespace tl {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr float kZLoss = 1e-2f;
+
+struct Case {
+  int64_t rows, width, valid;
+};
+constexpr Case kCases[] = {{1, 1, 1},       {7, 7, 5},       {3, 113, 113},
+                           {113, 239, 230}, {5, 1023, 1000}, {3, 50304, 50257}};
+
+TEST(CrossEntropyTwin, FiniteDifferences) {
+  const Doubles logits = Normals(DType::kF32, 4 * 7, 1, 3.0);
+  const std::vector<int32_t> targets = {2, -1, 4, 0};
+  const auto f = [&](const Doubles& at) {
+    return 1.5 * Dot(Doubles(4, 1.0), reference::CrossEntropy(at, targets, 5, kZLoss).loss);
+  };
+  const Doubles grad = reference::CrossEntropyGrad(logits, targets, 5, 1.5, kZLoss);
+  EXPECT_LE(GradientError(f, logits, grad), 1e-7);
+}
+
+std::vector<int32_t> Targets(const Case& c) {
+  std::vector<int32_t> targets = Integers(c.rows, static_cast<int32_t>(c.valid), 5);
+  for (size_t n = 1; n < targets.size(); n += 3) targets[n] = -1;
+  return targets;
+}
+
+// The vocabulary cut over `ranks` owners, the last one with padding, merged.
+void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
+  Stream stream = Stream::Cpu();
+  const std::string what = At(c.rows, c.width) + " on " + std::to_string(ranks) + " ranks";
+  const Doubles logits = Normals(DType::kF32, c.rows * c.width, 1, 4.0);
+  std::vector<int32_t> targets = Targets(c);
+  const Tensor tt = Tensor::Of(targets.data(), {c.rows});
+  const Doubles ref_grad = reference::CrossEntropyGrad(logits, targets, c.valid, 8.0, kZLoss);
+  const auto ref = reference::CrossEntropy(logits, targets, c.valid, kZLoss);
+  const auto naive = reference::CrossEntropy(As<float>(logits), targets, c.valid, kZLoss);
+  const auto naive_grad =
+      reference::CrossEntropyGrad(As<float>(logits), targets, c.valid, 8.0f, kZLoss);
+
+  const int64_t local = (c.width + ranks - 1) / ranks;
+  std::vector<Owned> slices;
+  Owned all(DType::kF32, {ranks, c.rows, 3});
+  for (int64_t r = 0; r < ranks; ++r) {
+    const int64_t begin = r * local, valid = std::clamp<int64_t>(c.valid - begin, 0, local);
+    // Padding and what lies beyond the vocabulary hold NaN.
+    Doubles slice(c.rows * local, std::numeric_limits<double>::quiet_NaN());
+    for (int64_t n = 0; n < c.rows; ++n)
+      std::copy_n(logits.begin() + n * c.width + begin, valid, slice.begin() + n * local);
+    slices.emplace_back(DType::kF32, Shape{c.rows, local}, slice);
+    const Tensor stats = all.tensor().Slice(0, r, r + 1).Reshape({c.rows, 3});
+    CrossEntropyStats(
+        stream,
+        {.stats = stats, .logits = slices.back(), .targets = tt, .begin = begin, .valid = valid});
+    if (valid == 0) {
+      for (int64_t n = 0; n < c.rows; ++n) {
+        EXPECT_EQ(stats.as<float>()[3 * n], -kInf);
+        EXPECT_EQ(stats.as<float>()[3 * n + 1], 0);
+        EXPECT_EQ(stats.as<float>()[3 * n + 2], -kInf);
+      }
+    }
+  }
+  Owned lse(DType::kF32, {c.rows}), loss(DType::kF32, {c.rows});
+  CrossEntropyMerge(stream,
+                    {.lse = lse, .loss = loss, .all_stats = all, .targets = tt, .z_loss = kZLoss});
+  ExpectWithinBound(DType::kF32, lse.Get(), ref.lse, naive.lse, "lse" + what);
+  ExpectWithinBound(DType::kF32, loss.Get(), ref.loss, naive.loss, "loss" + what);
+
+  const Owned scale(DType::kF32, {1}, {8.0});
+  for (int64_t r = 0; r < ranks; ++r) {
+    const int64_t begin = r * local, valid = std::clamp<int64_t>(c.valid - begin, 0, local);
+    Doubles ref_slice(c.rows * local);
+    std::vector<float> naive_slice(c.rows * local);
+    for (int64_t n = 0; n < c.rows; ++n) {
+      std::copy_n(ref_grad.begin() + n * c.width + begin, valid, ref_slice.begin() + n * local);
+      std::copy_n(naive_grad.begin() + n * c.width + begin, valid, naive_slice.begin() + n * local);
+    }
+    Owned d_logits(grad_type, {c.rows, local});
+    CrossEntropyGradArgs args = {.d_logits = d_logits,
+                                 .logits = slices[r],
+                                 .lse = lse,
+                                 .targets = tt,
+                                 .grad_scale = scale,
+                                 .z_loss = kZLoss,
+                                 .begin = begin,
+                                 .valid = valid};
+    CrossEntropyGrad(stream, args);
+    ExpectWithinBound(grad_type, d_logits.Get(), ref_slice, naive_slice, "d_logits" + what);
+    // In place: row n at the front of the logits' row n.
+    Tensor in_place = slices[r];
+    in_place.strides[0] *= static_cast<int64_t>(4 / SizeOf(grad_type));
+    in_place.dtype = grad_type;
+    args.d_logits = in_place;
+    CrossEntropyGrad(stream, args);
+    const auto size = static_cast<int64_t>(SizeOf(grad_type));
+    for (int64_t n = 0; n < c.rows; ++n) {
+      EXPECT_EQ(std::memcmp(in_place.data + n * in_place.strides[0] * size,
+                            d_logits.tensor().data + n * local * size, local * size),
+                0)
+          << what;
+    }
+  }
+}
+
+TEST(CrossEntropy, MatchesTheTwin) {
+  for (const Case& c : kCases) {
+    for (const DType grad_type : kFloatTypes) CheckSplit(c, 1, grad_type);
+  }
+}
+
+TEST(CrossEntropy, MergesSlicesOfTheVocabulary) {
+  for (const int64_t ranks : {2, 4}) {
+    CheckSplit({113, 239, 230}, ranks, DType::kF32);
+    CheckSplit({7, 7, 2}, ranks, DType::kBF16);
+  }
+}
+
+TEST(CrossEntropy, KeepsExtremesAndShowsNonFiniteLogits) {
+  Stream stream = Stream::Cpu();
+  constexpr int64_t kRows = 6, kWidth = 5000;
+  Doubles logits(kRows * kWidth, -kInf);
+  logits[kWidth - 1] = -3;                                             // one finite logit
+  for (int64_t v = 0; v < kWidth; ++v) logits[kWidth + v] = 1e4;       // huge but equal
+  logits[2 * kWidth + 10] = std::numeric_limits<double>::quiet_NaN();  // NaN among -Inf
+  for (int64_t v = 0; v < kWidth; ++v) logits[3 * kWidth + v] = 0;
+  logits[3 * kWidth + 4000] = std::numeric_limits<double>::quiet_NaN();
+  for (int64_t v = 0; v < kWidth; ++v) logits[4 * kWidth + v] = 0;
+  logits[4 * kWidth + 4000] = kInf;
+  for (int64_t v = 0; v < kWidth; ++v) logits[5 * kWidth + v] = v == 7 ? 0 : -1e30;
+  std::vector<int32_t> targets = {kWidth - 1, 3, 1, 1, 1, 7};
+  const Tensor tt = Tensor::Of(targets.data(), {kRows});
+  const Owned tl(DType::kF32, {kRows, kWidth}, logits);
+  Owned stats(DType::kF32, {1, kRows, 3}), lse(DType::kF32, {kRows}), loss(DType::kF32, {kRows});
+  CrossEntropyStats(
+      stream,
+      {.stats = stats.tensor().Reshape({kRows, 3}), .logits = tl, .targets = tt, .valid = kWidth});
+  CrossEntropyMerge(stream, {.lse = lse, .loss = loss, .all_stats = stats, .targets = tt});
+  EXPECT_EQ(lse.Get()[0], -3);
+  EXPECT_EQ(loss.Get()[0], 0);
+  EXPECT_NEAR(loss.Get()[1], std::log(kWidth), 1e-6);
+  for (const int row : {2, 3, 4}) EXPECT_FALSE(std::isfinite(loss.Get()[row])) << row;
+  EXPECT_EQ(loss.Get()[5], 0);
+}
+
+}  // namespace
+}  // namespace tl

@@ -1,0 +1,119 @@
+// What the op tests share: tensors that own their memory, values, and the bound that a kernel
+// keeps.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/philox.h"
+#include "device/device.h"
+#include "device/tensor.h"
+
+namespace tl {
+
+using Doubles = std::vector<double>;
+
+inline constexpr DType kFloatTypes[] = {DType::kF32, DType::kBF16, DType::kF16};
+
+template <typename S>
+std::vector<S> As(const Doubles& x) {
+  return std::vector<S>(x.begin(), x.end());
+}
+
+inline double RoundedTo(DType dtype, double x) {
+  const auto f = static_cast<float>(x);
+  if (dtype == DType::kBF16) return ToFloat(FromFloat<BF16>(f));
+  if (dtype == DType::kF16) return ToFloat(FromFloat<F16>(f));
+  return f;
+}
+
+// Normals exactly representable in dtype.
+inline Doubles Normals(DType dtype, int64_t n, uint64_t key, double scale = 1.0) {
+  Doubles out(n);
+  for (int64_t i = 0; i < n; ++i) out[i] = RoundedTo(dtype, scale * PhiloxNormal(key, i));
+  return out;
+}
+
+inline std::vector<int32_t> Integers(int64_t n, int32_t below, uint64_t key) {
+  std::vector<int32_t> out(n);
+  for (int64_t i = 0; i < n; ++i) out[i] = Philox(key, i, 0).w[0] % below;
+  return out;
+}
+
+// A contiguous tensor and its memory, followed by a guard that no kernel may touch.
+class Owned {
+ public:
+  // Every element a NaN.
+  Owned(DType dtype, Shape shape) : memory_(shape.elements() * SizeOf(dtype) + kGuard, 0xff) {
+    tensor_ = Tensor::Contiguous(reinterpret_cast<std::byte*>(memory_.data()), shape, dtype);
+  }
+  Owned(DType dtype, Shape shape, const Doubles& values) : Owned(dtype, shape) { Set(values); }
+  Owned(Owned&&) = default;
+  ~Owned() {
+    for (size_t i = memory_.size() - kGuard; i < memory_.size(); ++i) EXPECT_EQ(memory_[i], 0xff);
+  }
+
+  const Tensor& tensor() const { return tensor_; }
+  operator const Tensor&() const { return tensor_; }
+
+  void Set(const Doubles& values) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto f = static_cast<float>(values[i]);
+      if (tensor_.dtype == DType::kF32) tensor_.as<float>()[i] = f;
+      if (tensor_.dtype == DType::kBF16) tensor_.as<BF16>()[i] = FromFloat<BF16>(f);
+      if (tensor_.dtype == DType::kF16) tensor_.as<F16>()[i] = FromFloat<F16>(f);
+    }
+  }
+  Doubles Get() const {
+    Doubles out(tensor_.elements());
+    for (size_t i = 0; i < out.size(); ++i) {
+      if (tensor_.dtype == DType::kF32) out[i] = tensor_.as<float>()[i];
+      if (tensor_.dtype == DType::kBF16) out[i] = ToFloat(tensor_.as<BF16>()[i]);
+      if (tensor_.dtype == DType::kF16) out[i] = ToFloat(tensor_.as<F16>()[i]);
+    }
+    return out;
+  }
+  std::vector<uint8_t> Bytes() const { return memory_; }
+
+ private:
+  static constexpr size_t kGuard = 64;
+  std::vector<uint8_t> memory_;
+  Tensor tensor_;
+};
+
+// One unit in the last place of x in dtype.
+inline double Ulp(DType dtype, double x) {
+  const int digits = dtype == DType::kF32 ? 23 : dtype == DType::kBF16 ? 7 : 10;
+  const int smallest = dtype == DType::kF16 ? -14 : -126;
+  int exponent;
+  std::frexp(x, &exponent);
+  return std::ldexp(1.0, std::max(exponent - 1, smallest) - digits);
+}
+
+// max |out - ref| <= 2 max |naive - ref| + atol: naive is the twin in fp32, rounded to dtype here;
+// atol is 4 ulp of max |ref| in fp32, 1 ulp in the 16-bit types.
+inline void ExpectWithinBound(DType dtype, const Doubles& out, const Doubles& ref,
+                              const std::vector<float>& naive, const std::string& what) {
+  ASSERT_EQ(out.size(), ref.size()) << what;
+  ASSERT_EQ(naive.size(), ref.size()) << what;
+  double error = 0.0, allowed = 0.0, largest = 0.0;
+  for (size_t i = 0; i < ref.size(); ++i) {
+    const double difference = std::fabs(out[i] - ref[i]);
+    if (!(difference <= error)) error = difference;
+    allowed = std::max(allowed, std::fabs(RoundedTo(dtype, naive[i]) - ref[i]));
+    largest = std::max(largest, std::fabs(ref[i]));
+  }
+  const double atol = (dtype == DType::kF32 ? 4 : 1) * Ulp(dtype, largest);
+  EXPECT_LE(error, 2 * allowed + atol) << what << " " << Name(dtype) << ", naive " << allowed;
+}
+
+inline std::string At(int64_t a, int64_t b = 0) {
+  return " at " + std::to_string(a) + "x" + std::to_string(b);
+}
+
+}  // namespace tl
