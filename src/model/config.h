@@ -28,7 +28,7 @@ struct ModelConfig {
   int64_t vocab = 0;
   bool tie_embeddings = true;
   double rope_theta = 10000.0;
-  RopeScaling rope_scaling;
+  RopeScaling rope_scaling = {};
   double norm_eps = 1e-5;
   bool qkv_bias = false;       // as in Qwen2
   bool qk_norm = false;        // as in Qwen3: RMSNorm over each head of q and k before rotary

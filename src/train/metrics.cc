@@ -1,0 +1,91 @@
+#include "train/metrics.h"
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status.h"
+
+namespace tl {
+namespace {
+
+constexpr char kStart[] = "{\"step\":";
+
+std::string Number(double value, int digits) {
+  return std::isfinite(value) ? absl::StrFormat("%.*g", digits, value) : "null";
+}
+std::string Fp32(float value) { return Number(value, 9); }
+std::string Field(const char* name, const std::string& value) {
+  return absl::StrCat(",\"", name, "\":", value);
+}
+
+// Head names are ours, but stay valid JSON whatever they are.
+std::string JsonString(const std::string& text) {
+  std::string out = "\"";
+  for (const char ch : text) {
+    const auto byte = static_cast<unsigned char>(ch);
+    if (byte < 0x20 || ch == '"' || ch == '\\') {
+      absl::StrAppend(&out, "\\u", absl::Hex(byte, absl::kZeroPad4));
+    } else {
+      out += ch;
+    }
+  }
+  return out + '"';
+}
+
+// The step of a line that ToJson wrote; -1 for others.
+int64_t StepOf(const std::string& line) {
+  int64_t step = -1;
+  if (!absl::StartsWith(line, kStart) || !absl::EndsWith(line, "}")) return -1;
+  const size_t begin = sizeof(kStart) - 1;
+  if (!absl::SimpleAtoi(line.substr(begin, line.find(',') - begin), &step)) return -1;
+  return step;
+}
+
+}  // namespace
+
+std::string ToJson(const StepReport& r) {
+  std::string losses;
+  for (const auto& [head, loss] : r.losses) {
+    absl::StrAppend(&losses, losses.empty() ? "" : ",", JsonString(head), ":", Fp32(loss));
+  }
+  return absl::StrCat(
+      kStart, r.step, Field("tokens", absl::StrCat(r.tokens)), Field("loss", Fp32(r.loss)),
+      Field("losses", absl::StrCat("{", losses, "}")), Field("lr", Number(r.lr, 9)),
+      Field("grad_norm", Number(r.grad_norm, 9)), Field("loss_scale", Number(r.loss_scale, 9)),
+      Field("skipped", absl::StrCat(r.skipped)), Field("step_ms", Number(r.step_ms, 6)),
+      Field("tokens_per_second", Number(r.tokens_per_second, 6)),
+      Field("tflops", Number(r.tflops, 6)), Field("mfu", Number(r.mfu, 6)),
+      Field("memory_bytes", absl::StrCat(r.memory_bytes)), "}\n");
+}
+
+std::string ToJson(const EvalReport& r) {
+  return absl::StrCat(kStart, r.step, Field("tokens", absl::StrCat(r.tokens)),
+                      Field("eval_loss", Fp32(r.eval_loss)),
+                      r.bits_per_byte ? Field("bits_per_byte", Number(*r.bits_per_byte, 9)) : "",
+                      Field("eval_targets", absl::StrCat(r.eval_targets)),
+                      Field("eval_ms", Number(r.eval_ms, 6)), "}\n");
+}
+
+absl::StatusOr<MetricsFile> MetricsFile::Open(const std::string& path, int64_t resume_step) {
+  std::string kept;
+  bool dropped = false;
+  std::ifstream old(path);
+  for (std::string line; std::getline(old, line);) {
+    const int64_t step = StepOf(line);
+    if (step >= 0 && step <= resume_step && !old.eof()) {
+      absl::StrAppend(&kept, line, "\n");
+    } else {
+      dropped = true;
+    }
+  }
+  if (dropped) TL_RETURN_IF_ERROR(ReplaceFile(path, kept));
+  TL_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(path));
+  return MetricsFile(std::move(file));
+}
+
+}  // namespace tl

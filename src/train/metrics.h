@@ -1,0 +1,58 @@
+// What a training reports of itself, and metrics.jsonl, which keeps it: one JSON object per line.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "train/append_file.h"
+
+namespace tl {
+
+struct StepReport {
+  int64_t step = 0;    // steps done, this one included
+  int64_t tokens = 0;  // seen by all ranks since step 0
+  float loss = 0.0f;   // nats per target, weighted over heads, without z-loss
+  std::vector<std::pair<std::string, float>> losses;  // of each head
+  double lr = 0.0;
+  double grad_norm = 0.0;  // before clipping
+  double loss_scale = 1.0;
+  int64_t skipped = 0;  // steps skipped for overflow since step 0
+  double step_ms = 0.0;
+  double tokens_per_second = 0.0;  // of all ranks
+  double tflops = 0.0;             // of matrix products, per rank
+  double mfu = 0.0;                // tflops over the rank's measured GEMM rate; 0 where unknown
+  int64_t memory_bytes = 0;        // largest resident size of a rank
+};
+
+struct EvalReport {
+  int64_t step = 0;
+  int64_t tokens = 0;                        // as of the step, seen in training
+  int64_t eval_targets = 0;                  // targets in the evaluation
+  float eval_loss = 0.0f;                    // nats per target
+  std::optional<double> bits_per_byte = {};  // where the tokenizer tells bytes per token
+  double eval_ms = 0.0;
+};
+
+// A line of metrics.jsonl, with its line end. fp32 losses have all their digits (%.9g); NaN and
+// infinities, which JSON does not have, are null. losses is an object, head name to loss.
+std::string ToJson(const StepReport& report);
+std::string ToJson(const EvalReport& report);
+
+class MetricsFile {
+ public:
+  // Lines of an existing file up to resume_step are kept, later and torn ones dropped.
+  static absl::StatusOr<MetricsFile> Open(const std::string& path, int64_t resume_step);
+  absl::Status Write(const StepReport& report) { return file_.Append(ToJson(report)); }
+  absl::Status Write(const EvalReport& report) { return file_.Append(ToJson(report)); }
+
+ private:
+  explicit MetricsFile(AppendFile file) : file_(std::move(file)) {}
+  AppendFile file_;
+};
+
+}  // namespace tl

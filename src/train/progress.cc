@@ -1,0 +1,153 @@
+#include "train/progress.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+
+namespace tl {
+namespace {
+
+std::string Row(const char* name, const std::string& text) {
+  return absl::StrFormat("  %-11s %s\n", name, text);
+}
+
+std::string Paths(const std::vector<WeightedPath>& paths) {
+  return absl::StrJoin(paths, ", ", [&](std::string* out, const WeightedPath& p) {
+    absl::StrAppend(out, p.path);
+    if (paths.size() > 1) absl::StrAppend(out, " x ", p.weight);
+  });
+}
+
+std::string ModelText(const ModelConfig& m) {
+  std::string text = absl::StrFormat("%d layers, hidden %d, %d heads of %d", m.layers, m.hidden,
+                                     m.heads, m.head_dim_or_default());
+  if (m.kv_heads_or_default() != m.heads) absl::StrAppend(&text, " (", m.kv_heads, " key/value)");
+  absl::StrAppend(&text, ", ffn ", m.ffn, ", vocab ", m.vocab, m.tie_embeddings ? ", tied" : "");
+  if (m.sliding_window > 0) absl::StrAppend(&text, ", window ", m.sliding_window);
+  return text;
+}
+
+std::string PrecisionText(const Config& c) {
+  std::string text = Name(c.precision.compute);
+  if (c.precision.compute != Precision::kFp32) text += ", fp32 master weights and Adam state";
+  if (c.train.recompute != Recompute::kNone) {
+    absl::StrAppend(&text, "; recompute ", Name(c.train.recompute));
+  }
+  return text;
+}
+
+std::string MemoryText(const BannerFacts& facts) {
+  std::string text;
+  int64_t total = 0;
+  for (const MemoryRow& row : facts.memory) {
+    absl::StrAppendFormat(&text, "    %-20s %12s\n", row.name, HumanBytes(row.bytes));
+    total += row.bytes;
+  }
+  absl::StrAppendFormat(&text, "    %-20s %12s", "in all", HumanBytes(total));
+  if (facts.memory_available > 0) {
+    absl::StrAppend(&text, " of ", HumanBytes(facts.memory_available));
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string Banner(const Config& c, const BannerFacts& facts) {
+  const TrainConfig& t = c.train;
+  const int64_t data = facts.ranks / c.parallel.tensor;
+  const int64_t tokens = t.global_batch_size * t.sequence_length;
+  const auto parameters = static_cast<double>(ParameterCount(c.model));
+  std::string text = absl::StrCat("trunkline train -> ", c.run.dir, "\n");
+  text += Row("model", ModelText(c.model));
+  text += Row(
+      "parameters",
+      absl::StrFormat("%s (%d), %s FLOP per token", HumanCount(parameters), ParameterCount(c.model),
+                      HumanCount(TrainFlopsPerToken(c.model, t.sequence_length))));
+  text += Row("grid", absl::StrFormat("%d rank(s) on %d host(s) = %d data x %d tensor%s",
+                                      facts.ranks, facts.hosts, data, c.parallel.tensor,
+                                      c.parallel.sequence ? ", sequence parallel" : ""));
+  text += Row("device", absl::StrFormat("%s, %d thread(s) per rank", facts.device, facts.threads));
+  text += Row("precision", PrecisionText(c));
+  text += Row("data", Paths(c.data.train));
+  if (facts.train_tokens > 0) {
+    const double epochs = static_cast<double>(tokens) * static_cast<double>(t.steps) /
+                          static_cast<double>(facts.train_tokens);
+    text += Row("", absl::StrFormat("%s tokens, seen %.3g times",
+                                    HumanCount(static_cast<double>(facts.train_tokens)), epochs));
+  }
+  text += Row("batch",
+              absl::StrFormat(
+                  "%d sequences of %d = %s tokens per step: %d rank(s) x %d micro "
+                  "batch(es) of %d",
+                  t.global_batch_size, t.sequence_length, HumanCount(static_cast<double>(tokens)),
+                  data, t.global_batch_size / (t.micro_batch_size * data), t.micro_batch_size));
+  text += Row("steps", absl::StrFormat("%d, %s, lr %g to %g, warm-up %d", t.steps,
+                                       Name(c.optimizer.schedule), c.optimizer.lr,
+                                       c.optimizer.min_lr, c.optimizer.warmup_steps));
+  if (facts.resume_step > 0) text += Row("resumed", absl::StrCat("after step ", facts.resume_step));
+  if (!facts.memory.empty()) text += Row("memory", "planned per rank") + MemoryText(facts);
+  return text;
+}
+
+std::string Progress::Line(const StepReport& r) {
+  // The first step warms up; later ones count for about ten steps.
+  mean_ms_ = mean_ms_ == 0.0 || r.step <= 2 ? r.step_ms : 0.9 * mean_ms_ + 0.1 * r.step_ms;
+  const int width = static_cast<int>(absl::StrCat(last_step_).size());
+  std::string line = absl::StrFormat(
+      "step %*d/%d  loss %.4f  lr %.2e  norm %.3f  %.1f ms  %s tok/s", width, r.step, last_step_,
+      r.loss, r.lr, r.grad_norm, r.step_ms, HumanCount(r.tokens_per_second));
+  if (r.mfu > 0.0) absl::StrAppendFormat(&line, "  %.0f%% of roof", 100.0 * r.mfu);
+  const double left = static_cast<double>(std::max<int64_t>(0, last_step_ - r.step));
+  absl::StrAppend(&line, "  ETA ", HumanTime(left * mean_ms_ / 1000.0));
+  if (r.skipped > skipped_) absl::StrAppendFormat(&line, "  skipped, scale %g", r.loss_scale);
+  skipped_ = r.skipped;
+  return line;
+}
+
+std::string Progress::Line(const EvalReport& r) const {
+  const int width = static_cast<int>(absl::StrCat(last_step_).size());
+  std::string line =
+      absl::StrFormat("eval %*d/%d  loss %.4f", width, r.step, last_step_, r.eval_loss);
+  if (r.bits_per_byte) absl::StrAppendFormat(&line, "  %.4f bits/byte", *r.bits_per_byte);
+  absl::StrAppendFormat(&line, "  (%s targets in %s)",
+                        HumanCount(static_cast<double>(r.eval_targets)),
+                        HumanTime(r.eval_ms / 1000.0));
+  return line;
+}
+
+std::string HumanCount(double n) {
+  constexpr const char* kUnits[] = {"", "k", "M", "G", "T", "P", "E"};
+  size_t unit = 0;
+  while (std::abs(n) >= 999.5 && unit + 1 < std::size(kUnits)) {
+    n /= 1000.0;
+    ++unit;
+  }
+  const int digits = unit == 0 || std::abs(n) >= 99.95 ? 0 : std::abs(n) >= 9.995 ? 1 : 2;
+  return absl::StrFormat("%.*f%s", digits, n, kUnits[unit]);
+}
+
+std::string HumanBytes(int64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return absl::StrCat(bytes, " B");
+  auto n = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (n >= 1023.5 && unit + 1 < std::size(kUnits)) {
+    n /= 1024.0;
+    ++unit;
+  }
+  return absl::StrFormat("%.*f %s", n >= 100 ? 0 : n >= 10 ? 1 : 2, n, kUnits[unit]);
+}
+
+std::string HumanTime(double seconds) {
+  const auto s = static_cast<int64_t>(std::llround(seconds));
+  if (s < 60) return absl::StrFormat("%ds", s);
+  if (s < 3600) return absl::StrFormat("%dm%02ds", s / 60, s % 60);
+  if (s < 86400) return absl::StrFormat("%dh%02dm", s / 3600, s / 60 % 60);
+  return absl::StrFormat("%dd%02dh", s / 86400, s / 3600 % 24);
+}
+
+}  // namespace tl

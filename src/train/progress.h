@@ -1,0 +1,51 @@
+// What a person sees of a training: the banner before it and a line per step.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "train/config.h"
+#include "train/metrics.h"
+
+namespace tl {
+
+struct MemoryRow {
+  std::string name;  // "weights", "activations"
+  int64_t bytes = 0;
+};
+
+struct BannerFacts {
+  int ranks = 1;
+  int threads = 1;  // per rank
+  int hosts = 1;
+  int64_t resume_step = 0;        // 0: from the start
+  int64_t train_tokens = 0;       // in [data] train; 0: unknown
+  std::string device;             // "CPU, AMD EPYC 9654 (AVX-512, bf16)"
+  std::vector<MemoryRow> memory;  // planned, per rank
+  int64_t memory_available = 0;   // per rank; 0: unknown
+};
+
+// What is about to run: model, parameters, grid, tokens per step, precision and the memory plan.
+std::string Banner(const Config& config, const BannerFacts& facts);
+
+// "step  120/2000  loss 1.2345  lr 3.00e-04  norm 0.812  45.1 ms  22.7k tok/s  61% of roof  ETA
+// 2m13s", one line. Steps and estimates count towards last_step.
+class Progress {
+ public:
+  explicit Progress(int64_t last_step) : last_step_(last_step) {}
+  std::string Line(const StepReport& report);
+  std::string Line(const EvalReport& report) const;
+
+ private:
+  int64_t last_step_;
+  double mean_ms_ = 0.0;
+  int64_t skipped_ = 0;
+};
+
+std::string HumanCount(double n);       // "950", "22.7k", "124M"
+std::string HumanBytes(int64_t bytes);  // "512 B", "1.50 GiB"
+std::string HumanTime(double seconds);  // "8s", "2m13s", "3h05m", "2d04h"
+
+}  // namespace tl

@@ -1,0 +1,74 @@
+#include "train/run_log.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "base/status.h"
+
+namespace tl {
+namespace {
+
+void PrintLine(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+int64_t LastStep(const Config& config) {
+  const int64_t stop = config.run.stop_after;
+  return stop > 0 ? std::min(stop, config.train.steps) : config.train.steps;
+}
+
+}  // namespace
+
+absl::StatusOr<RunLog> RunLog::Open(const Config& config, const std::string& resolved_config,
+                                    int64_t resume_step) {
+  const std::string& dir = config.run.dir;
+  TL_RETURN_IF_ERROR(MakeWritableFolder(dir));
+  TL_RETURN_IF_ERROR(ReplaceFile(dir + "/config.toml", resolved_config));
+  TL_ASSIGN_OR_RETURN(MetricsFile metrics, MetricsFile::Open(dir + "/metrics.jsonl", resume_step));
+  TL_ASSIGN_OR_RETURN(TensorBoardFile tensorboard, TensorBoardFile::Open(dir, resume_step));
+  return RunLog(std::move(metrics), std::move(tensorboard), config, resume_step);
+}
+
+RunLog::RunLog(MetricsFile metrics, TensorBoardFile tensorboard, const Config& config,
+               int64_t resume_step)
+    : metrics_(std::move(metrics)),
+      tensorboard_(std::move(tensorboard)),
+      first_step_(resume_step + 1),
+      last_step_(LastStep(config)),
+      log_every_(config.run.log_every),
+      progress_(last_step_) {}
+
+absl::Status RunLog::Step(const StepReport& r) {
+  const std::string line = progress_.Line(r);
+  if (r.step % log_every_ == 0 || r.step == first_step_ || r.step == last_step_) PrintLine(line);
+  TL_RETURN_IF_ERROR(metrics_.Write(r));
+  std::vector<Scalar> scalars = {
+      {"train/loss", r.loss},
+      {"train/lr", static_cast<float>(r.lr)},
+      {"train/grad_norm", static_cast<float>(r.grad_norm)},
+      {"train/loss_scale", static_cast<float>(r.loss_scale)},
+      {"train/skipped", static_cast<float>(r.skipped)},
+      {"speed/step_ms", static_cast<float>(r.step_ms)},
+      {"speed/tokens_per_second", static_cast<float>(r.tokens_per_second)},
+      {"speed/tflops", static_cast<float>(r.tflops)},
+      {"speed/mfu", static_cast<float>(r.mfu)},
+      {"memory/bytes", static_cast<float>(r.memory_bytes)}};
+  if (r.losses.size() > 1) {
+    for (const auto& [head, loss] : r.losses) scalars.emplace_back("train/loss/" + head, loss);
+  }
+  return tensorboard_.Write(r.step, scalars);
+}
+
+absl::Status RunLog::Evaluation(const EvalReport& r) {
+  PrintLine(progress_.Line(r));
+  TL_RETURN_IF_ERROR(metrics_.Write(r));
+  std::vector<Scalar> scalars = {{"eval/loss", r.eval_loss}};
+  if (r.bits_per_byte) {
+    scalars.emplace_back("eval/bits_per_byte", static_cast<float>(*r.bits_per_byte));
+  }
+  return tensorboard_.Write(r.step, scalars);
+}
+
+}  // namespace tl

@@ -1,0 +1,39 @@
+// Everything a training says about itself, on one rank: the screen, metrics.jsonl and TensorBoard.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "train/config.h"
+#include "train/metrics.h"
+#include "train/progress.h"
+#include "train/tensorboard.h"
+
+namespace tl {
+
+class RunLog {
+ public:
+  // Makes [run] dir, writes resolved_config into it as config.toml, and opens metrics.jsonl and an
+  // event file. What they hold of steps after resume_step is dropped. Errors name the path.
+  static absl::StatusOr<RunLog> Open(const Config& config, const std::string& resolved_config,
+                                     int64_t resume_step);
+
+  // Files get every step; the screen every [run] log_every-th, the first and the last.
+  absl::Status Step(const StepReport& report);
+  absl::Status Evaluation(const EvalReport& report);
+
+ private:
+  RunLog(MetricsFile metrics, TensorBoardFile tensorboard, const Config& config,
+         int64_t resume_step);
+
+  MetricsFile metrics_;
+  TensorBoardFile tensorboard_;
+  int64_t first_step_;
+  int64_t last_step_;
+  int64_t log_every_;
+  Progress progress_;
+};
+
+}  // namespace tl

@@ -1,0 +1,211 @@
+#include "train/metrics.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "train/progress.h"
+#include "train/run_log.h"
+
+namespace tl {
+namespace {
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class Metrics : public testing::Test {
+ protected:
+  Metrics() {
+    std::string name = testing::TempDir() + "metricsXXXXXX";
+    dir_ = mkdtemp(name.data());
+  }
+  ~Metrics() override { std::filesystem::remove_all(dir_); }
+  std::string dir_;
+};
+
+StepReport Report(int64_t step) {
+  StepReport r;
+  r.step = step;
+  r.tokens = step * 4096;
+  r.loss = 2.34567898f;
+  r.losses = {{"next_token", 2.34567898f}};
+  r.lr = 3e-4;
+  r.grad_norm = 0.8125;
+  r.loss_scale = 65536;
+  r.skipped = 1;
+  r.step_ms = 45.125;
+  r.tokens_per_second = 90770.6;
+  r.tflops = 0.18;
+  r.mfu = 0.614;
+  r.memory_bytes = int64_t{5} << 30;
+  return r;
+}
+
+TEST(ToJson, StepHasEveryKeyAndAllDigits) {
+  const std::string line = ToJson(Report(7));
+  EXPECT_EQ(line.back(), '\n');
+  const auto json = nlohmann::json::parse(line);
+  for (const char* key :
+       {"step", "tokens", "loss", "losses", "lr", "grad_norm", "loss_scale", "skipped", "step_ms",
+        "tokens_per_second", "tflops", "mfu", "memory_bytes"}) {
+    EXPECT_TRUE(json.contains(key)) << key;
+  }
+  EXPECT_EQ(json["step"], 7);
+  EXPECT_EQ(json["tokens"], 28672);
+  EXPECT_EQ(json["loss"].get<float>(), 2.34567898f);
+  EXPECT_EQ(json["losses"]["next_token"].get<float>(), 2.34567898f);
+  EXPECT_EQ(json["lr"], 3e-4);
+  EXPECT_EQ(json["memory_bytes"], int64_t{5} << 30);
+}
+
+TEST(ToJson, NotANumberIsNull) {
+  StepReport r = Report(1);
+  r.loss = std::numeric_limits<float>::quiet_NaN();
+  r.losses[0] = {"a\"b\n", -std::numeric_limits<float>::infinity()};
+  r.grad_norm = std::numeric_limits<double>::infinity();
+  const auto json = nlohmann::json::parse(ToJson(r));
+  EXPECT_TRUE(json["loss"].is_null());
+  EXPECT_TRUE(json["losses"]["a\"b\n"].is_null());
+  EXPECT_TRUE(json["grad_norm"].is_null());
+}
+
+TEST(ToJson, EvaluationHasBitsPerByteWhereKnown) {
+  EvalReport r;
+  r.step = 100;
+  r.eval_loss = 1.2345678f;
+  EXPECT_FALSE(nlohmann::json::parse(ToJson(r)).contains("bits_per_byte"));
+  r.bits_per_byte = 1.78;
+  const auto json = nlohmann::json::parse(ToJson(r));
+  EXPECT_EQ(json["eval_loss"].get<float>(), 1.2345678f);
+  EXPECT_EQ(json["bits_per_byte"], 1.78);
+}
+
+TEST_F(Metrics, ResumeDropsLaterAndTornLines) {
+  const std::string path = dir_ + "/metrics.jsonl";
+  {
+    MetricsFile file = MetricsFile::Open(path, 0).value();
+    for (int64_t step = 1; step <= 12; ++step) ASSERT_TRUE(file.Write(Report(step)).ok());
+    ASSERT_TRUE(file.Write(EvalReport{.step = 12}).ok());
+  }
+  const std::string before = ReadAll(path);
+  std::ofstream(path, std::ios::app) << "{\"step\":9,\"tok";
+  {
+    MetricsFile file = MetricsFile::Open(path, 10).value();
+    ASSERT_TRUE(file.Write(Report(11)).ok());
+  }
+  std::string expected;
+  for (int64_t step = 1; step <= 11; ++step) expected += ToJson(Report(step));
+  EXPECT_EQ(ReadAll(path), expected);
+  { MetricsFile file = MetricsFile::Open(path, 11).value(); }
+  EXPECT_EQ(ReadAll(path), expected);
+  { MetricsFile file = MetricsFile::Open(path, 0).value(); }
+  EXPECT_EQ(ReadAll(path), "");
+}
+
+TEST_F(Metrics, RunLogFillsTheFolder) {
+  Config config;
+  config.run.dir = dir_ + "/a/b";
+  config.train.steps = 20;
+  config.run.log_every = 5;
+  testing::internal::CaptureStdout();
+  {
+    RunLog log = RunLog::Open(config, "[run]\n", 0).value();
+    for (int64_t step = 1; step <= 20; ++step) ASSERT_TRUE(log.Step(Report(step)).ok());
+    ASSERT_TRUE(log.Evaluation({.step = 20, .eval_loss = 2.0f, .bits_per_byte = 1.5}).ok());
+  }
+  const std::string screen = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(std::count(screen.begin(), screen.end(), '\n'), 1 + 4 + 1) << screen;
+  EXPECT_NE(screen.find("step 20/20  loss 2.3457"), std::string::npos) << screen;
+  EXPECT_NE(screen.find("1.5000 bits/byte"), std::string::npos) << screen;
+  EXPECT_EQ(ReadAll(config.run.dir + "/config.toml"), "[run]\n");
+  const std::string lines = ReadAll(config.run.dir + "/metrics.jsonl");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 21);
+}
+
+TEST_F(Metrics, ErrorsNameThePath) {
+  std::ofstream(dir_ + "/file") << "x";
+  Config config;
+  config.run.dir = dir_ + "/file/run";
+  absl::Status status = RunLog::Open(config, "", 0).status();
+  EXPECT_NE(std::string(status.message()).find(dir_ + "/file/run: "), std::string::npos) << status;
+  config.run.dir = dir_ + "/file";
+  EXPECT_FALSE(RunLog::Open(config, "", 0).ok());
+  config.run.dir = "/proc/trunkline";
+  status = RunLog::Open(config, "", 0).status();
+  EXPECT_NE(std::string(status.message()).find("/proc/trunkline: "), std::string::npos) << status;
+  if (geteuid() != 0) {
+    config.run.dir = "/usr/trunkline";
+    EXPECT_EQ(RunLog::Open(config, "", 0).status().code(), absl::StatusCode::kPermissionDenied);
+  }
+}
+
+TEST_F(Metrics, NoSpace) {
+  if (access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full";
+  AppendFile full = AppendFile::Open("/dev/full").value();
+  const absl::Status status = full.Append("line\n");
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "/dev/full: cannot write: No space left on device");
+}
+
+TEST(Progress, LineSaysWhatMatters) {
+  Progress progress(2000);
+  StepReport r = Report(120);
+  r.skipped = 0;
+  EXPECT_EQ(progress.Line(r),
+            "step  120/2000  loss 2.3457  lr 3.00e-04  norm 0.812  45.1 ms  90.8k tok/s  "
+            "61% of roof  ETA 1m25s");
+  r.skipped = 1;
+  r.mfu = 0.0;
+  r.step = 2000;
+  EXPECT_EQ(progress.Line(r),
+            "step 2000/2000  loss 2.3457  lr 3.00e-04  norm 0.812  45.1 ms  90.8k tok/s  ETA 0s  "
+            "skipped, scale 65536");
+}
+
+TEST(Progress, HumanNumbers) {
+  EXPECT_EQ(HumanCount(950), "950");
+  EXPECT_EQ(HumanCount(999.7), "1.00k");
+  EXPECT_EQ(HumanCount(22700), "22.7k");
+  EXPECT_EQ(HumanCount(123532032), "124M");
+  EXPECT_EQ(HumanCount(8030261248.0), "8.03G");
+  EXPECT_EQ(HumanBytes(512), "512 B");
+  EXPECT_EQ(HumanBytes(int64_t{3} << 29), "1.50 GiB");
+  EXPECT_EQ(HumanTime(8.4), "8s");
+  EXPECT_EQ(HumanTime(133), "2m13s");
+  EXPECT_EQ(HumanTime(3 * 3600 + 300), "3h05m");
+  EXPECT_EQ(HumanTime(52 * 3600), "2d04h");
+}
+
+TEST(Progress, BannerShowsModelGridAndMemory) {
+  Config config;
+  config.model = {.layers = 6, .hidden = 384, .heads = 6, .ffn = 1024, .vocab = 256};
+  config.train = {
+      .steps = 100, .sequence_length = 256, .global_batch_size = 8, .micro_batch_size = 2};
+  config.data.train = {{"a.tok", 1.0}};
+  config.parallel.tensor = 2;
+  config.run.dir = "out";
+  BannerFacts facts;
+  facts.ranks = 4;
+  facts.device = "CPU";
+  facts.memory = {{"weights", 1 << 20}, {"activations", 3 << 20}};
+  const std::string banner = Banner(config, facts);
+  for (const char* part :
+       {"-> out", "6 layers", "10.7M", "4 rank(s) on 1 host(s) = 2 data x 2 tensor",
+        "2.05k tokens per step: 2 rank(s) x 2 micro batch(es) of 2", "a.tok",
+        "in all                   4.00 MiB"}) {
+    EXPECT_NE(banner.find(part), std::string::npos) << part << " in\n" << banner;
+  }
+}
+
+}  // namespace
+}  // namespace tl
