@@ -40,10 +40,9 @@ class Tokenizer {
   // model's may be padded) add nothing.
   virtual std::string Decode(absl::Span<const int32_t> ids) const = 0;
 
-  // Whether text may be cut before the byte at `position` (0 < position < text.size()) with
-  // Encode(text) == Encode(head) + Encode(tail), judging by the bytes near it. Lets big files be
-  // encoded in pieces.
-  virtual bool CanCut(absl::string_view text, size_t position) const = 0;
+  // The largest p it can find such that Encode(text + more) == Encode(text[:p]) + Encode(text[p:] +
+  // more) whatever comes after text; 0 where it finds none. Lets big files be encoded in pieces.
+  virtual size_t CutPoint(absl::string_view text) const = 0;
 
   // 64-bit FNV-1a of the kind and the definition: equal means the same tokenizer.
   uint64_t hash() const;
@@ -66,9 +65,10 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
 // tokenizer.model. What a file is, is told from its contents.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path);
 
-// Trains a SentencePiece BPE model with byte fallback on text files, and writes it to out. Every
-// byte string without NUL comes back from its ids: spaces are kept as they are, nothing is
-// normalised, and line ends are characters of the text.
+// Trains a SentencePiece BPE model with byte fallback on text files (of big ones, the first 256 MB
+// of all together), and writes it to out. Text comes back from its ids as it was, but for U+2581,
+// which is SentencePiece's own sign for a space: spaces are kept, nothing is normalised, and a line
+// end is a token of its own.
 absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t vocab_size,
                                 const std::string& out);
 

@@ -1,0 +1,181 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "data/bpe_split.h"
+
+#include <pcre2.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status.h"
+
+namespace tl::internal {
+namespace {
+
+struct MatchDataDeleter {
+  void operator()(pcre2_match_data* p) const { pcre2_match_data_free(p); }
+};
+using MatchData = std::unique_ptr<pcre2_match_data, MatchDataDeleter>;
+
+absl::Status Unsupported(absl::string_view pattern, absl::string_view what) {
+  return absl::UnimplementedError(
+      absl::StrCat("pre_tokenizer pattern '", pattern, "': ", what, " is not supported"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    const absl::string_view rest = pattern.substr(i + 1);
+    if (c == '\\') {
+      if (rest.empty()) return Unsupported(pattern, "a \\ at its end");
+      const char e = rest[0];
+      ++i;
+      if (e == 's' || e == 'S') {
+        absl::StrAppend(&out, e == 's' ? "\\p{White_Space}" : "\\P{White_Space}");
+      } else if (e == 'd' || e == 'D') {
+        absl::StrAppend(&out, e == 'd' ? "\\p{Nd}" : "\\P{Nd}");
+      } else if (e == 'p' || e == 'P' || e == 'r' || e == 'n' || e == 't' ||
+                 std::isalnum(static_cast<unsigned char>(e)) == 0) {
+        out.append({'\\', e});
+      } else {
+        return Unsupported(pattern, absl::StrCat("\\", absl::string_view(&e, 1)));
+      }
+      continue;
+    }
+    if (in_class) {
+      if (c == '[') return Unsupported(pattern, "a class within a class");
+      if (c == '&' && !rest.empty() && rest[0] == '&') return Unsupported(pattern, "&&");
+      in_class = c != ']';
+    } else if (c == '[') {
+      in_class = true;
+      out.push_back(c);
+      if (!rest.empty() && rest[0] == '^') {
+        out.push_back('^');
+        ++i;
+      }
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') {
+        return Unsupported(pattern, "a class that begins with ]");
+      }
+      continue;
+    } else if (c == '^' || c == '$') {
+      return Unsupported(pattern, absl::StrCat("an anchor ", absl::string_view(&c, 1)));
+    } else if (c == '}' && !rest.empty() && rest[0] == '+') {
+      // A property's \p{N}+ is common; a counted repeat's {1,3}+ is not possessive in Oniguruma.
+      const size_t open = out.rfind('{');
+      if (open == std::string::npos || open < 2 || out[open - 2] != '\\') {
+        return Unsupported(pattern, "a + after {n,m}");
+      }
+    } else if (c == '(' && !rest.empty() && rest[0] == '?') {
+      const absl::string_view group = rest.substr(1);
+      const bool known = group.substr(0, 1) == ":" || group.substr(0, 1) == "=" ||
+                         group.substr(0, 1) == "!" || group.substr(0, 1) == ">" ||
+                         group.substr(0, 2) == "<=" || group.substr(0, 2) == "<!" ||
+                         group.substr(0, 2) == "i:";
+      if (!known) return Unsupported(pattern, absl::StrCat("(?", group.substr(0, 2)));
+    } else if (c == '(' && !rest.empty() && rest[0] == '*') {
+      return Unsupported(pattern, "(*");
+    }
+    out.push_back(c);
+  }
+  return out;
+}
+
+struct SplitStage::Code {
+  pcre2_code* code = nullptr;
+  bool looks_behind = false;
+  ~Code() { pcre2_code_free(code); }
+
+  MatchData NewMatchData() const {
+    MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
+    TL_CHECK(data != nullptr) << "out of memory";
+    return data;
+  }
+};
+
+SplitStage::SplitStage() : code_(std::make_unique<Code>()) {}
+SplitStage::SplitStage(SplitStage&&) noexcept = default;
+SplitStage& SplitStage::operator=(SplitStage&&) noexcept = default;
+SplitStage::~SplitStage() = default;
+
+absl::StatusOr<SplitStage> SplitStage::Make(absl::string_view pattern, bool literal, Keep keep) {
+  std::string translated(pattern);
+  if (!literal) {
+    TL_ASSIGN_OR_RETURN(translated, TranslatePattern(pattern));
+  }
+  SplitStage stage;
+  stage.keep_ = keep;
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  stage.code_->code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), &error, &offset, nullptr);
+  if (stage.code_->code == nullptr) {
+    PCRE2_UCHAR message[256] = {};
+    pcre2_get_error_message(error, message, sizeof(message));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "pre_tokenizer pattern '", pattern, "': ", reinterpret_cast<const char*>(message),
+        " near '", absl::string_view(translated).substr(std::min(offset, translated.size())), "'"));
+  }
+  uint32_t look_behind = 0;
+  pcre2_pattern_info(stage.code_->code, PCRE2_INFO_MAXLOOKBEHIND, &look_behind);
+  stage.code_->looks_behind = look_behind > 0;
+  // Where the machine has no JIT the interpreter gives the same matches.
+  pcre2_jit_compile(stage.code_->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+  return stage;
+}
+
+absl::Status SplitStage::Split(absl::string_view text,
+                               std::vector<absl::string_view>* words) const {
+  const MatchData data = code_->NewMatchData();
+  const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  size_t end_of_last = 0, from = 0;
+  const auto between = [&](size_t end) {
+    if (end > end_of_last && keep_ != Keep::kMatches) {
+      words->push_back(text.substr(end_of_last, end - end_of_last));
+    }
+  };
+  while (from < text.size()) {
+    const int rc = pcre2_match(code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK,
+                               data.get(), nullptr);
+    if (rc == PCRE2_ERROR_NOMATCH) break;
+    if (rc < 0) {
+      PCRE2_UCHAR message[256] = {};
+      pcre2_get_error_message(rc, message, sizeof(message));
+      return absl::ResourceExhaustedError(absl::StrCat("pre_tokenizer pattern at byte ", from, ": ",
+                                                       reinterpret_cast<const char*>(message)));
+    }
+    if (span[1] == span[0]) {  // of nothing: go on one character further
+      for (from = span[1] + 1; from < text.size() && (text[from] & 0xC0) == 0x80;) ++from;
+      continue;
+    }
+    between(span[0]);
+    if (keep_ != Keep::kBetween) words->push_back(text.substr(span[0], span[1] - span[0]));
+    end_of_last = from = span[1];
+  }
+  between(text.size());
+  return absl::OkStatus();
+}
+
+size_t SplitStage::LastBoundary(absl::string_view text, size_t limit) const {
+  if (code_->looks_behind) return 0;
+  const MatchData data = code_->NewMatchData();
+  const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  size_t boundary = 0;
+  while (boundary < text.size()) {
+    // A partial match means that the end of text was looked at: what comes after could change it.
+    const int rc = pcre2_match(code_->code, subject, text.size(), boundary,
+                               PCRE2_NO_UTF_CHECK | PCRE2_PARTIAL_HARD, data.get(), nullptr);
+    if (rc < 0 || span[1] == span[0] || span[1] > limit) break;
+    boundary = span[1];
+  }
+  return boundary;
+}
+
+}  // namespace tl::internal

@@ -1,0 +1,49 @@
+// The pre-tokenizers of a tokenizer.json: text to words, each of which is then merged by itself.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace tl::internal {
+
+// A pattern as Hugging Face's tokenizers writes it (Oniguruma's Ruby syntax over UTF-8) in PCRE2's
+// syntax, with the same meaning: \s is Unicode's White_Space, which PCRE2's is not. What the two
+// libraries read differently, e.g. ^ or a possessive {n,m}+, is refused by name.
+absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern);
+
+// One splitting stage. Immutable; usable from several threads at once.
+class SplitStage {
+ public:
+  enum class Keep {
+    kAll,      // "Isolated": matches and what lies between them are words
+    kMatches,  // "Removed", inverted: only matches are
+    kBetween   // "Removed": only what lies between them is
+  };
+
+  // pattern: in Oniguruma's syntax; literal: a plain string instead.
+  static absl::StatusOr<SplitStage> Make(absl::string_view pattern, bool literal, Keep keep);
+  SplitStage(SplitStage&&) noexcept;
+  SplitStage& operator=(SplitStage&&) noexcept;
+  ~SplitStage();
+
+  // Appends the words of text, which must be UTF-8; none is empty.
+  absl::Status Split(absl::string_view text, std::vector<absl::string_view>* words) const;
+
+  // The last place up to limit where a word begins or ends whatever comes after text; 0 where there
+  // is none. Before and after it Split finds the same words by itself.
+  size_t LastBoundary(absl::string_view text, size_t limit) const;
+
+ private:
+  struct Code;
+  SplitStage();
+  std::unique_ptr<Code> code_;
+  Keep keep_ = Keep::kAll;
+};
+
+}  // namespace tl::internal

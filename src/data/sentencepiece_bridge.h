@@ -1,0 +1,37 @@
+// SentencePiece in standard types only: its headers put std::string_view into namespace absl, where
+// Debian's Abseil has a class of that name, so no file can include both.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tl::internal {
+
+class SentencePieceModel {
+ public:
+  SentencePieceModel();
+  ~SentencePieceModel();
+
+  // Each returns an error message, empty on success.
+  std::string Load(const std::string& serialized);
+  std::string Encode(std::string_view text, std::vector<int>* ids) const;
+  std::string Decode(const std::vector<int>& ids, std::string* text) const;
+
+  int size() const;
+  int eos_id() const;
+  // The piece's own text, "" for control, unknown and byte pieces.
+  std::string PieceText(int id) const;
+
+  // Trains on lines; the serialized model, or an error message.
+  static std::string Train(const std::vector<std::string>& lines, int64_t vocab_size,
+                           std::string* serialized);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tl::internal

@@ -1,0 +1,43 @@
+// The bytes of the own token file's header, shared by its reader and its writer.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+namespace tl::internal {
+
+static_assert(std::endian::native == std::endian::little, "token files are little-endian");
+
+inline constexpr char kTokenFileMagic[8] = {'T', 'L', 'T', 'O', 'K', 'E', 'N', 'S'};
+inline constexpr uint32_t kTokenFileVersion = 1;
+
+struct TokenFileHeader {
+  char magic[8];
+  uint32_t version;
+  uint32_t header_crc;  // with this field 0
+  uint64_t file_size;
+  uint64_t tokens;
+  uint64_t documents;
+  uint64_t text_bytes;
+  uint64_t vocab;
+  uint32_t width;
+  uint32_t tokenizer_kind;
+  uint64_t tokenizer_hash;
+  uint64_t definition_size;
+  uint32_t token_crc;
+  uint32_t tail_crc;
+  uint8_t reserved[40];
+};
+static_assert(sizeof(TokenFileHeader) == 128);
+
+inline int TokenWidth(int64_t vocab) { return vocab <= 256 ? 1 : vocab <= 65536 ? 2 : 4; }
+
+template <typename T>
+T LoadAs(const uint8_t* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(T));
+  return value;
+}
+
+}  // namespace tl::internal

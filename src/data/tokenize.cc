@@ -1,0 +1,219 @@
+#include "data/tokenize.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "data/token_file.h"
+#include "data/tokenizer.h"
+#include "data/utf8.h"
+
+namespace tl {
+namespace {
+
+constexpr size_t kChunk = 1 << 20;
+
+struct FileCloser {
+  void operator()(std::FILE* f) const { std::fclose(f); }
+};
+using File = std::unique_ptr<std::FILE, FileCloser>;
+
+absl::StatusOr<File> OpenAt(const std::string& path, int64_t offset) {
+  File file(std::fopen(path.c_str(), "rb"));
+  if (file == nullptr || ::fseeko(file.get(), offset, SEEK_SET) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open the text"));
+  }
+  return file;
+}
+
+absl::StatusOr<int64_t> FileSize(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open the text"));
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a text file, found something that is not a regular file"));
+  }
+  return static_cast<int64_t>(info.st_size);
+}
+
+// The start of the first line at or after `from`; size where there is none.
+absl::StatusOr<int64_t> NextLine(const std::string& path, int64_t from, int64_t size) {
+  if (from == 0) return from;
+  TL_ASSIGN_OR_RETURN(File file, OpenAt(path, from - 1));
+  int64_t at = from - 1;
+  for (int c; (c = std::getc(file.get())) != EOF;) {
+    ++at;
+    if (c == '\n') return at;
+  }
+  return size;
+}
+
+// Takes the text of one output in pieces, and writes its tokens document by document.
+class TextWriter {
+ public:
+  TextWriter(const TokenizeOptions& options, const Tokenizer& tokenizer, TokenFileWriter* writer)
+      : separator_(options.separator), tokenizer_(tokenizer), writer_(*writer) {
+    if (options.append_end) end_id_ = tokenizer.end_id();
+  }
+
+  // The bytes [begin, end) of the file; what is there is a document, or several with separators.
+  absl::Status AddFile(const std::string& path, int64_t begin, int64_t end) {
+    TL_ASSIGN_OR_RETURN(File file, OpenAt(path, begin));
+    std::string text;
+    size_t searched = 0;  // of text: holds no separator's beginning before this
+    int64_t offset = begin, read = begin;
+    // The bytes in hand that must be there before the next try: grows where no cut was found.
+    size_t wanted = kChunk;
+    while (read < end || !text.empty()) {
+      const size_t before = text.size();
+      if (before < wanted && read < end) {
+        text.resize(before + std::min<size_t>(wanted - before, end - read));
+        const size_t n = std::fread(text.data() + before, 1, text.size() - before, file.get());
+        if (n != text.size() - before) {
+          return std::ferror(file.get()) != 0
+                     ? absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot read"))
+                     : absl::DataLossError(absl::StrCat(path, ": became shorter while being read"));
+        }
+        read += static_cast<int64_t>(n);
+      }
+      size_t used = 0;  // of text, from the front
+      while (!separator_.empty()) {
+        const size_t at = text.find(separator_, std::max(used, searched));
+        if (at == std::string::npos) break;
+        TL_RETURN_IF_ERROR(Add(path, offset + used, {text.data() + used, at - used}));
+        TL_RETURN_IF_ERROR(EndDocument());
+        used = searched = at + separator_.size();
+      }
+      if (read == end) {
+        TL_RETURN_IF_ERROR(Add(path, offset + used, {text.data() + used, text.size() - used}));
+        break;
+      }
+      absl::string_view rest = absl::string_view(text).substr(used);
+      // The last bytes may be the beginning of a separator.
+      if (!separator_.empty()) {
+        rest.remove_suffix(std::min(rest.size(), separator_.size() - 1));
+        searched = std::max(searched, used + rest.size());
+      }
+      const size_t cut = tokenizer_.CutPoint(rest);
+      TL_RETURN_IF_ERROR(Add(path, offset + used, rest.substr(0, cut)));
+      used += cut;
+      text.erase(0, used);
+      searched -= std::min(searched, used);
+      offset += static_cast<int64_t>(used);
+      wanted = std::max(kChunk, 2 * text.size());
+    }
+    return EndDocument();
+  }
+
+ private:
+  absl::Status Add(const std::string& path, int64_t offset, absl::string_view text) {
+    if (text.empty()) return absl::OkStatus();
+    ids_.clear();
+    if (const absl::Status status = tokenizer_.Encode(text, &ids_); !status.ok()) {
+      const size_t n = internal::ValidUtf8Prefix(text);
+      if (n == text.size()) {
+        return absl::Status(status.code(),
+                            absl::StrCat(path, ": from byte ", offset, ": ", status.message()));
+      }
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": expected UTF-8, found something else at byte ",
+                       offset + static_cast<int64_t>(n)));
+    }
+    if (!in_document_) writer_.StartDocument();
+    in_document_ = true;
+    return writer_.Append(ids_, static_cast<int64_t>(text.size()));
+  }
+
+  absl::Status EndDocument() {
+    const bool had_text = std::exchange(in_document_, false);
+    if (!had_text || end_id_ < 0) return absl::OkStatus();
+    return writer_.Append({&end_id_, 1}, 0);
+  }
+
+  const std::string& separator_;
+  const Tokenizer& tokenizer_;
+  TokenFileWriter& writer_;
+  int32_t end_id_ = -1;
+  bool in_document_ = false;
+  std::vector<int32_t> ids_;
+};
+
+void Report(const Tokenizer& tokenizer, const TokenFileWriter& writer, TokenizeReport* report) {
+  if (report == nullptr) return;
+  *report = {.tokens = writer.token_count(),
+             .documents = writer.document_count(),
+             .text_bytes = writer.text_bytes(),
+             .vocab_size = tokenizer.vocab_size(),
+             .tokenizer_name = tokenizer.name()};
+}
+
+}  // namespace
+
+absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* report,
+                           TokenizeReport* holdout_report) {
+  if (options.texts.empty()) return absl::InvalidArgumentError("no text files given");
+  if (options.out.empty()) return absl::InvalidArgumentError("no output file given");
+  const bool holds_out = options.holdout != 0.0;
+  if (holds_out && !(options.holdout > 0.0 && options.holdout < 1.0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("holdout: expected a fraction between 0 and 1, found ", options.holdout));
+  }
+  if (holds_out != !options.holdout_out.empty()) {
+    return absl::InvalidArgumentError("a holdout needs both a fraction and an output file");
+  }
+  if (holds_out && options.holdout_out == options.out) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.out, ": given for the text and for its holdout"));
+  }
+  std::vector<int64_t> sizes;
+  int64_t total = 0;
+  for (const std::string& path : options.texts) {
+    TL_ASSIGN_OR_RETURN(const int64_t size, FileSize(path));
+    sizes.push_back(size);
+    total += size;
+  }
+  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.tokenizer));
+
+  // The holdout begins at byte cut_at of file cut_file.
+  size_t cut_file = sizes.size();
+  int64_t cut_at = 0;
+  if (holds_out) {
+    auto left =
+        static_cast<int64_t>(std::llround(static_cast<double>(total) * (1.0 - options.holdout)));
+    for (cut_file = 0; cut_file + 1 < sizes.size() && left > sizes[cut_file]; ++cut_file) {
+      left -= sizes[cut_file];
+    }
+    TL_ASSIGN_OR_RETURN(cut_at, NextLine(options.texts[cut_file], std::min(left, sizes[cut_file]),
+                                         sizes[cut_file]));
+  }
+  std::unique_ptr<TokenFileWriter> out, holdout;
+  TL_ASSIGN_OR_RETURN(out, TokenFileWriter::Create(options.out, *tokenizer));
+  TextWriter text(options, *tokenizer, out.get());
+  for (size_t i = 0; i < sizes.size() && i <= cut_file; ++i) {
+    TL_RETURN_IF_ERROR(text.AddFile(options.texts[i], 0, i == cut_file ? cut_at : sizes[i]));
+  }
+  if (holds_out) {
+    TL_ASSIGN_OR_RETURN(holdout, TokenFileWriter::Create(options.holdout_out, *tokenizer));
+    TextWriter held_text(options, *tokenizer, holdout.get());
+    for (size_t i = cut_file; i < sizes.size(); ++i) {
+      TL_RETURN_IF_ERROR(held_text.AddFile(options.texts[i], i == cut_file ? cut_at : 0, sizes[i]));
+    }
+  }
+  if (holds_out) {
+    TL_RETURN_IF_ERROR(holdout->Finish());
+    Report(*tokenizer, *holdout, holdout_report);
+  }
+  TL_RETURN_IF_ERROR(out->Finish());
+  Report(*tokenizer, *out, report);
+  return absl::OkStatus();
+}
+
+}  // namespace tl

@@ -1,0 +1,134 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "data/sentencepiece_bridge.h"
+#include "data/tokenizer.h"
+#include "data/utf8.h"
+
+namespace tl {
+namespace {
+
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  absl::Status Load(std::string model) {
+    definition_ = std::move(model);
+    if (const std::string error = model_.Load(definition_); !error.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("not a SentencePiece model: ", error));
+    }
+    lines_apart_ = LinesApart();
+    return absl::OkStatus();
+  }
+
+  TokenizerKind kind() const override { return TokenizerKind::kSentencePiece; }
+  int64_t vocab_size() const override { return model_.size(); }
+  int32_t end_id() const override { return model_.eos_id(); }
+  const std::string& definition() const override { return definition_; }
+
+  absl::Status Encode(absl::string_view text, std::vector<int32_t>* ids) const override {
+    // SentencePiece would put U+FFFD in its place without a word.
+    if (const size_t n = internal::ValidUtf8Prefix(text); n != text.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("not UTF-8 at byte ", n));
+    }
+    std::vector<int> pieces;
+    const std::string error = model_.Encode({text.data(), text.size()}, &pieces);
+    if (!error.empty()) return absl::InternalError(error);
+    ids->insert(ids->end(), pieces.begin(), pieces.end());
+    return absl::OkStatus();
+  }
+
+  std::string Decode(absl::Span<const int32_t> ids) const override {
+    std::vector<int> known;
+    for (int32_t id : ids) {
+      if (id >= 0 && id < model_.size()) known.push_back(id);
+    }
+    std::string text;
+    return model_.Decode(known, &text).empty() ? text : "";
+  }
+
+  size_t CutPoint(absl::string_view text) const override {
+    if (!lines_apart_) return 0;
+    const size_t at = text.rfind('\n');
+    return at == absl::string_view::npos ? 0 : at + 1;
+  }
+
+ private:
+  // Whether lines, each with its line end, are encoded independently of each other: no piece holds
+  // a line end beside other characters, and no blank is added or taken away at the edges of a text
+  // (which the library does not tell, hence the trials).
+  bool LinesApart() const {
+    for (int id = 0; id < model_.size(); ++id) {
+      const std::string piece = model_.PieceText(id);
+      if (piece.size() > 1 && piece.find('\n') != std::string::npos) return false;
+    }
+    const char* const trials[][2] = {
+        {"a\n", "b"}, {" a \n", "  b "}, {"\n", "\n"}, {"a\n\n", " b\n"}, {"a \r\n", "\tb"}};
+    for (const auto& [head, tail] : trials) {
+      std::vector<int32_t> whole, parts;
+      if (!Encode(absl::StrCat(head, tail), &whole).ok() || !Encode(head, &parts).ok() ||
+          !Encode(tail, &parts).ok() || whole != parts) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  internal::SentencePieceModel model_;
+  std::string definition_;
+  bool lines_apart_ = false;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::string model) {
+  auto tokenizer = std::make_unique<SentencePieceTokenizer>();
+  TL_RETURN_IF_ERROR(tokenizer->Load(std::move(model)));
+  return tokenizer;
+}
+
+absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t vocab_size,
+                                const std::string& out) {
+  constexpr size_t kMostBytes = size_t{256} << 20;
+  std::vector<std::string> lines;
+  size_t bytes = 0;
+  for (const std::string& path : texts) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
+    size_t offset = 0;
+    for (std::string line; bytes < kMostBytes && std::getline(file, line);) {
+      if (const size_t n = internal::ValidUtf8Prefix(line); n != line.size()) {
+        return absl::InvalidArgumentError(absl::StrCat(path, ": not UTF-8 at byte ", offset + n));
+      }
+      bytes += line.size();
+      offset += line.size() + 1;
+      if (!line.empty()) lines.push_back(std::move(line));
+    }
+    if (file.bad()) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot read"));
+  }
+  if (lines.empty()) return absl::InvalidArgumentError("no text to train a tokenizer on");
+  std::string model;
+  const std::string error = internal::SentencePieceModel::Train(lines, vocab_size, &model);
+  if (!error.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot train a SentencePiece model of ", vocab_size, " pieces: ", error));
+  }
+  const std::string temporary = absl::StrCat(out, ".tmp.", ::getpid());
+  std::FILE* file = std::fopen(temporary.c_str(), "wb");
+  if (file == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(temporary, ": cannot create"));
+  }
+  bool good = std::fwrite(model.data(), 1, model.size(), file) == model.size();
+  good = std::fclose(file) == 0 && good;
+  if (!good || std::rename(temporary.c_str(), out.c_str()) != 0) {
+    const absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat(out, ": cannot write"));
+    ::unlink(temporary.c_str());
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tl
