@@ -1,0 +1,42 @@
+# What the scripts in launch/ share. Source it; it moves to the root of the project.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+launch_started=$SECONDS
+say() { printf '\n== %s (at %d s)\n' "$*" $((SECONDS - launch_started)); }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+cores=$(nproc)
+
+# Open MPI on one machine, for mpirun in these scripts and in ctest.
+local_mpi_environment() {
+  # Ranks share the cores given to the job; binding would put all threads of a rank on one core.
+  export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy:-none}"
+  # Chroots often lack /sys, and hwloc says so from every rank.
+  export HWLOC_HIDE_ERRORS="${HWLOC_HIDE_ERRORS:-2}"
+  # Open MPI looks up "localhost"; without that name here a slow DNS costs 5 s a time.
+  if ! grep -qsw localhost /etc/hosts; then
+    export RES_OPTIONS="${RES_OPTIONS:-timeout:1 attempts:1}"
+  fi
+}
+
+# launch_mpi N COMMAND...: N ranks on this machine, the cores divided among them.
+launch_mpi() {
+  local ranks=$1
+  shift
+  local options=()
+  if [[ $(id -u) == 0 ]]; then
+    options+=(--allow-run-as-root)
+  fi
+  if ((ranks > cores)) || [[ $(id -u) == 0 ]]; then
+    options+=(--oversubscribe)
+  fi
+  (
+    local_mpi_environment
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores > ranks ? cores / ranks : 1))}"
+    exec mpirun "${options[@]}" -n "$ranks" "$@"
+  )
+}

@@ -1,0 +1,37 @@
+#!/bin/bash
+# From a bare Debian 12 to a trained model and its text: installs what is missing, builds, makes
+# token files of the King James Bible, trains a small byte-level model on two ranks and lets it
+# write. What is already done is not done again; remove runs/quickstart to train anew.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+run=runs/quickstart
+config=configs/quickstart.toml
+
+launch/setup.sh
+
+say "building"
+launch/build.sh
+
+mkdir -p data
+if [[ ! -s data/kjv.txt ]]; then
+  say "writing data/kjv.txt"
+  # Before the text stand a greeting and the prompt, after it the prompt again.
+  echo gen1:1-rev22:21 | bible -f | sed -e '1,/^bible(/d' -e '/^bible(/d' > data/kjv.part
+  [[ $(wc -l < data/kjv.part) == 31102 ]] || die "bible -f did not print the 31102 verses"
+  mv data/kjv.part data/kjv.txt
+fi
+if [[ ! data/kjv-train.tok -nt data/kjv.txt || ! data/kjv-eval.tok -nt data/kjv.txt ]]; then
+  say "making token files, the last tenth held out"
+  build/trunkline tokenize --tokenizer bytes --out data/kjv-train.tok \
+    --holdout 0.1 --holdout-out data/kjv-eval.tok data/kjv.txt
+fi
+
+if [[ ! $run/trained -nt $config ]]; then
+  say "training on two ranks"
+  launch_mpi 2 build/trunkline train "$config"
+  touch "$run/trained"
+fi
+
+say "writing"
+build/trunkline generate "$run" --prompt "In the beginning" --max-tokens 200 --temperature 0.8
+say "done; the model, metrics.jsonl and TensorBoard files are in $run"

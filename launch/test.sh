@@ -1,0 +1,62 @@
+#!/bin/bash
+# Installs what is missing, builds, and runs the tests.
+#   launch/test.sh              format, layering, unit tests, tests on 2 and 4 ranks
+#   launch/test.sh --long       and the long ones
+#   launch/test.sh --sanitize   and the unit tests with AddressSanitizer and UBSan
+#   launch/test.sh --peers      and the comparisons with PyTorch and others from PyPI, in .venv/
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+long=no
+sanitize=no
+peers=no
+for option; do
+  case $option in
+    --long) long=yes ;;
+    --sanitize) sanitize=yes ;;
+    --peers) peers=yes ;;
+    *) die "unknown option $option; see the top of launch/test.sh" ;;
+  esac
+done
+
+launch/setup.sh --tests
+
+say "checking the format"
+git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' |
+  xargs -0 -n 16 -P "$cores" clang-format-14 --dry-run -Werror
+
+say "building"
+launch/build.sh --tests
+
+local_mpi_environment
+# Two tests at a time share the cores: threads that spin would only take turns.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
+
+say "testing"
+ctest --test-dir build --output-on-failure -j "$cores" -LE long
+
+if [[ $sanitize == yes ]]; then
+  say "building with sanitizers"
+  launch/build.sh --sanitize
+  say "testing with sanitizers"
+  ctest --test-dir build-asan --output-on-failure -j "$cores" -R '^unit\.' -LE long
+fi
+
+if [[ $long == yes ]]; then
+  say "testing at length"
+  ctest --test-dir build --output-on-failure -L long
+fi
+
+if [[ $peers == yes ]]; then
+  say "comparing with others"
+  launch/setup.sh --peers
+  if [[ ! -x .venv/bin/python ]]; then
+    python3 -m venv .venv
+  fi
+  .venv/bin/pip install --quiet -r tests/peers/requirements.txt
+  for check in tests/peers/*_test.py; do
+    say "$check"
+    TRUNKLINE=build/trunkline .venv/bin/python "$check"
+  done
+fi
+
+say "all tests passed"
