@@ -1,6 +1,9 @@
 // Collectives between ranks. Every operation is enqueued on a stream: on a compute stream it is
-// complete for later work of that stream; on an async stream it stays in flight and is waited for
-// by an Event. Every rank of the group must make the same calls in the same order per stream.
+// complete for later work of that stream; on an async stream it stays in flight, moves on in
+// Stream::Poll and is waited for by an Event. Every rank of a group must make the same calls on it
+// in the same order, whatever the streams; operations of several streams and groups may be in
+// flight together and never mix. A communicator outlives its operations, and its calls and those
+// of its streams come from the thread that made the world.
 //
 // Sums are made in rank order in fp32 and rounded once, so that a result does not depend on the
 // library's choice of algorithm, and all ranks of an AllReduce hold the same bits.
@@ -28,9 +31,21 @@ enum class CollectiveKind : uint8_t {
   kExchange
 };
 inline constexpr int kCollectiveKinds = 5;
-const char* Name(CollectiveKind kind);
+const char* Name(CollectiveKind kind);  // "all_reduce", "reduce_scatter", ...
 
-// What this rank has put on the wire, payload only.
+// An AllReduce of up to so many bytes sends them to every rank, which costs one latency; a larger
+// one is a reduce-scatter and an all-gather. A Broadcast changes from sending the whole to a
+// scatter and an all-gather at the same size.
+inline constexpr int64_t kDirectBytes = 64 << 10;
+
+// What this rank has put on the wire since the start or ResetStats, payload only, counted when the
+// operation is called. For P ranks and a tensor x of b bytes, part r of which is its elements
+// [r*n/P, (r+1)*n/P), own = the bytes of this rank's part:
+//   AllReduce      b <= kDirectBytes: (P-1) b, else (b - own) + (P-1) own, = 2 (P-1)/P b where P |
+//   n ReduceScatter  (P-1)/P of the bytes of in AllGather      (P-1) times the bytes of in
+//   Broadcast      b <= kDirectBytes: root (P-1) b, others 0;
+//                  else root (b - own) + (P-1) own, others (P-2) own
+//   Exchange       the bytes of its sends to other ranks
 struct CollectiveStats {
   int64_t calls = 0;
   int64_t bytes_sent = 0;
@@ -53,20 +68,25 @@ class Communicator {
   virtual std::unique_ptr<Communicator> Split(int color, int key) = 0;
 
   // Tensors are contiguous and of one type; kMax and kSum for fp32 and int32, kSum also for bf16,
-  // fp16 and int64. They must stay valid until the operation is complete.
+  // fp16 and int64. A maximum with NaN is NaN. They must stay valid until the operation is
+  // complete.
   virtual void AllReduce(Stream& stream, Tensor x, ReduceOp op = ReduceOp::kSum) = 0;
   // out: [n / size], this rank's part of the sum of all ranks' in: [n]. out may be that part of in.
   virtual void ReduceScatter(Stream& stream, Tensor out, Tensor in) = 0;
   // out: [size * n], every rank's in: [n] in rank order. in may be its own part of out.
   virtual void AllGather(Stream& stream, Tensor out, Tensor in) = 0;
   virtual void Broadcast(Stream& stream, Tensor x, int root) = 0;
-  // Point-to-point messages, all at once: send/recv, all-to-all, rings.
+  // Point-to-point messages, all at once: send/recv, all-to-all, rings. Messages between two ranks
+  // match in the order of the lists; this rank itself may be a peer. Sizes must agree.
   virtual void Exchange(Stream& stream, absl::Span<const Transfer> transfers) = 0;
   // Waits for every rank of the group; in order after this stream's work.
   virtual void Barrier(Stream& stream) = 0;
 
-  // Ends every rank of the whole job with this exit code.
+  // Ends every rank of the whole job with this exit code (1 for 0).
   [[noreturn]] virtual void Abort(int exit_code) = 0;
+
+  // Receive memory, kept for reuse; shared with the communicators split from the same world.
+  virtual int64_t workspace_bytes() const { return 0; }
 
   const CommStats& stats() const { return stats_; }
   void ResetStats() { stats_ = {}; }
@@ -80,8 +100,9 @@ std::unique_ptr<Communicator> MakeSelfCommunicator();
 
 // True where this process was started by mpirun or srun with an MPI plug-in.
 bool LaunchedUnderMpi();
-// Initialises MPI (once), makes failed checks end every rank, and returns the world. MPI is
-// finalised at exit.
+// Initialises MPI (once, MPI_THREAD_FUNNELED: only this thread may call it), makes failed checks
+// end every rank, sets the rank shown in messages, and returns the world. MPI is finalised at exit.
+// A rank that exits with an error which the others do not share ends them all after 10 seconds.
 std::unique_ptr<Communicator> MakeMpiWorld(int* argc, char*** argv);
 
 // Every rank passes its own status; all get OK where all are, else an error that carries the

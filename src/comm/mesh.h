@@ -1,6 +1,7 @@
 // The grid of ranks. Axes that are not used have size 1; their groups are no-ops.
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -22,8 +23,10 @@ class Mesh {
   int data_rank() const { return data_->rank(); }
   int tensor_size() const { return tensor_->size(); }
   int tensor_rank() const { return tensor_->rank(); }
+
   // Runs of `replicas` consecutive tensor ranks, which hold the same key/value heads where there
-  // are fewer heads than ranks. Groups are made once and kept. Collective on first use.
+  // are fewer heads than ranks. Groups are made once and kept. Collective on first use; replicas
+  // divides tensor_size().
   Communicator& tensor_replicas(int replicas);
 
  private:
@@ -31,8 +34,7 @@ class Mesh {
   Communicator* world_ = nullptr;
   std::unique_ptr<Communicator> data_;
   std::unique_ptr<Communicator> tensor_;
-  std::unique_ptr<Communicator> replicas_;
-  int replicas_size_ = 0;
+  std::map<int, std::unique_ptr<Communicator>> replicas_;
 };
 
 }  // namespace tl

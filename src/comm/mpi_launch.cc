@@ -1,0 +1,94 @@
+// The start and the end of MPI in this process.
+#include <mpi.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "base/check.h"
+#include "comm/communicator.h"
+#include "comm/host.h"
+#include "comm/mpi_communicator.h"
+
+namespace tl {
+namespace {
+
+constexpr double kLoneExitSeconds = 10;
+
+MPI_Comm g_exit_comm = MPI_COMM_NULL;
+
+bool MpiRunning() {
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  return initialized && !finalized;
+}
+
+void OnFailedCheck() { AbortJob(EXIT_FAILURE); }
+
+// MPI_Finalize waits for all ranks: a rank that fails alone would wait for ever for ranks that wait
+// for it in a collective.
+void FinalizeAtExit(int status, void*) {
+  if (!MpiRunning()) return;
+  MPI_Request request;
+  MPI_Ibarrier(g_exit_comm, &request);
+  const double start = MPI_Wtime();
+  int done = 0;
+  while (true) {
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    if (done) break;
+    if (status != 0 && MPI_Wtime() - start > kLoneExitSeconds) AbortJob(status);
+    usleep(500);
+  }
+  MPI_Comm_free(&g_exit_comm);
+  MPI_Finalize();
+}
+
+}  // namespace
+
+void AbortJob(int exit_code) {
+  const int code = exit_code == 0 ? EXIT_FAILURE : exit_code;
+  std::fflush(stdout);
+  if (MpiRunning()) {
+    int rank = 0, size = 1;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    std::fprintf(stderr, "rank %d on %s ends all %d ranks, exit code %d\n", rank,
+                 HostName().c_str(), size, code);
+    std::fflush(stderr);
+    MPI_Abort(MPI_COMM_WORLD, code);
+  }
+  std::fflush(stderr);
+  _exit(code);
+}
+
+bool LaunchedUnderMpi() {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"}) {
+    if (std::getenv(name) != nullptr) return true;
+  }
+  return false;
+}
+
+std::unique_ptr<Communicator> MakeMpiWorld(int* argc, char*** argv) {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (!initialized) {
+    int provided = 0;
+    const int code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    TL_CHECK(code == MPI_SUCCESS) << "MPI_Init_thread on " << HostName();
+    TL_CHECK(provided >= MPI_THREAD_FUNNELED) << "MPI without threads: " << MpiVersion();
+  }
+  if (g_exit_comm == MPI_COMM_NULL) {
+    MPI_Comm_dup(MPI_COMM_WORLD, &g_exit_comm);
+    on_exit(FinalizeAtExit, nullptr);
+    SetFatalHandler(OnFailedCheck);
+  }
+  MPI_Comm comm;
+  CheckMpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup", "world");
+  auto world = std::make_unique<MpiCommunicator>(comm, std::make_shared<Workspaces>());
+  SetLogRank(world->rank());
+  return world;
+}
+
+}  // namespace tl
