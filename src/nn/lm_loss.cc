@@ -45,7 +45,8 @@ void LmLoss::Logits(Step& step, Tensor logits, Tensor y) const {
 
 void LmLoss::Run(Step& step, Tensor y, Tensor d_y) {
   const auto& g = geometry_;
-  const auto z_loss = static_cast<float>(config_.z_loss);
+  // Evaluations report the cross-entropy itself.
+  const float z_loss = d_y ? static_cast<float>(config_.z_loss) : 0.0f;
   const Pass& pass = step.pass();
   Stream& stream = step.stream();
   y = GatherRows(step, g, g.split_rows() ? step.Slot(y_full_) : y, y);

@@ -34,6 +34,7 @@ struct Segment {
 // compute precision is fp32 the masters are the weights themselves.
 class ShardedState {
  public:
+  // Allocates; weights, masters and states start as zeros.
   ShardedState(const ParamTable& table, const Mesh& mesh, const DecayRule& decay, Weights& weights,
                int states);
 
@@ -49,12 +50,17 @@ class ShardedState {
   // *run: how many elements from there on are contiguous in both.
   int64_t ShardOffset(int64_t flat, int64_t* run) const;
 
-  // Initial weights and masters, see InitialValues; states are zeroed.
+  // Whole local parameters as fp32; every rank sets its own weights, and the masters of its part.
+  void SetWeights(ParamId id, const float* values);
+  void SetState(int i, ParamId id, const float* values);
+  // Initial weights, see InitialValues.
   void Initialize(uint64_t seed);
   // Bytes that a construction with these sizes takes.
   static int64_t Bytes(const ParamTable& table, DType compute, int states);
 
  private:
+  void CopyOwned(ParamId id, const float* values, Buffer& to);
+
   const ParamTable& table_;
   Weights& weights_;
   int data_rank_;

@@ -101,27 +101,37 @@ int64_t ShardedState::ShardOffset(int64_t flat, int64_t* run) const {
   return -1;
 }
 
-void ShardedState::Initialize(uint64_t seed) {
+void ShardedState::CopyOwned(ParamId id, const float* values, Buffer& to) {
   Stream stream = Stream::Cpu();
-  ZeroBytes(stream, weights_.flat.data, weights_.flat.bytes());
-  if (master_.data() != nullptr) ZeroBytes(stream, master_.data(), master_.size());
-  for (Buffer& state : states_) ZeroBytes(stream, state.data(), state.size());
+  const Param& param = table_[id];
+  const int64_t n = param.local.elements();
+  for (int64_t i = 0, run = 0; i < n; i += run) {
+    const int64_t shard = ShardOffset(param.offset + i, &run);
+    run = std::min(run, n - i);
+    if (shard >= 0)
+      CopyBytes(stream, to.data() + shard * kF32, reinterpret_cast<const std::byte*>(values + i),
+                run * kF32);
+  }
+}
+
+void ShardedState::SetWeights(ParamId id, const float* values) {
+  Stream stream = Stream::Cpu();
+  const int64_t n = table_[id].local.elements();
+  Convert(stream, {.dst = weights_.View(id).Reshape({n}),
+                   .src = Tensor::Of(const_cast<float*>(values), {n})});
+  if (master_.data() != nullptr) CopyOwned(id, values, master_);
+}
+
+void ShardedState::SetState(int i, ParamId id, const float* values) {
+  CopyOwned(id, values, states_[i]);
+}
+
+void ShardedState::Initialize(uint64_t seed) {
   std::vector<float> values;
   for (ParamId id = 0; id < table_.size(); ++id) {
-    const Param& param = table_[id];
-    const int64_t n = param.local.elements();
-    values.resize(n);
-    InitialValues(param, seed, values.data());
-    const Tensor from = Tensor::Of(values.data(), {n});
-    const Tensor weight = weights_.View(id).Reshape({n});
-    Convert(stream, {.dst = weight, .src = from});
-    if (master_.data() == nullptr) continue;
-    for (int64_t i = 0, run = 0; i < n; i += run) {
-      const int64_t shard = ShardOffset(param.offset + i, &run);
-      run = std::min(run, n - i);
-      if (shard >= 0)
-        CopyBytes(stream, master_.data() + shard * kF32, from.data + i * kF32, run * kF32);
-    }
+    values.resize(table_[id].local.elements());
+    InitialValues(table_[id], seed, values.data());
+    SetWeights(id, values.data());
   }
 }
 
