@@ -97,7 +97,9 @@ Pass Engine::LoadPass(const HostBatch& batch) {
     CopyBytes(stream_, to.data, reinterpret_cast<const std::byte*>(from), rows() * kI32);
     return to;
   };
-  Pass pass{.batch = batch.count, .sequence_length = batch.sequence_length};
+  Pass pass;
+  pass.batch = batch.count;
+  pass.sequence_length = batch.sequence_length;
   pass.tokens = load(0, {rows()}, batch.inputs.data());
   pass.targets = load(1, {rows()}, batch.targets(1).data());
   pass.positions = load(2, {rows()}, batch.positions.data());

@@ -1,0 +1,37 @@
+#include "train/evaluate.h"
+
+#include <cstdio>
+#include <numbers>
+
+#include "base/status.h"
+#include "data/blend.h"
+#include "train/stepper.h"
+
+namespace tl {
+
+absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
+  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, run_config.parallel.tensor));
+  BlendOptions blend{.files = {},
+                     .vocab = run_config.model.vocab,
+                     .pack_documents = run_config.data.pack_documents};
+  for (const WeightedPath& path : options.data.empty() ? run_config.data.eval : options.data)
+    blend.files.push_back({path.path, 1.0});
+  if (blend.files.empty())
+    return absl::InvalidArgumentError(options.run_dir +
+                                      ": its config has no [data] eval, and no file was given");
+  auto data = OpenSequential(blend);
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
+  TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
+  stepper->Allocate();
+  TL_RETURN_IF_ERROR(stepper->InitializeFrom(options.run_dir));
+  TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));
+  if (world.rank() != 0) return absl::OkStatus();
+  std::printf("eval_loss %.9g over %lld targets", result.loss,
+              static_cast<long long>(result.targets));
+  if ((*data)->BytesPerToken() > 0)
+    std::printf(", %.5f bits/byte", result.loss / std::numbers::ln2 / (*data)->BytesPerToken());
+  std::printf("\n");
+  return absl::OkStatus();
+}
+
+}  // namespace tl

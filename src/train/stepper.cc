@@ -1,0 +1,168 @@
+#include "train/stepper.h"
+
+#include <cmath>
+
+#include "base/status.h"
+#include "engine/options.h"
+#include "kernels/finish_gradients.h"
+
+namespace tl {
+namespace {
+
+LossScaler MakeScaler(const PrecisionConfig& precision) {
+  LossScaler scaler{.growth_factor = precision.growth_factor,
+                    .backoff_factor = precision.backoff_factor,
+                    .growth_interval = precision.growth_interval,
+                    .hysteresis = precision.hysteresis,
+                    .min_scale = precision.min_loss_scale};
+  if (precision.compute != Precision::kFp16) return scaler;
+  scaler.dynamic = precision.loss_scale == 0.0;
+  scaler.scale = scaler.dynamic ? precision.initial_loss_scale : precision.loss_scale;
+  scaler.hysteresis_left = precision.hysteresis;
+  return scaler;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, Mesh& mesh) {
+  std::unique_ptr<Stepper> stepper(new Stepper(config, mesh));
+  TL_ASSIGN_OR_RETURN(stepper->engine_, Engine::Create(MakeEngineOptions(config), mesh));
+  const OptimizerConfig& o = config.optimizer;
+  TL_ASSIGN_OR_RETURN(stepper->optimizer_,
+                      MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
+  stepper->run_.scaler = MakeScaler(config.precision);
+  return stepper;
+}
+
+std::vector<MemoryRow> Stepper::MemoryPlan() const {
+  const Engine& e = *engine_;
+  return {{"weights", e.weight_bytes()},
+          {"gradients", e.gradient_bytes()},
+          {"master weights and optimizer state",
+           ShardedState::Bytes(e.params(), e.options().compute, optimizer_->states())},
+          {"activations", e.activation_bytes()},
+          {"inputs and tables", e.input_bytes()}};
+}
+
+void Stepper::Allocate() {
+  engine_->Allocate();
+  const OptimizerConfig& o = config_.optimizer;
+  state_ = std::make_unique<ShardedState>(
+      engine_->params(), mesh_,
+      DecayRule{
+          .weight_decay = o.weight_decay, .embeddings = o.decay_embeddings, .norms = o.decay_norms},
+      engine_->weights(), optimizer_->states());
+  const Device device = engine_->stream().device();
+  scalars_memory_ = Buffer::Allocate(device, sizeof(StepScalars));
+  sums_memory_ = Buffer::Allocate(device, 2 * sizeof(float));
+  batches_.resize(MicroBatches());
+}
+
+absl::Status Stepper::InitializeFrom(const std::string& weights) {
+  return AgreeOnStatus(mesh_.world(),
+                       LoadWeights(weights, engine_->params(),
+                                   [&](ParamId id, const float* v) { state_->SetWeights(id, v); }));
+}
+
+absl::Status Stepper::Resume(const std::string& save) {
+  TL_RETURN_IF_ERROR(InitializeFrom(save));
+  absl::Status status = LoadOptimizer(save, engine_->params(), *state_);
+  if (status.ok()) status = LoadRunState(save, &run_);
+  return AgreeOnStatus(mesh_.world(), status);
+}
+
+absl::Status Stepper::Save(const std::string& run_dir) {
+  return SaveRun(run_dir, mesh_, engine_->stream(), engine_->params(), *state_, run_);
+}
+
+int64_t Stepper::MicroBatches() const {
+  return config_.train.global_batch_size / (config_.train.micro_batch_size * mesh_.data_size());
+}
+
+Schedule Stepper::MakeSchedule() const {
+  const OptimizerConfig& o = config_.optimizer;
+  return {.kind = o.schedule,
+          .lr = o.lr,
+          .min_lr = o.min_lr,
+          .warmup_steps = o.warmup_steps,
+          .steps = config_.train.steps,
+          .decay_fraction = o.decay_fraction};
+}
+
+absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
+  const TrainConfig& t = config_.train;
+  const int64_t micro_batches = MicroBatches();
+  Stream& stream = engine_->stream();
+  Communicator& data_group = mesh_.group(Axis::kData);
+  absl::Status status;
+  int64_t targets = 0;
+  for (int64_t i = 0; i < micro_batches && status.ok(); ++i) {
+    const int64_t first = run_.step * t.global_batch_size +
+                          (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
+    status = data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(),
+                            &batches_[i]);
+    if (status.ok()) targets += batches_[i].TargetCount(1);
+  }
+  TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), status));
+  data_group.AllReduce(stream, Tensor::Of(&targets, {1}));
+
+  StepResult result;
+  result.lr = MakeSchedule().Rate(run_.step);
+  result.loss_scale = run_.scaler.scale;
+  result.targets = targets;
+  auto* scalars = new (scalars_memory_.data()) StepScalars;
+  scalars->lr = static_cast<float>(result.lr);
+  scalars->loss_scale = static_cast<float>(run_.scaler.scale);
+  scalars->grad_scale = targets > 0 ? scalars->loss_scale / static_cast<float>(targets) : 0.0f;
+  scalars->adam_step = static_cast<int32_t>(run_.updates + 1);
+
+  engine_->grad_sync().BeginStep(static_cast<int>(micro_batches));
+  double loss_sum = 0.0;
+  for (const HostBatch& batch : batches_) engine_->ForwardBackward(batch, scalars, &loss_sum);
+  engine_->grad_sync().Finish(stream);
+  if (on_gradients) on_gradients(engine_->grads());
+
+  const Tensor sums = Tensor::Contiguous(sums_memory_.data(), {2}, DType::kF32, stream.device());
+  GradientSums(stream, mesh_, *state_, engine_->grads(), sums);
+  FinishGradients(
+      stream,
+      {.scalars = scalars, .sums = sums, .clip = static_cast<float>(config_.optimizer.clip)});
+  optimizer_->Update(stream, *state_, engine_->grads(), engine_->weights(), scalars);
+  GatherWeights(stream, engine_->comm_stream(), mesh_, engine_->weights());
+
+  float loss = targets > 0 ? static_cast<float>(loss_sum / static_cast<double>(targets)) : 0.0f;
+  data_group.AllReduce(stream, Tensor::Of(&loss, {1}));
+  stream.Synchronize();
+  result.loss = loss;
+  result.grad_norm = scalars->grad_norm;
+  result.skipped = scalars->skip != 0;
+  run_.scaler.Update(result.skipped);
+  ++run_.step;
+  ++(result.skipped ? run_.skipped : run_.updates);
+  return result;
+}
+
+absl::StatusOr<EvalResult> Stepper::Evaluate(const DataSource& data, int64_t batches) {
+  const int64_t size = config_.train.micro_batch_size, length = config_.train.sequence_length;
+  const int64_t samples = data.SampleCount(length), round = size * mesh_.data_size();
+  int64_t rounds = (samples + round - 1) / round;
+  if (batches > 0) rounds = std::min(rounds, batches);
+  HostBatch batch;
+  double loss_sum = 0.0;
+  int64_t targets = 0;
+  for (int64_t i = 0; i < rounds; ++i) {
+    TL_RETURN_IF_ERROR(AgreeOnStatus(
+        mesh_.world(), data.FillBatch((i * mesh_.data_size() + mesh_.data_rank()) * size, size,
+                                      length, engine_->lookahead(), &batch)));
+    targets += batch.TargetCount(1);
+    engine_->Evaluate(batch, &loss_sum);
+  }
+  Stream& stream = engine_->stream();
+  mesh_.group(Axis::kData).AllReduce(stream, Tensor::Of(&targets, {1}));
+  float loss = targets > 0 ? static_cast<float>(loss_sum / static_cast<double>(targets)) : 0.0f;
+  mesh_.group(Axis::kData).AllReduce(stream, Tensor::Of(&loss, {1}));
+  stream.Synchronize();
+  return EvalResult{.loss = loss, .targets = targets};
+}
+
+}  // namespace tl

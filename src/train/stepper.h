@@ -1,0 +1,73 @@
+// One optimizer step over a global batch: forward and backward passes of its micro-batches,
+// gradients made one over the grid, clipping, update. The training loop, benchmarks and tests share
+// it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "checkpoint/run_state.h"
+#include "data/source.h"
+#include "engine/engine.h"
+#include "optim/optimizer.h"
+#include "train/config.h"
+#include "train/progress.h"
+
+namespace tl {
+
+struct StepResult {
+  float loss = 0.0f;  // mean over the global batch's unmasked targets
+  double lr = 0.0;
+  double grad_norm = 0.0;   // before clipping
+  double loss_scale = 1.0;  // that the step used
+  bool skipped = false;
+  int64_t targets = 0;  // unmasked, of the global batch
+};
+
+struct EvalResult {
+  float loss = 0.0f;
+  int64_t targets = 0;
+};
+
+class Stepper {
+ public:
+  // Plans; allocates nothing. The config has passed Validate; the mesh outlives the stepper.
+  static absl::StatusOr<std::unique_ptr<Stepper>> Create(const Config& config, Mesh& mesh);
+
+  std::vector<MemoryRow> MemoryPlan() const;
+  void Allocate();
+  // One of these before the first step.
+  void Initialize() { state_->Initialize(static_cast<uint64_t>(config_.train.seed)); }
+  absl::Status InitializeFrom(const std::string& weights);
+  absl::Status Resume(const std::string& save);
+  absl::Status Save(const std::string& run_dir);
+
+  // The next step. An error if the data cannot be read; the same on all ranks. Collective.
+  absl::StatusOr<StepResult> Run(const DataSource& data);
+  // At most `batches` micro-batches per data rank, 0: all of the source. Collective.
+  absl::StatusOr<EvalResult> Evaluate(const DataSource& data, int64_t batches);
+
+  const RunState& run() const { return run_; }
+  Engine& engine() { return *engine_; }
+  ShardedState& state() { return *state_; }
+  // Called between the gradients' completion and the update; for tests.
+  std::function<void(Tensor grads)> on_gradients;
+
+ private:
+  Stepper(const Config& config, Mesh& mesh) : config_(config), mesh_(mesh) {}
+  int64_t MicroBatches() const;
+  Schedule MakeSchedule() const;
+
+  Config config_;
+  Mesh& mesh_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<ShardedState> state_;
+  Buffer scalars_memory_, sums_memory_;
+  RunState run_;
+  std::vector<HostBatch> batches_;
+};
+
+}  // namespace tl

@@ -1,0 +1,215 @@
+#include "train/trainer.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <numbers>
+#include <optional>
+
+#include "base/host_memory.h"
+#include "base/logging.h"
+#include "base/status.h"
+#include "comm/host.h"
+#include "data/blend.h"
+#include "engine/roof.h"
+#include "train/progress.h"
+#include "train/run_log.h"
+#include "train/stepper.h"
+
+namespace tl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Steps skipped in a row after which training is called hopeless.
+constexpr int64_t kMaxSkippedInARow = 100;
+
+double MillisecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& paths) {
+  BlendOptions options{.files = {},
+                       .seed = static_cast<uint64_t>(config.train.seed),
+                       .vocab = config.model.vocab,
+                       .pack_documents = config.data.pack_documents};
+  for (const WeightedPath& path : paths) options.files.push_back({path.path, path.weight});
+  return options;
+}
+
+int64_t Total(const std::vector<MemoryRow>& rows) {
+  int64_t bytes = 0;
+  for (const MemoryRow& row : rows) bytes += row.bytes;
+  return bytes;
+}
+
+// Refuses a plan that does not fit into this host's memory, before any of it is allocated.
+absl::Status CheckMemory(const std::vector<MemoryRow>& plan, int local_ranks) {
+  const int64_t available = AvailableMemory(), needed = Total(plan) * local_ranks;
+  if (available == 0 || needed <= available) return absl::OkStatus();
+  std::string rows;
+  for (const MemoryRow& row : plan)
+    rows += (rows.empty() ? "" : ", ") + row.name + " " + HumanBytes(row.bytes);
+  return absl::ResourceExhaustedError(
+      HostName() + " has " + HumanBytes(available) + " of memory available, but " +
+      std::to_string(local_ranks) + " rank(s) need " + HumanBytes(needed) + " (per rank: " + rows +
+      "); a smaller [train] micro_batch_size, [train] recompute = \"full\" or more ranks need "
+      "less");
+}
+
+// Where the weights come from: the run folder's newest save, [run] init_from, or the seed.
+absl::Status LoadOrInitialize(const Config& config, Communicator& world, Stepper& stepper) {
+  int found = 0;
+  absl::StatusOr<std::string> save = absl::NotFoundError("");
+  if (config.run.resume) save = NewestSave(config.run.dir);
+  found = save.ok();
+  // All ranks must agree, also where a shared folder is seen late by some.
+  world.Broadcast(stepper.engine().stream(), Tensor::Of(&found, {1}), 0);
+  if (found) {
+    TL_RETURN_IF_ERROR(AgreeOnStatus(world, save.status()));
+    return stepper.Resume(*save);
+  }
+  if (!config.run.init_from.empty()) return stepper.InitializeFrom(config.run.init_from);
+  stepper.Initialize();
+  return absl::OkStatus();
+}
+
+struct Trainer {
+  const Config& config;
+  Communicator& world;
+  Mesh& mesh;
+  Stepper& stepper;
+  std::unique_ptr<DataSource> train, eval;
+  std::optional<RunLog> log;  // rank 0's
+  double roof = 0.0;          // FLOP/s of one rank
+
+  int64_t LastStep() const {
+    return config.run.stop_after > 0 ? std::min(config.run.stop_after, config.train.steps)
+                                     : config.train.steps;
+  }
+  int64_t TokensPerStep() const {
+    return config.train.global_batch_size * config.train.sequence_length;
+  }
+
+  absl::Status Report(const StepResult& result, double ms) {
+    int32_t peak = static_cast<int32_t>(PeakResidentMemory() >> 10);  // KiB
+    world.AllReduce(stepper.engine().stream(), Tensor::Of(&peak, {1}), ReduceOp::kMax);
+    if (!log) return absl::OkStatus();
+    const double tokens_per_second = static_cast<double>(TokensPerStep()) / ms * 1e3;
+    const double flops = tokens_per_second *
+                         TrainFlopsPerToken(config.model, config.train.sequence_length) /
+                         world.size();
+    return log->Step({.step = stepper.run().step,
+                      .tokens = stepper.run().step * TokensPerStep(),
+                      .loss = result.loss,
+                      .losses = {{config.objective.name, result.loss}},
+                      .lr = result.lr,
+                      .grad_norm = result.grad_norm,
+                      .loss_scale = result.loss_scale,
+                      .skipped = stepper.run().skipped,
+                      .step_ms = ms,
+                      .tokens_per_second = tokens_per_second,
+                      .tflops = flops / 1e12,
+                      .mfu = roof > 0 ? flops / roof : 0.0,
+                      .memory_bytes = int64_t{peak} << 10});
+  }
+
+  absl::Status Evaluate() {
+    if (eval == nullptr) return absl::OkStatus();
+    const auto start = Clock::now();
+    TL_ASSIGN_OR_RETURN(const EvalResult result,
+                        stepper.Evaluate(*eval, config.train.eval_batches));
+    if (!log) return absl::OkStatus();
+    EvalReport report{.step = stepper.run().step,
+                      .tokens = stepper.run().step * TokensPerStep(),
+                      .eval_targets = result.targets,
+                      .eval_loss = result.loss,
+                      .bits_per_byte = std::nullopt,
+                      .eval_ms = MillisecondsSince(start)};
+    if (eval->BytesPerToken() > 0)
+      report.bits_per_byte = result.loss / std::numbers::ln2 / eval->BytesPerToken();
+    return log->Evaluation(report);
+  }
+
+  absl::Status Loop() {
+    const int64_t last = LastStep();
+    int64_t skipped_in_a_row = 0;
+    while (stepper.run().step < last) {
+      const auto start = Clock::now();
+      TL_ASSIGN_OR_RETURN(const StepResult result, stepper.Run(*train));
+      TL_RETURN_IF_ERROR(AgreeOnStatus(world, Report(result, MillisecondsSince(start))));
+      skipped_in_a_row = result.skipped ? skipped_in_a_row + 1 : 0;
+      if (skipped_in_a_row >= kMaxSkippedInARow)
+        return absl::AbortedError("step " + std::to_string(stepper.run().step) +
+                                  ": the gradients of " + std::to_string(skipped_in_a_row) +
+                                  " steps in a row were not finite; the last save is untouched");
+      const int64_t step = stepper.run().step;
+      const auto due = [&](int64_t every) {
+        return step == last || (every > 0 && step % every == 0);
+      };
+      if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(AgreeOnStatus(world, Evaluate()));
+      if (due(config.run.save_every)) TL_RETURN_IF_ERROR(stepper.Save(config.run.dir));
+    }
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world) {
+  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, config.parallel.tensor));
+  TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
+
+  Trainer trainer{.config = config,
+                  .world = world,
+                  .mesh = mesh,
+                  .stepper = *stepper,
+                  .train = nullptr,
+                  .eval = nullptr,
+                  .log = std::nullopt};
+  auto train = OpenBlend(MakeBlend(config, config.data.train));
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, train.status()));
+  trainer.train = std::move(train).value();
+  if (!config.data.eval.empty()) {
+    auto eval = OpenSequential(MakeBlend(config, config.data.eval));
+    TL_RETURN_IF_ERROR(AgreeOnStatus(world, eval.status()));
+    trainer.eval = std::move(eval).value();
+  }
+  const int local_ranks = LocalRanks(world);
+  const std::vector<MemoryRow> memory = stepper->MemoryPlan();
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckMemory(memory, local_ranks)));
+  stepper->Allocate();
+  TL_RETURN_IF_ERROR(LoadOrInitialize(config, world, *stepper));
+
+  absl::Status opened;
+  const bool root = world.rank() == 0;
+  trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
+  if (root) {
+    auto log = RunLog::Open(config, resolved_config, stepper->run().step);
+    opened = log.status();
+    if (log.ok()) trainer.log.emplace(std::move(log).value());
+    const std::string banner =
+        Banner(config, {.ranks = world.size(),
+                        .threads = omp_get_max_threads(),
+                        .hosts = world.size() / local_ranks,
+                        .resume_step = stepper->run().step,
+                        .train_tokens = trainer.train->TokenCount(),
+                        .device = "CPU",
+                        .memory = memory,
+                        .memory_available = AvailableMemory() / local_ranks});
+    std::printf("%s", banner.c_str());
+    std::printf("roof      %.0f GFLOP/s per rank (matrix products, measured)\n\n",
+                trainer.roof / 1e9);
+    std::fflush(stdout);
+  }
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, opened));
+  if (stepper->run().step >= trainer.LastStep() && root)
+    LogInfo("nothing to do: the newest save in " + config.run.dir + " is of step " +
+            std::to_string(stepper->run().step));
+  return trainer.Loop();
+}
+
+}  // namespace tl
