@@ -7,7 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libopenmpi-dev openmpi-bin libdnnl-dev libhwy-dev libabsl-dev libcli11-dev
+  # find_package(dnnl) asks for OpenCL, which only ocl-icd-opencl-dev brings.
+  libopenmpi-dev openmpi-bin libdnnl-dev ocl-icd-opencl-dev libhwy-dev libabsl-dev libcli11-dev
   libtomlplusplus-dev libspdlog-dev nlohmann-json3-dev libsentencepiece-dev libpcre2-dev
   bible-kjv bible-kjv-text
 )
@@ -49,6 +50,13 @@ if [[ $(id -u) != 0 ]]; then
   as_root=(sudo)
 fi
 say "installing ${missing[*]}"
-"${as_root[@]}" apt-get -qq update
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes \
-  --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" > /dev/null
+log=$(mktemp)
+{
+  "${as_root[@]}" apt-get -qq update &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes \
+      --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"
+} > "$log" 2>&1 || {
+  tail -n 30 "$log" >&2
+  die "apt could not install ${missing[*]}; all it said is in $log"
+}
+rm -f "$log"
