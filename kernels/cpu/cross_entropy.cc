@@ -34,7 +34,7 @@ HWY_INLINE float SumOfExp(D d, const float* z, size_t n, float max) {
   const auto shift = hn::Set(d, max);
   const size_t whole = n / hn::Lanes(d) * hn::Lanes(d);
   float sum = SumVectors(d, whole, [&](size_t i, auto lanes, auto acc) TL_SIMD_BODY {
-    return hn::Add(acc, Exp(d, hn::Sub(LoadF(d, z + i, lanes), shift)));
+    return hn::Add(acc, ExpBounded(d, hn::Sub(LoadF(d, z + i, lanes), shift)));
   });
   for (size_t i = whole; i < n; ++i) sum += std::exp(z[i] - max);
   return sum;
@@ -96,7 +96,7 @@ void GradRows(const CrossEntropyGradArgs& args, int64_t begin, int64_t end) {
     const auto lse = hn::Set(d, lses[n]);
     const auto factors = hn::Set(d, factor);
     ForVectors(d, args.valid, [&](size_t i, auto lanes) TL_SIMD_BODY {
-      const auto p = Exp(d, hn::Sub(LoadF(d, z + i, lanes), lse));
+      const auto p = ExpBounded(d, hn::Sub(LoadF(d, z + i, lanes), lse));
       StoreF(d, hn::Mul(p, factors), dz + i, lanes);
     });
     if (here) dz[local] = FromFloat<T>(at_target);

@@ -143,25 +143,33 @@ HWY_INLINE float SumVectors(D d, size_t n, const F& body) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
 }
 
-// e^x to about 1 ulp; 0 below 2^-126, +Inf above 2^127.5, NaN of NaN.
+// e^x for x <= 88, as in softmax, to about 1 ulp; 0 below 2^-126, NaN of NaN.
 template <class D>
-HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
-  const hn::RebindToSigned<D> di;
-  const auto n = hn::NearestInt(hn::Mul(x, hn::Set(d, 1.44269504f)));
-  const auto nf = hn::ConvertTo(d, n);
+HWY_INLINE hn::Vec<D> ExpBounded(D d, hn::Vec<D> x) {
+  const hn::RebindToUnsigned<D> d32;
+  // At this size an fp32's last digit is 1: the sum's low bits are n = round(x log2 e), plus the
+  // exponent's bias, and a shift makes them 2^n.
+  const auto magic = hn::Set(d, 12583039.0f);  // 1.5 x 2^23 + 127
+  const auto shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), magic);
+  const auto scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(d32, shifted)));
+  const auto n = hn::Sub(shifted, magic);
   // ln 2 in two parts, so that n ln 2 is exact enough to leave r = x - n ln 2 its digits.
-  auto r = hn::NegMulAdd(nf, hn::Set(d, 0.693145752f), x);
-  r = hn::NegMulAdd(nf, hn::Set(d, 1.42860677e-6f), r);
+  auto r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);
+  r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
   auto p = hn::MulAdd(r, hn::Set(d, 1.3926184e-3f), hn::Set(d, 8.3631791e-3f));
   p = hn::MulAdd(r, p, hn::Set(d, 4.1666555e-2f));
   p = hn::MulAdd(r, p, hn::Set(d, 1.6666577e-1f));
   p = hn::MulAdd(r, p, hn::Set(d, 0.5f));
   p = hn::MulAdd(hn::Mul(r, r), p, r);
   p = hn::Add(p, hn::Set(d, 1.0f));
-  const auto scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(n, hn::Set(di, 127))));
-  const auto y = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3365f)), hn::Mul(p, scale));
-  const auto inf = hn::BitCast(d, hn::Set(di, 0x7f800000));
-  return hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.3762f)), inf, y);
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3365f)), hn::Mul(p, scale));
+}
+
+// e^x for any x: as ExpBounded, and +Inf above 2^127.5.
+template <class D>
+HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
+  const auto inf = hn::BitCast(d, hn::Set(hn::RebindToUnsigned<D>(), 0x7f800000u));
+  return hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.3762f)), inf, ExpBounded(d, x));
 }
 
 }  // namespace tl::cpu::HWY_NAMESPACE

@@ -124,6 +124,37 @@ TEST(CrossEntropy, MergesSlicesOfTheVocabulary) {
   }
 }
 
+// With lse = 0 and the target elsewhere the gradient is e^z: the vector exponential within 2 ulp.
+TEST(CrossEntropy, ExponentialIsAccurate) {
+  Stream stream = Stream::Cpu();
+  constexpr int64_t kWidth = 1 << 20;
+  Doubles z(kWidth);
+  for (int64_t i = 0; i < kWidth; ++i)
+    z[i] =
+        RoundedTo(DType::kF32, i % 2 ? -87.3 * i / kWidth : -std::ldexp(1.0 + i % 999, -(i % 60)));
+  const Owned logits(DType::kF32, {1, kWidth}, z), zero(DType::kF32, {1}, {0.0});
+  const Owned one(DType::kF32, {1}, {1.0});
+  std::vector<int32_t> target = {kWidth};
+  Owned d_logits(DType::kF32, {1, kWidth});
+  CrossEntropyGrad(stream, {.d_logits = d_logits,
+                            .logits = logits,
+                            .lse = zero,
+                            .targets = Tensor::Of(target.data(), {1}),
+                            .grad_scale = one,
+                            .valid = kWidth});
+  const Doubles got = d_logits.Get();
+  double worst = 0.0;
+  for (int64_t i = 0; i < kWidth; ++i) {
+    const double exact = std::exp(z[i]);
+    if (z[i] < -87.33) {
+      EXPECT_LE(got[i], 2e-38) << z[i];
+    } else {
+      worst = std::max(worst, std::fabs(got[i] - exact) / Ulp(DType::kF32, exact));
+    }
+  }
+  EXPECT_LE(worst, 2.0);
+}
+
 TEST(CrossEntropy, KeepsExtremesAndShowsNonFiniteLogits) {
   Stream stream = Stream::Cpu();
   constexpr int64_t kRows = 6, kWidth = 5000;
