@@ -1,0 +1,370 @@
+#include "data/token_file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "base/crc32c.h"
+
+namespace tl {
+namespace {
+
+std::string Folder() {
+  static const std::string folder = [] {
+    const std::string f = ::testing::TempDir() + "token_file_test." + std::to_string(::getpid());
+    std::filesystem::create_directories(f);
+    return f;
+  }();
+  return folder;
+}
+
+std::string Read(const std::string& path) {
+  std::ifstream f(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(f), {}};
+}
+
+void Write(const std::string& path, const std::string& bytes) {
+  std::filesystem::remove(path);  // overwriting makes ext4 write to the disk at once
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+template <typename T>
+void Put(std::string* bytes, size_t at, T value) {
+  std::memcpy(bytes->data() + at, &value, sizeof(T));
+}
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+void SealHeader(std::string* bytes) {
+  Put<uint32_t>(bytes, 12, 0);
+  Put<uint32_t>(bytes, 12, Crc32c(bytes->data(), 128));
+}
+
+// Three documents, of 5, 1 and the rest of 1000 tokens.
+std::string WriteOwn(const std::string& name, int64_t vocab) {
+  const std::string path = Folder() + "/" + name;
+  std::filesystem::remove(path);
+  auto writer = TokenFileWriter::Create(path, vocab);
+  EXPECT_TRUE(writer.ok()) << writer.status();
+  std::vector<int32_t> tokens(1000);
+  for (int i = 0; i < 1000; ++i) tokens[i] = static_cast<int32_t>((i * 7919LL) % vocab);
+  const absl::Span<const int32_t> span = tokens;
+  EXPECT_TRUE((*writer)->Append(span.subspan(0, 5), 11).ok());
+  (*writer)->StartDocument();
+  EXPECT_TRUE((*writer)->Append(span.subspan(5, 1), 2).ok());
+  (*writer)->StartDocument();
+  (*writer)->StartDocument();  // nothing between: the same document
+  EXPECT_TRUE((*writer)->Append(span.subspan(6), 3000).ok());
+  (*writer)->StartDocument();                   // nothing follows: none
+  EXPECT_FALSE(std::filesystem::exists(path));  // only Finish puts it in place
+  EXPECT_TRUE((*writer)->Finish().ok());
+  return path;
+}
+
+void ExpectError(const std::string& path, const std::vector<std::string>& parts) {
+  const auto file = TokenFile::Open(path);
+  ASSERT_FALSE(file.ok()) << path;
+  const std::string message(file.status().message());
+  EXPECT_NE(message.find(Folder()), std::string::npos) << message;
+  for (const std::string& part : parts) {
+    EXPECT_NE(message.find(part), std::string::npos) << message << "\nlacks " << part;
+  }
+}
+
+TEST(TokenFile, WritesAndReadsEveryWidth) {
+  for (int64_t vocab : {256, 257, 65536, 65537, 128256}) {
+    const std::string path = WriteOwn("own.tok", vocab);
+    const auto opened = TokenFile::Open(path);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    const TokenFile& file = **opened;
+    EXPECT_EQ(file.token_count(), 1000);
+    EXPECT_EQ(file.vocab_size(), vocab);
+    EXPECT_EQ(file.text_bytes(), 3013);
+    EXPECT_EQ(file.document_count(), 3);
+    EXPECT_EQ(file.DocumentStart(1), 5);
+    EXPECT_EQ(file.DocumentStart(3), 1000);
+    EXPECT_EQ(file.DocumentOf(4), 0);
+    EXPECT_EQ(file.DocumentOf(5), 1);
+    EXPECT_EQ(file.DocumentOf(6), 2);
+    EXPECT_EQ(file.DocumentOf(999), 2);
+    EXPECT_TRUE(file.Verify().ok());
+    std::vector<int32_t> tokens(100);
+    ASSERT_TRUE(file.ReadTokens(900, 100, vocab, tokens.data()).ok());
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(tokens[i], (900 + i) * 7919LL % vocab);
+    // 7919 mod 256 = 239 comes second.
+    const absl::Status status = file.ReadTokens(0, 100, 200, tokens.data());
+    EXPECT_EQ(std::string(status.message()), path + ": token 1 is " + std::to_string(7919 % vocab) +
+                                                 ", outside the vocabulary of 200");
+  }
+}
+
+TEST(TokenFile, KeepsItsTokenizer) {
+  const std::string path = Folder() + "/bytes.tok";
+  const auto tokenizer = MakeByteTokenizer();
+  auto writer = TokenFileWriter::Create(path, *tokenizer);
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE((*writer)->Append({1, 2, 3}, 3).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  auto file = TokenFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  const auto again = (*file)->MakeTokenizer();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ((*again)->hash(), tokenizer->hash());
+  const auto none = TokenFile::Open(WriteOwn("none.tok", 300));
+  EXPECT_FALSE((*none)->MakeTokenizer().ok());
+}
+
+TEST(TokenFile, WriterRefusesAndCleansUp) {
+  EXPECT_FALSE(TokenFileWriter::Create(Folder() + "/no/such/folder.tok", 256).ok());
+  const std::string path = Folder() + "/unfinished.tok";
+  {
+    auto writer = TokenFileWriter::Create(path, 100);
+    EXPECT_FALSE((*writer)->Finish().ok());
+    const absl::Status status = (*writer)->Append({99, 100}, 2);
+    EXPECT_NE(std::string(status.message()).find("token 100 is outside the vocabulary of 100"),
+              std::string::npos);
+    EXPECT_FALSE((*writer)->Append({-1}, 1).ok());
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(Folder())) {
+    EXPECT_EQ(entry.path().string().find("unfinished"), std::string::npos) << entry.path();
+  }
+}
+
+TEST(TokenFile, ReportsAFullDisk) {
+  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full";
+  const std::string path = Folder() + "/full.tok";
+  // The temporary's name is known, so it can lead to a device that is always full.
+  const std::string temporary = path + ".tmp." + std::to_string(::getpid());
+  ASSERT_EQ(::symlink("/dev/full", temporary.c_str()), 0);
+  auto writer = TokenFileWriter::Create(path, 256);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  absl::Status status = (*writer)->Append(std::vector<int32_t>(100, 1), 100);
+  if (status.ok()) status = (*writer)->Finish();
+  EXPECT_NE(std::string(status.message()).find("full.tok"), std::string::npos) << status;
+  EXPECT_NE(std::string(status.message()).find("No space"), std::string::npos) << status;
+}
+
+TEST(TokenFile, RefusesWhatIsNone) {
+  ExpectError(Folder() + "/missing.tok", {"missing.tok", "No such file"});
+  ExpectError(Folder(), {"not a regular file"});
+  Write(Folder() + "/empty", "");
+  ExpectError(Folder() + "/empty", {"empty file"});
+  Write(Folder() + "/text.txt", "In the beginning God created the heaven and the earth.");
+  ExpectError(Folder() + "/text.txt", {"not a token file", "trunkline tokenize"});
+  Write(Folder() + "/alone.bin", std::string(100, '\1'));
+  ExpectError(Folder() + "/alone.bin", {"not a token file"});
+}
+
+TEST(TokenFile, RefusesEveryDamageOfTheOwnFormat) {
+  const std::string good = Read(WriteOwn("good.tok", 300));
+  const std::string path = Folder() + "/bad.tok";
+  ASSERT_EQ(good.size(), 128u + 2000 + 24);
+  struct Case {
+    const char* what;
+    std::function<void(std::string*)> damage;
+    std::vector<std::string> parts;
+    bool seal = true;  // make the header's CRC right again
+  };
+  const std::vector<Case> cases = {
+      {"header flip", [](std::string* b) { (*b)[24] ^= 1; }, {"damaged header", "CRC32C"}, false},
+      {"version", [](std::string* b) { Put<uint32_t>(b, 8, 2); }, {"version 1", "found 2"}},
+      {"truncated", [](std::string* b) { b->pop_back(); }, {"truncated", "2152", "2151"}},
+      {"too long", [](std::string* b) { b->push_back('x'); }, {"too long", "2152", "2153"}},
+      {"width", [](std::string* b) { Put<uint32_t>(b, 56, 3); }, {"1, 2 or 4", "found 3"}},
+      {"count", [](std::string* b) { Put<uint64_t>(b, 24, 1001); }, {"does not add up", "1001"}},
+      {"huge count", [](std::string* b) { Put<uint64_t>(b, 24, ~0ull); }, {"does not add up"}},
+      {"wrapping count",
+       [](std::string* b) { Put<uint64_t>(b, 24, (1ull << 63) + 1000); },
+       {"does not add up"}},
+      {"huge documents",
+       [](std::string* b) { Put<uint64_t>(b, 32, (1ull << 61) + 3); },
+       {"does not add up"}},
+      {"huge definition",
+       [](std::string* b) { Put<uint64_t>(b, 72, ~0ull - 7); },
+       {"does not add up"}},
+      {"vocabulary", [](std::string* b) { Put<uint64_t>(b, 48, 0); }, {"vocabulary 0"}},
+      {"text", [](std::string* b) { Put<uint64_t>(b, 40, 1ull << 63); }, {"bytes of text"}},
+      {"tail flip", [](std::string* b) { b->back() ^= 1; }, {"damaged document index"}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    std::string bad = good;
+    c.damage(&bad);
+    if (c.seal) SealHeader(&bad);
+    Write(path, bad);
+    ExpectError(path, c.parts);
+  }
+  // Documents that do not ascend, with right CRCs.
+  for (const auto& starts : std::vector<std::vector<uint64_t>>{
+           {0, 6, 5}, {0, 5, 5}, {1, 5, 6}, {0, 5, 1000}, {0, 5, ~0ull}}) {
+    std::string bad = good;
+    bad.replace(2128, 24, Bytes(starts));
+    Put<uint32_t>(&bad, 84, Crc32c(bad.data() + 2128, 24));
+    SealHeader(&bad);
+    Write(path, bad);
+    ExpectError(path, {"document starts must ascend", "below 1000"});
+  }
+  // Damaged tokens are found by Verify.
+  std::string bad = good;
+  bad[500] ^= 4;
+  Write(path, bad);
+  auto file = TokenFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_NE(std::string((*file)->Verify().message()).find("damaged tokens"), std::string::npos);
+  // And every prefix of a good file is refused.
+  for (size_t n = 1; n < good.size(); n += n < 140 ? 1 : 97) {
+    Write(path, good.substr(0, n));
+    EXPECT_FALSE(TokenFile::Open(path).ok()) << n;
+  }
+}
+
+TEST(TokenFile, SurvivesFlippedBytes) {
+  const std::string good = Read(WriteOwn("flip.tok", 300));
+  const std::string path = Folder() + "/flipped.tok";
+  for (size_t at = 0; at < good.size(); at += at < 128 ? 1 : 13) {
+    for (char mask : {'\x01', '\x80', '\xff'}) {
+      std::string bad = good;
+      bad[at] = static_cast<char>(bad[at] ^ mask);
+      Write(path, bad);
+      const auto file = TokenFile::Open(path);
+      EXPECT_FALSE(file.ok() && (*file)->Verify().ok()) << at;
+    }
+  }
+}
+
+std::string LlmC(int32_t magic, int32_t version, int32_t count, const std::string& tokens) {
+  std::vector<int32_t> header(256, 0);
+  header[0] = magic;
+  header[1] = version;
+  header[2] = count;
+  return Bytes(header) + tokens;
+}
+
+TEST(TokenFile, ReadsLlmC) {
+  const std::string path = Folder() + "/llmc.bin";
+  const std::string two = Bytes(std::vector<uint16_t>{50256, 1, 2, 65535});
+  Write(path, LlmC(20240520, 1, 4, two));
+  auto file = TokenFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->format(), TokenFormat::kLlmC);
+  EXPECT_EQ((*file)->vocab_size(), 0);
+  EXPECT_EQ((*file)->document_count(), 1);
+  std::vector<int32_t> tokens(4);
+  ASSERT_TRUE((*file)->ReadTokens(0, 4, 65536, tokens.data()).ok());
+  EXPECT_EQ(tokens, (std::vector<int32_t>{50256, 1, 2, 65535}));
+  EXPECT_FALSE((*file)->ReadTokens(0, 4, 65535, tokens.data()).ok());
+
+  Write(path, LlmC(20240801, 7, 2, Bytes(std::vector<uint32_t>{128000, 0x80000001u})));
+  file = TokenFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->ReadTokens(0, 1, 128256, tokens.data()).ok());
+  EXPECT_EQ(tokens[0], 128000);
+  const absl::Status status = (*file)->ReadTokens(0, 2, 128256, tokens.data());
+  EXPECT_NE(std::string(status.message()).find("token 1 is 2147483649"), std::string::npos)
+      << status;
+
+  Write(path, LlmC(20240520, 2, 4, two));
+  ExpectError(path, {"llm.c version 1", "found 2"});
+  Write(path, LlmC(20240801, 1, 2, two));
+  ExpectError(path, {"llm.c version 7", "found 1"});
+  Write(path, LlmC(20240520, 1, 5, two));
+  ExpectError(path, {"truncated", "1034", "1032"});
+  Write(path, LlmC(20240520, 1, 3, two));
+  ExpectError(path, {"too long", "1030", "1032"});
+  Write(path, LlmC(20240520, 1, -4, two));
+  ExpectError(path, {"positive number of tokens", "found -4"});
+  Write(path, LlmC(20240520, 1, 4, two).substr(0, 100));
+  ExpectError(path, {"truncated", "1024", "100"});
+}
+
+struct Megatron {
+  uint64_t version = 1;
+  uint8_t dtype = 8;
+  std::vector<int32_t> lengths = {3, 0, 2, 4};
+  std::vector<int64_t> offsets = {0, 6, 6, 10};
+  std::vector<int64_t> documents = {0, 2, 3, 4};
+  int64_t sequences = -1, document_entries = -1;  // -1: as many as there are
+
+  std::string Index() const {
+    std::string out("MMIDIDX\0\0", 9);
+    out += Bytes(std::vector<uint64_t>{version});
+    out.push_back(static_cast<char>(dtype));
+    const uint64_t s = sequences < 0 ? lengths.size() : sequences;
+    const uint64_t d = document_entries < 0 ? documents.size() : document_entries;
+    return out + Bytes(std::vector<uint64_t>{s, d}) + Bytes(lengths) + Bytes(offsets) +
+           Bytes(documents);
+  }
+};
+
+TEST(TokenFile, ReadsMegatron) {
+  const std::string stem = Folder() + "/corpus_text_document";
+  Write(stem + ".bin", Bytes(std::vector<uint16_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  Write(stem + ".idx", Megatron().Index());
+  for (const std::string& path : {stem, stem + ".bin", stem + ".idx"}) {
+    auto file = TokenFile::Open(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_EQ((*file)->format(), TokenFormat::kMegatron);
+    EXPECT_EQ((*file)->token_count(), 9);
+    EXPECT_EQ((*file)->document_count(), 3);
+    EXPECT_EQ((*file)->DocumentStart(0), 0);
+    EXPECT_EQ((*file)->DocumentStart(1), 3);
+    EXPECT_EQ((*file)->DocumentStart(2), 5);
+    EXPECT_EQ((*file)->DocumentStart(3), 9);
+    EXPECT_EQ((*file)->DocumentOf(4), 1);
+    std::vector<int32_t> tokens(9);
+    ASSERT_TRUE((*file)->ReadTokens(0, 9, 10, tokens.data()).ok());
+    EXPECT_EQ(tokens[8], 9);
+    EXPECT_TRUE((*file)->Verify().ok());
+  }
+  Megatron wide{.dtype = 4, .lengths = {1, 1}, .offsets = {0, 4}, .documents = {0}};
+  Write(stem + ".bin", Bytes(std::vector<int32_t>{70000, -5}));
+  Write(stem + ".idx", wide.Index());
+  auto file = TokenFile::Open(stem);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->document_count(), 1);  // the last was never closed
+  std::vector<int32_t> tokens(2);
+  const absl::Status status = (*file)->ReadTokens(0, 2, 100000, tokens.data());
+  EXPECT_NE(std::string(status.message()).find("token 1 is -5"), std::string::npos) << status;
+}
+
+TEST(TokenFile, RefusesEveryDamageOfMegatrons) {
+  const std::string stem = Folder() + "/damaged";
+  const std::string tokens = Bytes(std::vector<uint16_t>{1, 2, 3, 4, 5, 6, 7, 8, 9});
+  const auto expect = [&](const Megatron& m, const std::vector<std::string>& parts) {
+    Write(stem + ".bin", tokens);
+    Write(stem + ".idx", m.Index());
+    ExpectError(stem, parts);
+  };
+  expect({.version = 2}, {".idx", "version 1", "found 2"});
+  expect({.dtype = 7}, {".idx", "dtype", "found 7"});
+  expect({.offsets = {0, 6, 7, 10}}, {"sequence 2", "offset 6", "offset 7"});
+  expect({.lengths = {3, -1, 3, 4}}, {"sequence 1", "length -1"});
+  expect({.offsets = {0, 6, 6}}, {"truncated"});
+  expect({.documents = {0, 2, 3, 4, 4, 4}, .document_entries = 4}, {"too long"});
+  expect({.sequences = int64_t{1} << 62}, {"cannot hold"});
+  expect({.document_entries = int64_t{1} << 61}, {"cannot hold"});
+  expect({.documents = {0, 3, 2, 4}}, {"document starts must ascend", "found 2", "document 2"});
+  expect({.documents = {1, 2, 3, 4}}, {"document starts must ascend", "document 0"});
+  expect({.documents = {0, 2, 3, 5}}, {"document starts must ascend", "found 5"});
+  expect({.lengths = {3, 0, 2, 5}}, {".bin", "truncated", "20", "18"});
+  expect({.lengths = {3, 0, 2, 3}}, {".bin", "too long", "16", "18"});
+  const std::string good = Megatron().Index();
+  for (size_t n = 1; n < good.size(); ++n) {
+    Write(stem + ".idx", good.substr(0, n));
+    EXPECT_FALSE(TokenFile::Open(stem).ok()) << n;
+  }
+  Write(stem + ".idx", good);
+  std::filesystem::remove(stem + ".bin");
+  ExpectError(stem, {"damaged.bin", "No such file"});
+  ExpectError(Folder() + "/nothing.idx", {"nothing.idx", "No such file"});
+}
+
+}  // namespace
+}  // namespace tl
