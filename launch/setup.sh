@@ -9,7 +9,7 @@ packages=(
   g++ cmake ninja-build pkg-config
   # find_package(dnnl) asks for OpenCL, which only ocl-icd-opencl-dev brings.
   libopenmpi-dev openmpi-bin libdnnl-dev ocl-icd-opencl-dev libhwy-dev libabsl-dev libcli11-dev
-  libtomlplusplus-dev libspdlog-dev nlohmann-json3-dev libsentencepiece-dev libpcre2-dev
+  libtomlplusplus-dev libspdlog-dev nlohmann-json3-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev
   bible-kjv bible-kjv-text
 )
 while (($#)); do
