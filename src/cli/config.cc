@@ -291,14 +291,15 @@ absl::StatusOr<Config> LoadConfig(const std::string& path,
   return config;
 }
 
-absl::StatusOr<Config> LoadRunConfig(const std::string& dir) {
+absl::StatusOr<Config> LoadRunConfig(const std::string& dir,
+                                     absl::Span<const std::string> overrides) {
   const std::filesystem::path path = std::filesystem::path(dir) / "config.toml";
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
     return absl::NotFoundError(absl::StrCat(
         dir, " is not a run folder: it has no config.toml; give the [run] dir of a training"));
   }
-  return LoadConfig(path.string());
+  return LoadConfig(path.string(), overrides);
 }
 
 std::string WriteResolved(const Config& config) {

@@ -24,6 +24,7 @@ absl::StatusOr<Config> LoadConfig(const std::string& path,
 std::string WriteResolved(const Config& config);
 
 // The run folder's resolved config (DIR/config.toml). An error says so where DIR is no run folder.
-absl::StatusOr<Config> LoadRunConfig(const std::string& dir);
+absl::StatusOr<Config> LoadRunConfig(const std::string& dir,
+                                     absl::Span<const std::string> overrides = {});
 
 }  // namespace tl

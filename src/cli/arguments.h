@@ -1,0 +1,45 @@
+// The command line of one command: what it takes, read from its arguments or shown as help.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace tl {
+
+class Arguments {
+ public:
+  // command: "train". example: lines shown at the end of the help.
+  Arguments(const std::string& command, const std::string& about, const std::string& example);
+  ~Arguments();
+
+  // Values that must be given, in the order of the calls; a list takes all that are left.
+  Arguments& Positional(const std::string& name, std::string* value, const std::string& help);
+  Arguments& Positional(const std::string& name, std::vector<std::string>* values,
+                        const std::string& help);
+  enum class Need : uint8_t { kOptional, kRequired };
+  // *value holds the default. A list option may be given several times.
+  Arguments& Option(const std::string& name, std::string* value, const std::string& help,
+                    Need need = Need::kOptional);
+  Arguments& Option(const std::string& name, std::vector<std::string>* values,
+                    const std::string& help);
+  Arguments& Option(const std::string& name, int64_t* value, int64_t least,
+                    const std::string& help);
+  Arguments& Option(const std::string& name, double* value, double least, const std::string& help);
+  // --set section.key=value, several times or with several values.
+  Arguments& Overrides(std::vector<std::string>* overrides);
+
+  enum class Outcome : uint8_t { kRun, kHelp /* asked for; the text is in help() */ };
+  absl::StatusOr<Outcome> Parse(absl::Span<const std::string> args);
+  std::string help() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tl

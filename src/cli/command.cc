@@ -1,0 +1,88 @@
+#include "cli/command.h"
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "cli/config.h"
+#include "cli/config_suggest.h"
+
+namespace tl {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"train", "train a model as a config file says", RunTrain},
+    {"eval", "the loss of a trained model on held-out text", RunEval},
+    {"generate", "text from a trained model", RunGenerate},
+    {"tokenize", "make token files out of text", RunTokenize},
+    {"bench", "the speed of training steps on this machine", RunBench},
+    {"info", "devices, ranks, libraries and native precisions", RunInfo},
+    {"help", "this, a command's help, or the table of config keys", RunHelp},
+};
+
+absl::Status LoadAndValidate(const std::string& path, const Args& overrides, int ranks,
+                             Config* config) {
+  TL_ASSIGN_OR_RETURN(*config, LoadConfig(path, overrides));
+  if (const absl::Status status = Validate(*config, ranks); !status.ok()) {
+    return {status.code(), absl::StrCat(path, ": ", status.message())};
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LoadAndFit(const std::string& dir, const Args& overrides, int ranks, Config* config) {
+  TL_ASSIGN_OR_RETURN(*config, LoadRunConfig(dir, overrides));
+  if (ranks % config->parallel.tensor != 0) config->parallel.tensor = 1;
+  config->train.global_batch_size =
+      config->train.micro_batch_size * (ranks / config->parallel.tensor);
+  if (const absl::Status status = Validate(*config, ranks); !status.ok()) {
+    return {status.code(), absl::StrCat(dir, "/config.toml: ", status.message())};
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Span<const Command> Commands() { return kCommands; }
+
+absl::Status RunCommand(const Args& args, Communicator& world) {
+  if (args.empty() || args[0] == "--help" || args[0] == "-h") return RunHelp({}, world);
+  if (args[0] == "--version") {
+    if (world.rank() == 0) std::printf("trunkline %s\n", kVersion);
+    return absl::OkStatus();
+  }
+  std::string nearest;
+  int best = 1 << 20;
+  for (const Command& command : kCommands) {
+    if (args[0] == command.name) return command.run(Args(args.begin() + 1, args.end()), world);
+    const int distance = EditDistance(args[0], command.name);
+    if (distance < best) {
+      best = distance;
+      nearest = command.name;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat("unknown command ", args[0], "; did you mean ",
+                                                 nearest, "? `trunkline help` lists all"));
+}
+
+absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world) {
+  TL_ASSIGN_OR_RETURN(const Arguments::Outcome outcome, arguments.Parse(args));
+  if (outcome == Arguments::Outcome::kRun) return true;
+  if (world.rank() == 0) std::fputs(arguments.help().c_str(), stdout);
+  return false;
+}
+
+absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& overrides,
+                                       Communicator& world) {
+  Config config;
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, LoadAndValidate(path, overrides, world.size(), &config)));
+  return config;
+}
+
+absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& overrides,
+                                           Communicator& world) {
+  Config config;
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, LoadAndFit(dir, overrides, world.size(), &config)));
+  return config;
+}
+
+}  // namespace tl

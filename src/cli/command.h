@@ -1,0 +1,55 @@
+// The commands of the program, in one table.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "cli/arguments.h"
+#include "comm/communicator.h"
+#include "train/config.h"
+
+namespace tl {
+
+inline constexpr char kVersion[] = "0.1.0";
+
+using Args = std::vector<std::string>;  // what follows the command's name
+
+struct Command {
+  const char* name;
+  const char* help;  // one line
+  // Runs on every rank; what it prints it prints on rank 0.
+  absl::Status (*run)(const Args& args, Communicator& world);
+};
+
+absl::Span<const Command> Commands();
+
+// Runs the command that args[0] names, or shows what there is.
+absl::Status RunCommand(const Args& args, Communicator& world);
+
+absl::Status RunTrain(const Args& args, Communicator& world);
+absl::Status RunEval(const Args& args, Communicator& world);
+absl::Status RunGenerate(const Args& args, Communicator& world);
+absl::Status RunTokenize(const Args& args, Communicator& world);
+absl::Status RunBench(const Args& args, Communicator& world);
+absl::Status RunInfo(const Args& args, Communicator& world);
+absl::Status RunHelp(const Args& args, Communicator& world);
+
+// The text of `trunkline help` and of `trunkline help config [SECTION or SECTION.KEY]`.
+std::string OverviewText();
+absl::StatusOr<std::string> ConfigHelpText(const std::string& topic);
+
+// False where help was asked for, which rank 0 has then printed.
+absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world);
+
+// A config that is valid on these ranks. Collective: all ranks agree on the outcome.
+absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& overrides,
+                                       Communicator& world);
+// The same of a run folder, for running its model on any number of ranks: a tensor size that the
+// ranks do not allow becomes 1, and the global batch is one micro-batch per data rank.
+absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& overrides,
+                                           Communicator& world);
+
+}  // namespace tl

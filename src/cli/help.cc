@@ -1,0 +1,81 @@
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/config_suggest.h"
+#include "cli/config_table.h"
+
+namespace tl {
+namespace {
+
+std::string KeyText(const ConfigKey& key) {
+  const std::string value =
+      key.presence == Presence::kRequired ? "(required)" : ValueText(key, Config());
+  const std::string type = key.type() == "paths" || key.type() == "string"
+                               ? std::string()
+                               : absl::StrCat(" (", key.type(), ")");
+  return absl::StrFormat("  %-19s %-12s %s%s\n", key.name, value, key.doc, type);
+}
+
+}  // namespace
+
+std::string OverviewText() {
+  std::string text =
+      "trunkline trains language models on the ranks of mpirun or srun, and alone.\n\n"
+      "Usage: trunkline COMMAND ...\n\n";
+  for (const Command& command : Commands()) {
+    absl::StrAppendFormat(&text, "  %-10s %s\n", command.name, command.help);
+  }
+  absl::StrAppend(
+      &text,
+      "\nExample:\n"
+      "  trunkline tokenize --out data/train.tok book.txt\n"
+      "  mpirun -n 2 trunkline train configs/quickstart.toml --set data.train=data/train.tok "
+      "run.dir=/tmp/run\n"
+      "  trunkline generate /tmp/run --prompt 'Once'\n\n"
+      "`trunkline COMMAND --help` tells more, `trunkline help config` lists the config's keys.\n");
+  return text;
+}
+
+absl::StatusOr<std::string> ConfigHelpText(const std::string& topic) {
+  std::string text;
+  const char* section = nullptr;
+  for (const ConfigKey& key : ConfigKeys()) {
+    if (!topic.empty() && topic != key.section && topic != key.full_name()) continue;
+    if (section == nullptr || std::string(section) != key.section) {
+      section = key.section;
+      absl::StrAppend(&text, text.empty() ? "" : "\n", "[", section, "]  ", SectionDoc(section),
+                      "\n");
+    }
+    text += KeyText(key);
+  }
+  if (!text.empty()) return text;
+  const size_t dot = topic.rfind('.');
+  const std::string nearest = dot == std::string::npos
+                                  ? NearestSection(topic)
+                                  : NearestKey(topic.substr(0, dot), topic.substr(dot + 1));
+  return absl::InvalidArgumentError(
+      absl::StrCat("no section or key ", topic, "; did you mean ", nearest, "?"));
+}
+
+absl::Status RunHelp(const Args& args, Communicator& world) {
+  std::string text = OverviewText();
+  if (!args.empty() && args[0] == "config") {
+    TL_ASSIGN_OR_RETURN(text, ConfigHelpText(args.size() > 1 ? args[1] : ""));
+    if (args.size() < 2) {
+      absl::StrAppend(
+          &text,
+          "\nKeys stand in TOML files under their [section]. On the command line: --set "
+          "section.key=value ...\nExample: trunkline train configs/tiny.toml --set "
+          "optimizer.lr=1e-3 precision.compute=bf16\n");
+    }
+  } else if (!args.empty() && args[0] != "help") {
+    return RunCommand({args[0], "--help"}, world);
+  }
+  if (world.rank() == 0) std::fputs(text.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+}  // namespace tl

@@ -1,0 +1,108 @@
+#include <absl/base/config.h>
+#include <hwy/highway.h>
+#include <mpi.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <spdlog/version.h>
+#include <toml++/impl/version.h>
+#include <CLI/Version.hpp>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "train/machine.h"
+#include "train/progress.h"
+
+namespace tl {
+namespace {
+
+std::string OneDnnIsa() {
+  switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_avx512_core_amx:
+      return "AMX";
+    case dnnl_cpu_isa_avx512_core_bf16:
+      return "AVX-512 with bf16";
+    case dnnl_cpu_isa_avx512_core_vnni:
+    case dnnl_cpu_isa_avx512_core:
+      return "AVX-512";
+    case dnnl_cpu_isa_avx2_vnni:
+    case dnnl_cpu_isa_avx2:
+      return "AVX2";
+    default:
+      return "older than AVX2";
+  }
+}
+
+// The best of the targets that our kernels are compiled for.
+std::string HighwayTarget() {
+  const auto targets = static_cast<uint64_t>(hwy::SupportedTargets()) & uint64_t{HWY_TARGETS};
+  return hwy::TargetName(static_cast<int64_t>(targets & (~targets + 1)));
+}
+
+std::string MpiVersion() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int size = 0;
+  MPI_Get_library_version(text, &size);
+  const std::string version(text);
+  return version.substr(0, version.find_first_of(",\n"));
+}
+
+void Row(const std::string& name, const std::string& text) {
+  absl::PrintF("  %-14s %s\n", name, text);
+}
+
+void PrintMachine(const CpuInfo& cpu, const MemoryInfo& memory) {
+  std::puts("devices");
+  Row("cpu", absl::StrFormat("%s, %d core(s), %d thread(s) may be used", cpu.model, cpu.cores,
+                             cpu.logical_cpus));
+  Row("cuda", "none: this build has no CUDA backend");
+  Row("instructions", cpu.isa.empty() ? "nothing beyond the base" : absl::StrJoin(cpu.isa, ", "));
+  Row("memory",
+      absl::StrCat(HumanBytes(memory.available), " of ", HumanBytes(memory.total), " available"));
+  std::puts("precisions");
+  Row("fp32", "native");
+  Row("bf16", cpu.bf16_products ? "native products, fp32 sums"
+                                : "products emulated in fp32 by oneDNN: correct, not faster");
+  Row("fp16", "native storage, products in fp32");
+}
+
+void PrintLibraries() {
+  std::puts("libraries");
+  const dnnl_version_t* dnnl = dnnl_version();
+  Row("oneDNN",
+      absl::StrFormat("%d.%d.%d, uses %s", dnnl->major, dnnl->minor, dnnl->patch, OneDnnIsa()));
+  Row("MPI", MpiVersion());
+  Row("Highway", absl::StrFormat("%d.%d.%d, our kernels use %s", HWY_MAJOR, HWY_MINOR, HWY_PATCH,
+                                 HighwayTarget()));
+  Row("OpenMP", absl::StrCat(_OPENMP));
+  Row("Abseil", absl::StrCat(ABSL_LTS_RELEASE_VERSION, ".", ABSL_LTS_RELEASE_PATCH_LEVEL));
+  Row("toml++", absl::StrFormat("%d.%d.%d", TOML_LIB_MAJOR, TOML_LIB_MINOR, TOML_LIB_PATCH));
+  Row("CLI11", CLI11_VERSION);
+  Row("spdlog", absl::StrFormat("%d.%d.%d", SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH));
+  Row("compiler", absl::StrCat("GCC or like ", __VERSION__));
+}
+
+}  // namespace
+
+absl::Status RunInfo(const Args& args, Communicator& world) {
+  Arguments arguments("info", "Devices, memory, native precisions, ranks and library versions.",
+                      "  trunkline info\n"
+                      "  mpirun -n 2 trunkline info     how ranks and threads are placed\n");
+  TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  if (!run) return absl::OkStatus();
+  const Placement placement = PlaceRank(0, world);
+  if (world.rank() != 0) return absl::OkStatus();
+  absl::PrintF("trunkline %s\n", kVersion);
+  PrintMachine(ReadCpuInfo(), ReadMemoryInfo());
+  std::puts("ranks");
+  Row("ranks", absl::StrFormat("%d on %d host(s)%s", world.size(), placement.hosts,
+                               LaunchedUnderMpi() ? "" : ", not started by mpirun or srun"));
+  Row("threads", absl::StrCat(placement.threads, " per rank (of rank 0)"));
+  PrintLibraries();
+  return absl::OkStatus();
+}
+
+}  // namespace tl

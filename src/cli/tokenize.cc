@@ -1,0 +1,51 @@
+#include "data/tokenize.h"
+
+#include <cstdio>
+
+#include "absl/strings/str_format.h"
+#include "base/status.h"
+#include "cli/command.h"
+
+namespace tl {
+namespace {
+
+void PrintReport(const std::string& path, const TokenizeReport& r) {
+  const double bytes_per_token =
+      r.tokens > 0 ? static_cast<double>(r.text_bytes) / static_cast<double>(r.tokens) : 0.0;
+  absl::PrintF(
+      "%s: %d tokens of %s (vocabulary %d), %d document(s), %d bytes of text, %.3f bytes "
+      "per token\n",
+      path, r.tokens, r.tokenizer_name, r.vocab_size, r.documents, r.text_bytes, bytes_per_token);
+}
+
+}  // namespace
+
+absl::Status RunTokenize(const Args& args, Communicator& world) {
+  TokenizeOptions options;
+  Arguments arguments(
+      "tokenize",
+      "Makes a token file out of text files: 1, 2 or 4 bytes per token, an index of documents, the "
+      "tokenizer's identity and checksums. The last part of the text may be held out for "
+      "evaluation.",
+      "  trunkline tokenize --tokenizer bytes --out data/train.tok --holdout 0.1 "
+      "--holdout-out data/eval.tok book.txt\n"
+      "  trunkline tokenize --tokenizer tokenizer.json --out web.tok --separator '<|endoftext|>' "
+      "web-*.txt\n");
+  arguments.Positional("TEXT", &options.texts, "Text files, read in order; each is a document")
+      .Option("--tokenizer", &options.tokenizer,
+              "bytes, a SentencePiece .model or a byte-level BPE tokenizer.json")
+      .Option("--out", &options.out, "The token file to write", Arguments::Need::kRequired)
+      .Option("--holdout", &options.holdout, 0.0, "Part of the text that goes to --holdout-out")
+      .Option("--holdout-out", &options.holdout_out, "The token file of the held-out text")
+      .Option("--separator", &options.separator, "Text that ends a document wherever it occurs");
+  TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  // Files are written once, however many ranks were started.
+  if (!run || world.rank() != 0) return absl::OkStatus();
+  TokenizeReport report, holdout;
+  TL_RETURN_IF_ERROR(TokenizeFiles(options, &report, &holdout));
+  PrintReport(options.out, report);
+  if (!options.holdout_out.empty()) PrintReport(options.holdout_out, holdout);
+  return absl::OkStatus();
+}
+
+}  // namespace tl

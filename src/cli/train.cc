@@ -1,0 +1,35 @@
+#include "train/trainer.h"
+
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/config.h"
+#include "train/machine.h"
+
+namespace tl {
+
+absl::Status RunTrain(const Args& args, Communicator& world) {
+  std::string path;
+  Args overrides;
+  Arguments arguments(
+      "train",
+      "Trains a model as a config file says. Ranks started by mpirun or srun form a data x tensor "
+      "grid; alone it trains on one. Progress goes to the screen; metrics.jsonl, TensorBoard "
+      "events, the resolved config and the saves go to [run] dir. Started again, it goes on from "
+      "the newest save there.",
+      "  trunkline train configs/quickstart.toml --set train.steps=200 run.dir=/tmp/first\n"
+      "  mpirun -n 4 trunkline train configs/kjv-10m.toml --set parallel.tensor=2 "
+      "precision.compute=bf16\n");
+  arguments.Positional("CONFIG", &path, "The config file; `trunkline help config` lists its keys")
+      .Overrides(&overrides);
+  TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  if (!run) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(const Config config, LoadValidConfig(path, overrides, world));
+  if (config.data.train.empty()) {
+    return absl::InvalidArgumentError(
+        path + ": [data] train is missing: expected token files; `trunkline tokenize` makes them");
+  }
+  PlaceRank(config.run.threads, world);
+  return Train(config, WriteResolved(config), world);
+}
+
+}  // namespace tl
