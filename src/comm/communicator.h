@@ -36,7 +36,7 @@ const char* Name(CollectiveKind kind);  // "all_reduce", "reduce_scatter", ...
 // An AllReduce of up to so many bytes sends them to every rank, which costs one latency; a larger
 // one is a reduce-scatter and an all-gather. A Broadcast changes from sending the whole to a
 // scatter and an all-gather at the same size.
-inline constexpr int64_t kDirectBytes = 64 << 10;
+inline constexpr int64_t kDirectBytes = 8 << 10;
 
 // What this rank has put on the wire since the start or ResetStats, payload only, counted when the
 // operation is called. For P ranks and a tensor x of b bytes, part r of which is its elements
@@ -102,7 +102,7 @@ std::unique_ptr<Communicator> MakeSelfCommunicator();
 bool LaunchedUnderMpi();
 // Initialises MPI (once, MPI_THREAD_FUNNELED: only this thread may call it), makes failed checks
 // end every rank, sets the rank shown in messages, and returns the world. MPI is finalised at exit.
-// A rank that exits with an error which the others do not share ends them all after 10 seconds.
+// A rank that exits with an error which the others do not share ends them all after 5 seconds.
 std::unique_ptr<Communicator> MakeMpiWorld(int* argc, char*** argv);
 
 // Every rank passes its own status; all get OK where all are, else an error that carries the

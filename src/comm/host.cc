@@ -17,6 +17,20 @@ int EnvInt(const char* name) {
   return value == nullptr ? 0 : std::atoi(value);
 }
 
+// The ranks of one host.
+class LocalGroup {
+ public:
+  explicit LocalGroup(const MpiCommunicator& world) {
+    CheckMpi(MPI_Comm_split_type(world.comm(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm),
+             "MPI_Comm_split_type", "ranks of this host");
+    MPI_Comm_size(comm, &size);
+  }
+  ~LocalGroup() { MPI_Comm_free(&comm); }
+
+  MPI_Comm comm = MPI_COMM_NULL;
+  int size = 1;
+};
+
 }  // namespace
 
 std::string HostName() {
@@ -46,13 +60,7 @@ absl::Status CheckLauncher() {
 int LocalRanks(Communicator& world) {
   auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
   if (mpi == nullptr) return 1;
-  MPI_Comm local;
-  CheckMpi(MPI_Comm_split_type(mpi->comm(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
-           "MPI_Comm_split_type", "local ranks");
-  int size = 1;
-  MPI_Comm_size(local, &size);
-  MPI_Comm_free(&local);
-  return size;
+  return LocalGroup(*mpi).size;
 }
 
 int DefaultThreads(Communicator& world) {
@@ -62,16 +70,11 @@ int DefaultThreads(Communicator& world) {
   const int bound = std::max(1, CPU_COUNT(&mine));
   auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
   if (mpi == nullptr) return bound;
-  MPI_Comm local;
-  CheckMpi(MPI_Comm_split_type(mpi->comm(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
-           "MPI_Comm_split_type", "local ranks");
+  const LocalGroup local(*mpi);
   cpu_set_t all;
-  CheckMpi(MPI_Allreduce(&mine, &all, sizeof(mine), MPI_BYTE, MPI_BOR, local), "MPI_Allreduce",
+  CheckMpi(MPI_Allreduce(&mine, &all, sizeof(mine), MPI_BYTE, MPI_BOR, local.comm), "MPI_Allreduce",
            "processors of this host");
-  int ranks = 1;
-  MPI_Comm_size(local, &ranks);
-  MPI_Comm_free(&local);
-  return std::clamp(CPU_COUNT(&all) / ranks, 1, bound);
+  return std::clamp(CPU_COUNT(&all) / local.size, 1, bound);
 }
 
 }  // namespace tl

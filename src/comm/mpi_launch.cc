@@ -14,7 +14,7 @@
 namespace tl {
 namespace {
 
-constexpr double kLoneExitSeconds = 10;
+constexpr double kLoneExitSeconds = 5;
 
 MPI_Comm g_exit_comm = MPI_COMM_NULL;
 

@@ -22,7 +22,10 @@
 namespace tl {
 namespace {
 
-// Conversions without branches, unlike those of dtype.h, so that loops over them vectorise.
+// Conversions without branches, unlike those of dtype.h, so that loops over them vectorise: GCC
+// makes no selects of operations that could trap, hence the masks.
+TL_INLINE uint32_t Mask(bool condition) { return -static_cast<uint32_t>(condition); }
+
 TL_INLINE float Load(float x) { return x; }
 TL_INLINE int32_t Load(int32_t x) { return x; }
 TL_INLINE int64_t Load(int64_t x) { return x; }
@@ -30,8 +33,10 @@ TL_INLINE float Load(BF16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 1
 TL_INLINE float Load(F16 x) {
   const uint32_t sign = (uint32_t{x.bits} & 0x8000u) << 16;
   const uint32_t shifted = (uint32_t{x.bits} & 0x7fffu) << 13;
-  const uint32_t finite = std::bit_cast<uint32_t>(std::bit_cast<float>(shifted) * 0x1p112f);
-  return std::bit_cast<float>(sign | (shifted >= 0xf800000u ? shifted | 0x7f800000u : finite));
+  // Scaling by 2^112 re-biases the exponent and makes subnormals exact; Inf and NaN keep their
+  // mantissa and get the largest exponent.
+  const uint32_t scaled = std::bit_cast<uint32_t>(std::bit_cast<float>(shifted) * 0x1p112f);
+  return std::bit_cast<float>(sign | scaled | (Mask(shifted >= 0x0f800000u) & 0x7f800000u));
 }
 
 TL_INLINE void Store(float* p, float x) { *p = x; }
@@ -48,12 +53,14 @@ TL_INLINE void Store(F16* p, float x) {
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
+  // An addition aligns and rounds.
   const uint32_t subnormal =
       std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-  uint32_t result = magnitude < 0x38800000u ? subnormal : normal;
-  result = magnitude >= 0x477ff000u ? 0x7c00u : result;
-  result = magnitude > 0x7f800000u ? 0x7e00u : result;
-  p->bits = static_cast<uint16_t>(sign | result);
+  const uint32_t small = Mask(magnitude < 0x38800000u);
+  const uint32_t large = Mask(magnitude >= 0x477ff000u);
+  const uint32_t nan = Mask(magnitude > 0x7f800000u);
+  const uint32_t finite = (subnormal & small) | (normal & ~small);
+  p->bits = static_cast<uint16_t>(sign | (finite & ~large) | (0x7c00u & large) | (0x200u & nan));
 }
 
 struct Sum {
@@ -91,7 +98,14 @@ TL_INLINE void Reduce(std::byte* out_bytes, const std::byte* const* rows, int co
   for (int64_t at = begin; at < end; at += kBlock) {
     const int64_t n = std::min(kBlock, end - at);
     for (int64_t i = 0; i < n; ++i) acc[i] = Load(first[at + i]);
-    for (int r = 1; r < count; ++r) {
+    int r = 1;
+    for (; r + 1 < count; r += 2) {
+      const T* row = reinterpret_cast<const T*>(rows[r]) + at;
+      const T* next = reinterpret_cast<const T*>(rows[r + 1]) + at;
+      for (int64_t i = 0; i < n; ++i)
+        acc[i] = Op::Apply(Op::Apply(acc[i], Load(row[i])), Load(next[i]));
+    }
+    if (r < count) {
       const T* row = reinterpret_cast<const T*>(rows[r]) + at;
       for (int64_t i = 0; i < n; ++i) acc[i] = Op::Apply(acc[i], Load(row[i]));
     }
