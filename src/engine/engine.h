@@ -34,6 +34,8 @@ class Engine {
  public:
   // Declares everything and allocates nothing. The mesh outlives the engine.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Mesh& mesh);
+  // Waits for what is in flight: all ranks must end their engines at the same point.
+  ~Engine() { comm_stream_.Synchronize(); }
 
   const ParamTable& params() const { return params_; }
   const EngineOptions& options() const { return options_; }
