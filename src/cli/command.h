@@ -9,11 +9,9 @@
 #include "absl/types/span.h"
 #include "cli/arguments.h"
 #include "comm/communicator.h"
-#include "train/config.h"
+#include "engine/config.h"
 
 namespace tl {
-
-inline constexpr char kVersion[] = "0.1.0";
 
 using Args = std::vector<std::string>;  // what follows the command's name
 

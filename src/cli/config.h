@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "train/config.h"
+#include "engine/config.h"
 
 namespace tl {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "train/config.h"
+#include "engine/config.h"
 
 namespace tl {
 

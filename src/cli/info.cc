@@ -1,6 +1,5 @@
 #include <absl/base/config.h>
 #include <hwy/highway.h>
-#include <mpi.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <spdlog/version.h>
 #include <toml++/impl/version.h>
@@ -11,8 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/host_memory.h"
 #include "base/status.h"
+#include "base/version.h"
 #include "cli/command.h"
+#include "comm/host.h"
 #include "train/machine.h"
 #include "train/progress.h"
 
@@ -42,26 +44,18 @@ std::string HighwayTarget() {
   return hwy::TargetName(static_cast<int64_t>(targets & (~targets + 1)));
 }
 
-std::string MpiVersion() {
-  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-  int size = 0;
-  MPI_Get_library_version(text, &size);
-  const std::string version(text);
-  return version.substr(0, version.find_first_of(",\n"));
-}
-
 void Row(const std::string& name, const std::string& text) {
   absl::PrintF("  %-14s %s\n", name, text);
 }
 
-void PrintMachine(const CpuInfo& cpu, const MemoryInfo& memory) {
+void PrintMachine() {
+  const CpuInfo cpu = ReadCpuInfo();
   std::puts("devices");
   Row("cpu", absl::StrFormat("%s, %d core(s), %d thread(s) may be used", cpu.model, cpu.cores,
                              cpu.logical_cpus));
   Row("cuda", "none: this build has no CUDA backend");
   Row("instructions", cpu.isa.empty() ? "nothing beyond the base" : absl::StrJoin(cpu.isa, ", "));
-  Row("memory",
-      absl::StrCat(HumanBytes(memory.available), " of ", HumanBytes(memory.total), " available"));
+  Row("memory", HumanBytes(AvailableMemory()) + " available");
   std::puts("precisions");
   Row("fp32", "native");
   Row("bf16", cpu.bf16_products ? "native products, fp32 sums"
@@ -93,14 +87,15 @@ absl::Status RunInfo(const Args& args, Communicator& world) {
                       "  mpirun -n 2 trunkline info     how ranks and threads are placed\n");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
-  const Placement placement = PlaceRank(0, world);
+  const int threads = SetThreads(0, world);
+  const int local_ranks = LocalRanks(world);
   if (world.rank() != 0) return absl::OkStatus();
   absl::PrintF("trunkline %s\n", kVersion);
-  PrintMachine(ReadCpuInfo(), ReadMemoryInfo());
+  PrintMachine();
   std::puts("ranks");
-  Row("ranks", absl::StrFormat("%d on %d host(s)%s", world.size(), placement.hosts,
-                               LaunchedUnderMpi() ? "" : ", not started by mpirun or srun"));
-  Row("threads", absl::StrCat(placement.threads, " per rank (of rank 0)"));
+  Row("ranks", absl::StrFormat("%d, %d of them on %s%s", world.size(), local_ranks, HostName(),
+                               LaunchedUnderMpi() ? "" : "; not started by mpirun or srun"));
+  Row("threads", absl::StrCat(threads, " per rank"));
   PrintLibraries();
   return absl::OkStatus();
 }

@@ -1,8 +1,8 @@
 // From a run's config to the engine it describes.
 #pragma once
 
+#include "engine/config.h"
 #include "engine/engine.h"
-#include "train/config.h"
 
 namespace tl {
 

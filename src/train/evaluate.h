@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "comm/communicator.h"
-#include "train/config.h"
+#include "engine/config.h"
 
 namespace tl {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "train/config.h"
+#include "engine/config.h"
 #include "train/metrics.h"
 
 namespace tl {

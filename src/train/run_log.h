@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "train/config.h"
+#include "engine/config.h"
 #include "train/metrics.h"
 #include "train/progress.h"
 #include "train/tensorboard.h"

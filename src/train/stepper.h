@@ -10,9 +10,9 @@
 #include "absl/status/statusor.h"
 #include "checkpoint/run_state.h"
 #include "data/source.h"
+#include "engine/config.h"
 #include "engine/engine.h"
 #include "optim/optimizer.h"
-#include "train/config.h"
 #include "train/progress.h"
 
 namespace tl {

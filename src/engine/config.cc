@@ -1,4 +1,4 @@
-#include "train/config.h"
+#include "engine/config.h"
 
 #include <limits>
 #include <utility>
