@@ -40,3 +40,16 @@ launch_mpi() {
     exec mpirun "${options[@]}" -n "$ranks" "$@"
   )
 }
+
+# data/kjv.txt: the King James Bible of Debian's bible-kjv, a verse a line, in the public domain.
+make_kjv_text() {
+  if [[ -s data/kjv.txt ]]; then
+    return
+  fi
+  say "writing data/kjv.txt"
+  mkdir -p data
+  # Before the text stand a greeting and the prompt, after it the prompt again.
+  echo gen1:1-rev22:21 | bible -f | sed -e '1,/^bible(/d' -e '/^bible(/d' > data/kjv.part
+  [[ $(wc -l < data/kjv.part) == 31102 ]] || die "bible -f did not print the 31102 verses"
+  mv data/kjv.part data/kjv.txt
+}

@@ -12,14 +12,7 @@ launch/setup.sh
 say "building"
 launch/build.sh
 
-mkdir -p data
-if [[ ! -s data/kjv.txt ]]; then
-  say "writing data/kjv.txt"
-  # Before the text stand a greeting and the prompt, after it the prompt again.
-  echo gen1:1-rev22:21 | bible -f | sed -e '1,/^bible(/d' -e '/^bible(/d' > data/kjv.part
-  [[ $(wc -l < data/kjv.part) == 31102 ]] || die "bible -f did not print the 31102 verses"
-  mv data/kjv.part data/kjv.txt
-fi
+make_kjv_text
 if [[ ! data/kjv-train.tok -nt data/kjv.txt || ! data/kjv-eval.tok -nt data/kjv.txt ]]; then
   say "making token files, the last tenth held out"
   build/trunkline tokenize --tokenizer bytes --out data/kjv-train.tok \

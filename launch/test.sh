@@ -53,10 +53,7 @@ if [[ $peers == yes ]]; then
     python3 -m venv .venv
   fi
   .venv/bin/pip install --quiet -r tests/peers/requirements.txt
-  for check in tests/peers/*_test.py; do
-    say "$check"
-    TRUNKLINE=build/trunkline .venv/bin/python "$check"
-  done
+  tests/peers/run.sh
 fi
 
 say "all tests passed"

@@ -1,0 +1,18 @@
+#!/bin/bash
+# Every comparison with an independent implementation; launch/test.sh --peers makes the
+# environment (.venv) and the program, and calls this.
+source "$(dirname "${BASH_SOURCE[0]}")/../../launch/common.sh"
+
+python=.venv/bin/python
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+make_kjv_text
+
+say "tokenizers"
+$python tests/peers/tokenizers_check.py --program build/trunkline --text data/kjv.txt
+
+say "TensorBoard"
+build/trunkline tokenize --tokenizer bytes --out "$scratch/train.tok" data/kjv.txt
+build/trunkline train configs/tiny.toml --set run.dir="$scratch/run" \
+  --set data.train="$scratch/train.tok" --set data.eval="$scratch/train.tok"
+$python tests/peers/tensorboard_check.py "$scratch/run"
