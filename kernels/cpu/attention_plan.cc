@@ -1,0 +1,87 @@
+#include "kernels/cpu/attention_plan.h"
+
+#include <cmath>
+#include <limits>
+
+namespace tl::cpu {
+
+AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
+                              int64_t q_tile, int64_t k_tile) {
+  TL_CHECK(q.rank() == 4 && k.rank() == 4) << ToString(q.shape) << " " << ToString(k.shape);
+  CheckLike(v, k);
+  AttentionShape shape;
+  shape.batch = q.shape[0];
+  shape.tq = q.shape[1];
+  shape.q_heads = q.shape[2];
+  shape.d = q.shape[3];
+  shape.tk = k.shape[1];
+  shape.k_heads = k.shape[2];
+  TL_CHECK(k.shape[0] == shape.batch && k.shape[3] == shape.d && shape.k_heads > 0 &&
+           shape.q_heads % shape.k_heads == 0)
+      << "q " << ToString(q.shape) << ", k " << ToString(k.shape);
+  TL_CHECK(32 <= shape.d && shape.d <= 256 && shape.d % 8 == 0) << "head size " << shape.d;
+  TL_CHECK(shape.tq < std::numeric_limits<int32_t>::max() &&
+           shape.tk < std::numeric_limits<int32_t>::max());
+  TL_CHECK(q.dtype == k.dtype &&
+           (q.dtype == DType::kF32 || q.dtype == DType::kBF16 || q.dtype == DType::kF16))
+      << Name(q.dtype) << " " << Name(k.dtype);
+  TL_CHECK_EQ(q.strides[3], 1);
+  shape.group = shape.q_heads / shape.k_heads;
+  shape.q_tile = std::min(q_tile, RoundUp(shape.tq, shape.tq > kRowGranule ? kRowGranule : 16));
+  shape.k_tile = std::min(k_tile, RoundUp(std::max<int64_t>(shape.tk, 1), kRowGranule));
+  shape.q_tiles = shape.tq == 0 ? 0 : RoundUp(shape.tq, shape.q_tile) / shape.q_tile;
+  shape.k_tiles = shape.tk == 0 ? 0 : RoundUp(shape.tk, shape.k_tile) / shape.k_tile;
+  shape.dtype = q.dtype;
+  shape.tile_type = TileType(q.dtype);
+  shape.scale = scale != 0.0f ? scale : 1.0f / std::sqrt(static_cast<float>(shape.d));
+  return shape;
+}
+
+void CheckLike(const Tensor& x, const Tensor& like) {
+  TL_CHECK(x.shape == like.shape && x.dtype == like.dtype && x.strides[-1] == 1)
+      << ToString(x.shape) << " " << Name(x.dtype) << ", expected " << ToString(like.shape) << " "
+      << Name(like.dtype);
+}
+
+void CheckStatistics(const Tensor& x, const AttentionShape& shape) {
+  TL_CHECK(x.shape == Shape({shape.batch, shape.q_heads, shape.tq}) && x.contiguous() &&
+           x.dtype == DType::kF32)
+      << ToString(x.shape) << " " << Name(x.dtype);
+}
+
+MaskRanges::MaskRanges(Carver& carver, const AttentionShape& shape, bool segments,
+                       bool with_queries)
+    : entries(segments ? shape.batch : 1),
+      q_padded(shape.q_tiles * shape.q_tile),
+      k_padded(shape.k_tiles * shape.k_tile) {
+  lo = carver.Take<int32_t>(entries * q_padded);
+  hi = carver.Take<int32_t>(entries * q_padded);
+  q_lo = with_queries ? carver.Take<int32_t>(entries * k_padded) : nullptr;
+  q_hi = with_queries ? carver.Take<int32_t>(entries * k_padded) : nullptr;
+}
+
+void MaskRanges::Fill(const AttentionShape& shape, const MaskSpec& spec) {
+  for (int64_t b = 0; b < entries; ++b) {
+    MaskSpec own = spec;
+    if (spec.q_segments != nullptr) own.q_segments += b * shape.tq;
+    if (spec.k_segments != nullptr) own.k_segments += b * shape.tk;
+    int32_t* entry_lo = lo + b * q_padded;
+    int32_t* entry_hi = hi + b * q_padded;
+    KeyRanges(own, shape.tq, shape.tk, entry_lo, entry_hi);
+    std::fill(entry_lo + shape.tq, entry_lo + q_padded, 0);
+    std::fill(entry_hi + shape.tq, entry_hi + q_padded, 0);
+    if (q_lo == nullptr) continue;
+    QueryRanges(entry_lo, entry_hi, shape.tq, shape.tk, q_lo + b * k_padded, q_hi + b * k_padded);
+    std::fill(q_lo + b * k_padded + shape.tk, q_lo + (b + 1) * k_padded, 0);
+    std::fill(q_hi + b * k_padded + shape.tk, q_hi + (b + 1) * k_padded, 0);
+  }
+}
+
+int64_t PartsPerTask(int64_t tasks, int64_t threads, int64_t limit) {
+  constexpr int64_t kTasksPerThread = 4;
+  if (tasks % threads == 0 || tasks >= kTasksPerThread * threads) return 1;
+  return std::clamp<int64_t>((kTasksPerThread * threads + tasks - 1) / tasks, 1,
+                             std::max<int64_t>(limit, 1));
+}
+
+}  // namespace tl::cpu

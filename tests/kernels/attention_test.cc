@@ -1,0 +1,333 @@
+// Attention against its fp64 twin: max|out - ref| <= 2 max|naive - ref| + atol, where naive is the
+// same arithmetic in fp32 with every intermediate rounded to the type, and atol is 4 ulp of
+// max|ref|.
+#include "kernels/attention.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "tests/reference/attention.h"
+
+namespace tl {
+namespace {
+
+using reference::AttentionOptions;
+
+struct RoundToType {
+  DType dtype;
+  float operator()(float x) const {
+    if (dtype == DType::kBF16) return ToFloat(FromFloat<BF16>(x));
+    if (dtype == DType::kF16) return ToFloat(FromFloat<F16>(x));
+    return x;
+  }
+};
+
+double Ulp(DType dtype) {
+  return dtype == DType::kF32 ? 0x1p-23 : dtype == DType::kBF16 ? 0x1p-7 : 0x1p-10;
+}
+
+// A tensor [B, T, H, D] or of statistics with room between and around its rows that must not
+// change.
+class Guarded {
+ public:
+  Guarded(Shape shape, DType dtype, int64_t heads_around = 0)
+      : heads_(shape.rank() == 4 ? shape[2] : 0) {
+    Shape outer = shape;
+    if (heads_ > 0) outer[2] += 2 * heads_around;
+    bytes_.assign(static_cast<size_t>(outer.elements()) * SizeOf(dtype) + 64, std::byte{0xff});
+    all_ = Tensor::Contiguous(bytes_.data(), outer, dtype);
+    view_ = heads_ > 0 ? all_.Slice(2, heads_around, heads_around + heads_) : all_;
+  }
+  const Tensor& tensor() const { return view_; }
+
+  void Write(const std::vector<float>& values) {
+    ForEach([&](size_t i, std::byte* p) {
+      if (view_.dtype == DType::kF32) std::memcpy(p, &values[i], 4);
+      if (view_.dtype == DType::kBF16) *reinterpret_cast<BF16*>(p) = FromFloat<BF16>(values[i]);
+      if (view_.dtype == DType::kF16) *reinterpret_cast<F16*>(p) = FromFloat<F16>(values[i]);
+    });
+  }
+  std::vector<double> Read() const {
+    std::vector<double> out;
+    ForEach([&](size_t, std::byte* p) {
+      if (view_.dtype == DType::kF32) out.push_back(*reinterpret_cast<float*>(p));
+      if (view_.dtype == DType::kBF16) out.push_back(ToFloat(*reinterpret_cast<BF16*>(p)));
+      if (view_.dtype == DType::kF16) out.push_back(ToFloat(*reinterpret_cast<F16*>(p)));
+    });
+    return out;
+  }
+  // Whether what lies around the view is as it was made.
+  bool Intact() const {
+    std::vector<std::byte> copy = bytes_;
+    ForEach([&](size_t, std::byte* p) {
+      std::memset(copy.data() + (p - bytes_.data()), 0xff, SizeOf(view_.dtype));
+    });
+    return copy == std::vector<std::byte>(copy.size(), std::byte{0xff});
+  }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+ private:
+  template <class F>
+  void ForEach(const F& f) const {
+    const auto element = static_cast<int64_t>(SizeOf(view_.dtype));
+    const int64_t row = heads_ > 0 ? heads_ * view_.shape[3] : view_.elements();
+    const int64_t stride = heads_ > 0 ? view_.strides[1] : row;
+    size_t index = 0;
+    for (int64_t r = 0; r * row < view_.elements(); ++r) {
+      for (int64_t i = 0; i < row; ++i) f(index++, view_.data + (r * stride + i) * element);
+    }
+  }
+
+  std::vector<std::byte> bytes_;
+  Tensor all_, view_;
+  int64_t heads_;
+};
+
+std::vector<float> Normal(size_t n, DType dtype, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  for (float& value : x) value = RoundToType{dtype}(normal(random));
+  return x;
+}
+
+std::vector<double> Wide(const std::vector<float>& x) { return {x.begin(), x.end()}; }
+
+void ExpectClose(const char* name, DType dtype, const std::vector<double>& out,
+                 const std::vector<double>& ref, const std::vector<float>& naive,
+                 double size = 0.0) {
+  double error = 0.0, bound = 0.0;
+  ASSERT_EQ(out.size(), ref.size());
+  for (size_t i = 0; i < ref.size(); ++i) {
+    if (std::isinf(ref[i])) {
+      ASSERT_EQ(out[i], ref[i]) << name << " at " << i;
+      continue;
+    }
+    ASSERT_TRUE(std::isfinite(out[i])) << name << " at " << i << ": " << out[i];
+    error = std::max(error, std::abs(out[i] - ref[i]));
+    bound = std::max(bound, std::abs(naive[i] - ref[i]));
+    size = std::max(size, std::abs(ref[i]));
+  }
+  EXPECT_LE(error, 2.0 * bound + 4.0 * Ulp(dtype) * size)
+      << name << " " << Name(dtype) << ": naive is off by " << bound << ", the largest is " << size;
+}
+
+// All outputs of one forward and backward pass, as bytes.
+struct Outputs {
+  Guarded o, lse, dq, dk, dv, delta;
+};
+
+Outputs RunKernels(const AttentionOptions& at, DType dtype, const std::vector<float>& q,
+                   const std::vector<float>& k, const std::vector<float>& v,
+                   const std::vector<float>& d_o) {
+  const Shape queries = {at.batch, at.tq, at.q_heads, at.d};
+  const Shape keys = {at.batch, at.tk, at.k_heads, at.d};
+  const Shape statistics = {at.batch, at.q_heads, at.tq};
+  Guarded gq(queries, dtype, 2), gk(keys, dtype, 1), gv(keys, dtype, 1), gdo(queries, dtype, 0);
+  gq.Write(q);
+  gk.Write(k);
+  gv.Write(v);
+  gdo.Write(d_o);
+  Outputs run{Guarded(queries, dtype, 1), Guarded(statistics, DType::kF32),
+              Guarded(queries, dtype, 1), Guarded(keys, dtype, 2),
+              Guarded(keys, dtype, 2),    Guarded(statistics, DType::kF32)};
+  std::vector<int32_t> q_segments = at.q_segments, k_segments = at.k_segments;
+  Tensor tq, tk;
+  if (!q_segments.empty()) {
+    tq = Tensor::Of(q_segments.data(), {at.batch, at.tq});
+    tk = Tensor::Of(k_segments.data(), {at.batch, at.tk});
+  }
+  Stream stream = Stream::Cpu();
+  Attention(stream, {.o = run.o.tensor(),
+                     .lse = run.lse.tensor(),
+                     .q = gq.tensor(),
+                     .k = gk.tensor(),
+                     .v = gv.tensor(),
+                     .mask = at.mask,
+                     .window = at.window,
+                     .q_start = at.q_start,
+                     .k_start = at.k_start,
+                     .q_segments = tq,
+                     .k_segments = tk,
+                     .scale = static_cast<float>(at.scale)});
+  AttentionBackward(stream, {.dq = run.dq.tensor(),
+                             .dk = run.dk.tensor(),
+                             .dv = run.dv.tensor(),
+                             .delta = run.delta.tensor(),
+                             .d_o = gdo.tensor(),
+                             .o = run.o.tensor(),
+                             .lse = run.lse.tensor(),
+                             .q = gq.tensor(),
+                             .k = gk.tensor(),
+                             .v = gv.tensor(),
+                             .mask = at.mask,
+                             .window = at.window,
+                             .q_start = at.q_start,
+                             .k_start = at.k_start,
+                             .q_segments = tq,
+                             .k_segments = tk,
+                             .scale = static_cast<float>(at.scale)});
+  return run;
+}
+
+void Check(const AttentionOptions& at, DType dtype) {
+  SCOPED_TRACE(testing::Message() << Name(dtype) << " B" << at.batch << " H" << at.q_heads << "/"
+                                  << at.k_heads << " T" << at.tq << "x" << at.tk << " d" << at.d
+                                  << " mask " << static_cast<int>(at.mask));
+  const auto q = Normal(at.QuerySize(), dtype, 1), k = Normal(at.KeySize(), dtype, 2);
+  const auto v = Normal(at.KeySize(), dtype, 3), d_o = Normal(at.QuerySize(), dtype, 4);
+  const auto ref = reference::Attention(at, Wide(q), Wide(k), Wide(v));
+  const auto ref_back =
+      reference::AttentionBackward(at, Wide(q), Wide(k), Wide(v), ref.o, ref.lse, Wide(d_o));
+  const RoundToType round{dtype};
+  const auto naive = reference::Attention(at, q, k, v, round);
+  const auto naive_back = reference::AttentionBackward(at, q, k, v, naive.o, naive.lse, d_o, round);
+  const Outputs run = RunKernels(at, dtype, q, k, v, d_o);
+  ExpectClose("o", dtype, run.o.Read(), ref.o, naive.o);
+  ExpectClose("lse", DType::kF32, run.lse.Read(), ref.lse, naive.lse);
+  // Where each query sees one key, dq and dk are 0, but the two terms of dp - delta are summed in
+  // different orders here; what is left is measured against delta.
+  double delta = 0.0, dq = 0.0;
+  for (const double x : ref_back.delta) delta = std::max(delta, std::abs(x));
+  for (const double x : ref_back.dq) dq = std::max(dq, std::abs(x));
+  const double size = dq < 1e-9 * delta ? 2.0 * delta : 0.0;
+  ExpectClose("dq", dtype, run.dq.Read(), ref_back.dq, naive_back.dq, size);
+  ExpectClose("dk", dtype, run.dk.Read(), ref_back.dk, naive_back.dk, size);
+  ExpectClose("dv", dtype, run.dv.Read(), ref_back.dv, naive_back.dv);
+  ExpectClose("delta", dtype, run.delta.Read(), ref_back.delta, naive_back.delta);
+  for (const Guarded* x : {&run.o, &run.lse, &run.dq, &run.dk, &run.dv, &run.delta})
+    EXPECT_TRUE(x->Intact()) << "wrote outside an output";
+}
+
+class AttentionOf : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Types, AttentionOf,
+                         testing::Values(DType::kF32, DType::kBF16, DType::kF16),
+                         [](const auto& info) { return std::string(Name(info.param)); });
+
+TEST_P(AttentionOf, AwkwardLengths) {
+  const int64_t lengths[][2] = {{1, 1},     {1, 203}, {239, 1},  {113, 203}, {203, 113},
+                                {239, 239}, {799, 3}, {1, 1023}, {300, 700}, {1023, 1024}};
+  for (const auto& [tq, tk] : lengths) {
+    for (const MaskKind mask : {MaskKind::kNone, MaskKind::kCausal}) {
+      Check({.tq = tq, .tk = tk, .d = tq * tk > 60000 ? 32 : 64, .mask = mask}, GetParam());
+    }
+  }
+}
+
+TEST_P(AttentionOf, HeadSizes) {
+  for (const int64_t d : {32, 40, 72, 80, 96, 128, 192, 256})
+    Check({.tq = 150, .tk = 150, .q_heads = 2, .k_heads = 2, .d = d, .mask = MaskKind::kCausal},
+          GetParam());
+}
+
+TEST_P(AttentionOf, GroupedHeadsAndBatches) {
+  for (const int64_t k_heads : {1, 2, 6})
+    Check({.batch = 2,
+           .tq = 130,
+           .tk = 130,
+           .q_heads = 6,
+           .k_heads = k_heads,
+           .d = 32,
+           .mask = MaskKind::kCausal},
+          GetParam());
+}
+
+TEST_P(AttentionOf, Windows) {
+  for (const int64_t window : {1, 7, 128, 400}) {
+    Check({.tq = 799, .tk = 799, .d = 32, .mask = MaskKind::kWindow, .window = window}, GetParam());
+  }
+}
+
+TEST_P(AttentionOf, Positions) {
+  Check({.tq = 64, .tk = 333, .d = 64, .mask = MaskKind::kCausal, .q_start = 200}, GetParam());
+  Check({.tq = 300,
+         .tk = 200,
+         .d = 64,
+         .mask = MaskKind::kWindow,
+         .window = 50,
+         .q_start = 500,
+         .k_start = 480},
+        GetParam());
+}
+
+TEST_P(AttentionOf, FullyMaskedRows) {
+  // The first 150 queries come before every key; in the other case no query sees any.
+  Check({.tq = 300, .tk = 150, .d = 64, .mask = MaskKind::kCausal, .k_start = 150}, GetParam());
+  const AttentionOptions none{
+      .tq = 70, .tk = 90, .d = 64, .mask = MaskKind::kCausal, .k_start = 100};
+  Check(none, GetParam());
+  const auto x = Normal(none.QuerySize(), GetParam(), 1), y = Normal(none.KeySize(), GetParam(), 2);
+  const Outputs run = RunKernels(none, GetParam(), x, y, y, x);
+  for (const Guarded* out : {&run.o, &run.dq, &run.dk, &run.dv}) {
+    for (const double value : out->Read()) ASSERT_EQ(value, 0.0);
+  }
+}
+
+TEST_P(AttentionOf, Segments) {
+  AttentionOptions at{.batch = 2, .tq = 500, .tk = 500, .q_heads = 2, .k_heads = 1, .d = 64};
+  std::mt19937_64 random(5);
+  for (int64_t b = 0; b < at.batch; ++b) {
+    int32_t segment = 0;
+    for (int64_t i = 0; i < at.tq; ++i) {
+      if (random() % 70 == 0) segment += 1 + static_cast<int32_t>(random() % 2);
+      at.q_segments.push_back(segment);
+    }
+  }
+  at.k_segments = at.q_segments;
+  for (const MaskKind mask : {MaskKind::kNone, MaskKind::kCausal}) {
+    at.mask = mask;
+    Check(at, GetParam());
+  }
+  // Keys of other documents than the queries': some queries see nothing.
+  for (int32_t& segment : at.k_segments) segment = segment / 2 * 2;
+  at.mask = MaskKind::kNone;
+  Check(at, GetParam());
+}
+
+TEST_P(AttentionOf, ScaleAndLargeScores) {
+  Check({.tq = 100, .tk = 100, .d = 64, .mask = MaskKind::kCausal, .scale = 2.0}, GetParam());
+  Check({.tq = 100, .tk = 100, .d = 64, .mask = MaskKind::kNone, .scale = -0.2}, GetParam());
+}
+
+TEST_P(AttentionOf, RepeatsToTheBit) {
+  // One head and more threads than heads: keys are cut and dQ is added from parts.
+  const AttentionOptions at{
+      .tq = 1000, .tk = 1000, .q_heads = 3, .k_heads = 1, .d = 64, .mask = MaskKind::kCausal};
+  const DType dtype = GetParam();
+  const auto q = Normal(at.QuerySize(), dtype, 1), k = Normal(at.KeySize(), dtype, 2);
+  const auto v = Normal(at.KeySize(), dtype, 3), d_o = Normal(at.QuerySize(), dtype, 4);
+  const int threads = omp_get_max_threads();
+  for (const int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    const Outputs first = RunKernels(at, dtype, q, k, v, d_o);
+    for (int repeat = 0; repeat < 4; ++repeat) {
+      const Outputs again = RunKernels(at, dtype, q, k, v, d_o);
+      EXPECT_EQ(first.o.bytes(), again.o.bytes());
+      EXPECT_EQ(first.lse.bytes(), again.lse.bytes());
+      EXPECT_EQ(first.dq.bytes(), again.dq.bytes());
+      EXPECT_EQ(first.dk.bytes(), again.dk.bytes());
+      EXPECT_EQ(first.dv.bytes(), again.dv.bytes());
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_P(AttentionOf, NanInputsAreNotHidden) {
+  const AttentionOptions at{.tq = 40, .tk = 40, .d = 32, .mask = MaskKind::kCausal};
+  const DType dtype = GetParam();
+  auto q = Normal(at.QuerySize(), dtype, 1);
+  const auto k = Normal(at.KeySize(), dtype, 2), v = Normal(at.KeySize(), dtype, 3);
+  q[at.Query(0, 20, 0)] = std::numeric_limits<float>::quiet_NaN();
+  const Outputs run = RunKernels(at, dtype, q, k, v, Normal(at.QuerySize(), dtype, 4));
+  EXPECT_TRUE(std::isnan(run.o.Read()[at.Query(0, 20, 0)]));
+  EXPECT_TRUE(std::isnan(run.lse.Read()[at.Statistic(0, 20, 0)]));
+  EXPECT_TRUE(std::isnan(run.dk.Read()[at.Key(0, 3, 0)]));
+  EXPECT_FALSE(std::isnan(run.o.Read()[at.Query(0, 19, 0)]));
+}
+
+}  // namespace
+}  // namespace tl
