@@ -32,7 +32,7 @@ struct BlendFile {
 };
 
 struct BlendOptions {
-  std::vector<BlendFile> files;
+  std::vector<BlendFile> files = {};
   uint64_t seed = 1;
   int64_t vocab = 0;            // of the model: a file made with a larger one is refused
   bool pack_documents = false;  // keep the documents inside a window apart

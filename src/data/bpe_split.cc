@@ -164,18 +164,36 @@ absl::Status SplitStage::Split(absl::string_view text,
 
 size_t SplitStage::LastBoundary(absl::string_view text, size_t limit) const {
   if (code_->looks_behind) return 0;
-  const MatchData data = code_->NewMatchData();
-  const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
-  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  size_t boundary = 0;
-  while (boundary < text.size()) {
-    // A partial match means that the end of text was looked at: what comes after could change it.
-    const int rc = pcre2_match(code_->code, subject, text.size(), boundary,
-                               PCRE2_NO_UTF_CHECK | PCRE2_PARTIAL_HARD, data.get(), nullptr);
-    if (rc < 0 || span[1] == span[0] || span[1] > limit) break;
-    boundary = span[1];
+  // The matches, as long as none looks at the end of text, which PCRE2 calls partial: what
+  // comes after text cannot change these.
+  std::vector<std::pair<size_t, size_t>> matches;
+  const auto find_matches = [this](absl::string_view subject, uint32_t options, auto&& add) {
+    const MatchData data = code_->NewMatchData();
+    const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
+    const auto* p = reinterpret_cast<PCRE2_SPTR>(subject.data());
+    size_t from = 0;
+    while (from < subject.size()) {
+      const int rc = pcre2_match(code_->code, p, subject.size(), from, PCRE2_NO_UTF_CHECK | options,
+                                 data.get(), nullptr);
+      if (rc < 0 || span[1] == span[0] || !add(span[0], span[1])) return;
+      from = span[1];
+    }
+  };
+  find_matches(text, PCRE2_PARTIAL_HARD, [&](size_t begin, size_t end) {
+    if (end <= limit) matches.push_back({begin, end});
+    return end <= limit;
+  });
+  // And text cut off at the place must give the same: after two blanks before a digit, GPT-2's
+  // pattern finds one word and another, but one of both where the text ends there.
+  for (int tries = 0; tries < 16 && !matches.empty(); ++tries, matches.pop_back()) {
+    size_t same = 0;
+    find_matches(text.substr(0, matches.back().second), 0, [&](size_t begin, size_t end) {
+      if (matches[same] != std::pair(begin, end)) return false;
+      return ++same < matches.size();
+    });
+    if (same == matches.size()) return matches.back().second;
   }
-  return boundary;
+  return 0;
 }
 
 }  // namespace tl::internal

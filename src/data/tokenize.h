@@ -10,16 +10,16 @@
 namespace tl {
 
 struct TokenizeOptions {
-  std::string tokenizer = "bytes";  // or a file, see LoadTokenizer
-  std::vector<std::string> texts;   // the files to read, in order
-  std::string out;
+  std::string tokenizer = "bytes";      // or a file, see LoadTokenizer
+  std::vector<std::string> texts = {};  // the files to read, in order
+  std::string out = {};
   // The last part of the text, by bytes and cut after a line, goes to holdout_out instead. 0: none;
   // else both must be given, 0 < holdout < 1.
   double holdout = 0.0;
-  std::string holdout_out;
+  std::string holdout_out = {};
   // Each file is a document; where this is not empty it also ends one wherever it occurs, and is
   // not part of the text, e.g. "<|endoftext|>". Documents of nothing are dropped.
-  std::string separator;
+  std::string separator = {};
   // Each document ends in the tokenizer's end token, where it has one.
   bool append_end = true;
 };

@@ -184,21 +184,20 @@ class BpeTokenizer : public Tokenizer {
     const size_t tail_begin = seen.size() - tail.size();
     if (limit <= tail_begin) return fallback;
     limit -= tail_begin;
-    while (limit > 0) {
-      const size_t in_tail = stages_[0].LastBoundary(tail, limit);
-      if (in_tail == 0) return fallback;
-      const size_t cut = tail_begin + in_tail;
-      if (*normalized == last) return begin + cut;
-      // Composing changes lengths, but neither adds nor takes blanks, so they tell the same place.
-      const auto is_blank = [](char c) { return c == ' ' || c == '\n'; };
-      if (cut < seen.size() && is_blank(seen[cut])) {
-        auto blanks = std::count_if(normalized->begin(), normalized->begin() + cut, is_blank);
-        for (size_t i = 0; i < last.size(); ++i) {
-          if (!is_blank(last[i]) || blanks-- > 0) continue;
-          return begin + i + margin <= text.size() ? begin + i : fallback;
-        }
-      }
-      limit = in_tail - 1;
+    if (*normalized == last) {
+      const size_t cut = stages_[0].LastBoundary(tail, limit);
+      return cut == 0 ? fallback : begin + tail_begin + cut;
+    }
+    // Composing changes lengths, but neither adds nor takes blanks, so they tell the same place.
+    const auto is_blank = [](char c) { return c == ' ' || c == '\n'; };
+    for (int tries = 0; tries < 16 && limit > 0; ++tries, --limit) {
+      limit = tail.find_last_of(" \n", limit);
+      if (limit == absl::string_view::npos || limit == 0) break;
+      if (stages_[0].LastBoundary(tail, limit) != limit) continue;
+      auto blanks = std::count_if(seen.begin(), seen.begin() + tail_begin + limit, is_blank);
+      size_t at = 0;
+      while (!is_blank(last[at]) || blanks-- > 0) ++at;
+      return begin + at + margin <= text.size() ? begin + at : fallback;
     }
     return fallback;
   }

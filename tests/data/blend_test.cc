@@ -10,18 +10,10 @@
 #include <set>
 
 #include "base/philox.h"
+#include "tests/data/temp_folder.h"
 
 namespace tl {
 namespace {
-
-std::string Folder() {
-  static const std::string folder = [] {
-    const std::string f = ::testing::TempDir() + "blend_test." + std::to_string(::getpid());
-    std::filesystem::create_directories(f);
-    return f;
-  }();
-  return folder;
-}
 
 // A file of the tokens first, first + 1, ..., with documents that start at `starts`.
 std::string MakeFile(const std::string& name, int32_t first, int64_t count,

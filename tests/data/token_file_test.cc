@@ -9,18 +9,10 @@
 #include <functional>
 
 #include "base/crc32c.h"
+#include "tests/data/temp_folder.h"
 
 namespace tl {
 namespace {
-
-std::string Folder() {
-  static const std::string folder = [] {
-    const std::string f = ::testing::TempDir() + "token_file_test." + std::to_string(::getpid());
-    std::filesystem::create_directories(f);
-    return f;
-  }();
-  return folder;
-}
 
 std::string Read(const std::string& path) {
   std::ifstream f(path, std::ios::binary);

@@ -1,0 +1,181 @@
+#include "data/tokenize.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "data/token_file.h"
+#include "data/tokenizer.h"
+#include "tests/data/temp_folder.h"
+
+namespace tl {
+namespace {
+
+std::string MakeText(const std::string& name, const std::string& bytes) {
+  const std::string path = Folder() + "/" + name;
+  std::filesystem::remove(path);
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path;
+}
+
+struct Result {
+  std::vector<int32_t> tokens;
+  std::vector<int64_t> starts;
+  int64_t text_bytes;
+};
+
+Result ReadBack(const std::string& path) {
+  auto file = TokenFile::Open(path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  if (!file.ok()) return {};
+  EXPECT_TRUE((*file)->Verify().ok());
+  Result r;
+  r.tokens.resize((*file)->token_count());
+  EXPECT_TRUE((*file)->ReadTokens(0, (*file)->token_count(), 1 << 24, r.tokens.data()).ok());
+  for (int64_t d = 0; d < (*file)->document_count(); ++d) {
+    r.starts.push_back((*file)->DocumentStart(d));
+  }
+  r.text_bytes = (*file)->text_bytes();
+  return r;
+}
+
+std::string TextOf(const Result& r) { return MakeByteTokenizer()->Decode(r.tokens); }
+
+TEST(Tokenize, MakesADocumentOfEachFile) {
+  const std::string a = MakeText("a.txt", "first\ntext"), b = MakeText("b.txt", "second\xff\n");
+  const std::string empty = MakeText("empty.txt", "");
+  TokenizeReport report;
+  const std::string out = Folder() + "/files.tok";
+  ASSERT_TRUE(TokenizeFiles({.texts = {a, empty, b}, .out = out}, &report).ok());
+  const Result r = ReadBack(out);
+  EXPECT_EQ(TextOf(r), "first\ntextsecond\xff\n");
+  EXPECT_EQ(r.starts, (std::vector<int64_t>{0, 10}));
+  EXPECT_EQ(report.tokens, 18);
+  EXPECT_EQ(report.documents, 2);
+  EXPECT_EQ(report.text_bytes, 18);
+  EXPECT_EQ(report.vocab_size, 256);
+  EXPECT_EQ(report.tokenizer_name, "bytes");
+  auto file = TokenFile::Open(out);
+  EXPECT_TRUE((*file)->MakeTokenizer().ok());
+}
+
+TEST(Tokenize, SplitsAtSeparators) {
+  const std::string text = MakeText("s.txt", "<s>one<s><s>two<s>three<");
+  const std::string out = Folder() + "/separated.tok";
+  ASSERT_TRUE(TokenizeFiles({.texts = {text}, .out = out, .separator = "<s>"}).ok());
+  Result r = ReadBack(out);
+  EXPECT_EQ(TextOf(r), "onetwothree<");
+  EXPECT_EQ(r.starts, (std::vector<int64_t>{0, 3, 6}));
+  EXPECT_EQ(r.text_bytes, 12);
+
+  // Over many chunks of reading, with separators across their edges.
+  std::string big;
+  std::vector<int64_t> starts;
+  int64_t kept = 0;
+  std::mt19937 rng(1);
+  while (big.size() < (3u << 20) + 12345) {
+    const size_t n = 1 + rng() % 200;
+    starts.push_back(kept);
+    kept += static_cast<int64_t>(n);
+    big += std::string(n, static_cast<char>('a' + rng() % 26)) + "<<>>";
+  }
+  ASSERT_TRUE(
+      TokenizeFiles({.texts = {MakeText("big.txt", big)}, .out = out, .separator = "<<>>"}).ok());
+  r = ReadBack(out);
+  EXPECT_EQ(r.starts, starts);
+  EXPECT_EQ(static_cast<int64_t>(r.tokens.size()), kept);
+  EXPECT_EQ(r.text_bytes, kept);
+}
+
+TEST(Tokenize, HoldsOutTheLastLines) {
+  const std::string a = MakeText("ha.txt", "0123456\n89\n");
+  const std::string b = MakeText("hb.txt", "bcdef\nhijklm\nopq\n");
+  const std::string out = Folder() + "/train.tok", held = Folder() + "/held.tok";
+  const auto run = [&](std::vector<std::string> texts, double fraction) {
+    TokenizeReport report, held_report;
+    const absl::Status status = TokenizeFiles(
+        {.texts = std::move(texts), .out = out, .holdout = fraction, .holdout_out = held}, &report,
+        &held_report);
+    EXPECT_TRUE(status.ok()) << status;
+    const Result x = ReadBack(out), y = ReadBack(held);
+    EXPECT_EQ(report.tokens, static_cast<int64_t>(x.tokens.size()));
+    EXPECT_EQ(held_report.tokens, static_cast<int64_t>(y.tokens.size()));
+    return TextOf(x) + "|" + TextOf(y);
+  };
+  // 28 bytes: a cut at 14 is inside "bcdef", one at 24.64 inside "opq" is moved to the file's end.
+  EXPECT_EQ(run({a, b}, 0.5), "0123456\n89\nbcdef\n|hijklm\nopq\n");
+  EXPECT_EQ(run({a, b}, 0.2), "0123456\n89\nbcdef\nhijklm\n|opq\n");
+  EXPECT_EQ(run({a, b}, 0.9), "0123456\n|89\nbcdef\nhijklm\nopq\n");
+  EXPECT_EQ(run({a, b}, 0.62), "0123456\n89\n|bcdef\nhijklm\nopq\n");
+  EXPECT_EQ(run({b, a}, 1.0 - 17.0 / 28), "bcdef\nhijklm\nopq\n|0123456\n89\n");
+}
+
+// What streaming writes is what encoding the whole at once gives.
+TEST(Tokenize, StreamsLikeTheWhole) {
+  std::mt19937 rng(5);
+  const std::string words[] = {"In", " the",   " beginning",    "\n",      " 1234",
+                               "  ", "\u5b57", "\u00e9",        "e\u0301", "\U0001f600",
+                               "'s", ", ",     "<|endoftext|>", "\r\n\n"};
+  std::string text;
+  while (text.size() < (2u << 20) + 777) text += words[rng() % 14];
+  const std::string source = MakeText("stream.txt", text), out = Folder() + "/stream.tok";
+  for (const std::string name : {"gpt2", "qwen2", "llama3"}) {
+    const std::string definition = TL_SOURCE_DIR "/tests/data/golden/" + name + ".json";
+    auto tokenizer = LoadTokenizer(definition);
+    ASSERT_TRUE(tokenizer.ok());
+    std::vector<int32_t> expected;
+    ASSERT_TRUE((*tokenizer)->Encode(text, &expected).ok());
+    ASSERT_TRUE(
+        TokenizeFiles(
+            {.tokenizer = definition, .texts = {source, source}, .out = out, .append_end = false})
+            .ok());
+    Result r = ReadBack(out);
+    std::vector<int32_t> twice = expected;
+    twice.insert(twice.end(), expected.begin(), expected.end());
+    EXPECT_TRUE(r.tokens == twice) << name;
+    EXPECT_EQ(r.starts, (std::vector<int64_t>{0, static_cast<int64_t>(expected.size())}));
+    EXPECT_EQ(r.text_bytes, static_cast<int64_t>(2 * text.size()));
+
+    ASSERT_TRUE(TokenizeFiles({.tokenizer = definition, .texts = {source}, .out = out}).ok());
+    expected.push_back((*tokenizer)->end_id());
+    EXPECT_TRUE(ReadBack(out).tokens == expected) << name;
+  }
+}
+
+TEST(Tokenize, RefusesClearly) {
+  const std::string good = MakeText("good.txt", "text\n"), out = Folder() + "/refused.tok";
+  const auto message = [](const TokenizeOptions& o) {
+    return std::string(TokenizeFiles(o).message());
+  };
+  const auto expect = [&](const TokenizeOptions& o, const std::string& part) {
+    EXPECT_NE(message(o).find(part), std::string::npos) << message(o) << "\nlacks " << part;
+    EXPECT_FALSE(std::filesystem::exists(out));
+  };
+  expect({.texts = {}, .out = out}, "no text files");
+  expect({.texts = {good}, .out = ""}, "no output file");
+  expect({.texts = {good, Folder() + "/no.txt"}, .out = out}, "no.txt: cannot open");
+  expect({.texts = {Folder()}, .out = out}, "not a regular file");
+  expect({.texts = {MakeText("none.txt", "")}, .out = out}, "no tokens");
+  expect({.tokenizer = "no.json", .texts = {good}, .out = out}, "no.json: cannot open");
+  expect({.texts = {good}, .out = out, .holdout = 1.5, .holdout_out = "x"}, "between 0 and 1");
+  expect({.texts = {good}, .out = out, .holdout = 0.5}, "both a fraction and an output");
+  expect({.texts = {good}, .out = out, .holdout_out = "x"}, "both a fraction and an output");
+  expect({.texts = {good}, .out = out, .holdout = 0.5, .holdout_out = out}, "and for its holdout");
+  expect({.texts = {good}, .out = out, .holdout = 0.1, .holdout_out = Folder() + "/h.tok"},
+         "h.tok: no tokens");
+  expect({.texts = {good}, .out = Folder() + "/no/such/folder.tok"}, "cannot create");
+  // The place of what is not UTF-8 is counted from the start of the file.
+  std::string text((2u << 20) + 99, 'a');
+  for (size_t i = 0; i < text.size(); i += 7) text[i] = ' ';
+  text[(2u << 20) + 50] = '\xff';
+  expect({.tokenizer = TL_SOURCE_DIR "/tests/data/golden/gpt2.json",
+          .texts = {MakeText("bad.txt", text)},
+          .out = out},
+         "bad.txt: expected UTF-8, found something else at byte 2097202");
+}
+
+}  // namespace
+}  // namespace tl

@@ -1,0 +1,209 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "data/bpe_merge.h"
+#include "data/bpe_split.h"
+#include "data/tokenizer.h"
+
+namespace tl {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string Read(const std::string& path) {
+  std::ifstream f(path, std::ios::binary);
+  EXPECT_TRUE(f.good()) << path;
+  return {std::istreambuf_iterator<char>(f), {}};
+}
+
+const std::string kGolden = TL_SOURCE_DIR "/tests/data/golden/";
+const std::vector<std::string> kNames = {"gpt2",  "llama3", "llama3-ignore-merges",
+                                         "qwen2", "digits", "gpt2-prefix"};
+
+std::unique_ptr<Tokenizer> Load(const std::string& name) {
+  auto tokenizer = LoadTokenizer(kGolden + name + ".json");
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return *std::move(tokenizer);
+}
+
+std::vector<int32_t> Encode(const Tokenizer& tokenizer, const std::string& text) {
+  std::vector<int32_t> ids;
+  const absl::Status status = tokenizer.Encode(text, &ids);
+  EXPECT_TRUE(status.ok()) << status;
+  return ids;
+}
+
+// The ids that PyPI's tokenizers gives, written by tests/peers/tokenizers_check.py --golden.
+TEST(Bpe, EqualsTokenizers) {
+  for (const std::string& name : kNames) {
+    SCOPED_TRACE(name);
+    const auto tokenizer = Load(name);
+    ASSERT_NE(tokenizer, nullptr);
+    const Json cases = Json::parse(Read(kGolden + name + ".ids.json"));
+    ASSERT_GT(cases.size(), 30u);
+    for (const Json& c : cases) {
+      const auto text = c["text"].get<std::string>();
+      EXPECT_EQ(Encode(*tokenizer, text), c["ids"].get<std::vector<int32_t>>()) << text;
+    }
+  }
+}
+
+TEST(Bpe, DecodesWhatItEncoded) {
+  for (const std::string name : {"gpt2", "llama3", "llama3-ignore-merges"}) {
+    const auto tokenizer = Load(name);
+    for (const Json& c : Json::parse(Read(kGolden + name + ".ids.json"))) {
+      const auto text = c["text"].get<std::string>();
+      EXPECT_EQ(tokenizer->Decode(Encode(*tokenizer, text)), text);
+    }
+  }
+  const auto tokenizer = Load("gpt2");
+  EXPECT_EQ(tokenizer->vocab_size(), 400);
+  EXPECT_EQ(tokenizer->end_id(), 0);
+  EXPECT_EQ(tokenizer->Decode({0, 400, -1, 1 << 20}), "<|endoftext|>");
+  EXPECT_EQ(Load("digits")->vocab_size(), 403);
+}
+
+TEST(Bpe, RefusesTextThatIsNotUtf8) {
+  const auto tokenizer = Load("gpt2");
+  std::vector<int32_t> ids;
+  for (const std::string bad : {"abc\xff", "abc\xc3", "abc\xed\xa0\x80", "abc\xc0\xaf",
+                                "abc\xf4\x90\x80\x80", "abc\xe2\x82"}) {
+    EXPECT_EQ(std::string(tokenizer->Encode(bad, &ids).message()), "not UTF-8 at byte 3");
+  }
+}
+
+// Whatever follows, the text before a cut and the text after it are encoded by themselves.
+TEST(Bpe, CutsWhereNothingChanges) {
+  std::mt19937 rng(3);
+  const std::vector<std::string> alphabet = {
+      "a",       "Zo",     "e",       " ",      " ",      "\n",         "\r\n",
+      "'s",      "'",      "1",       "23",     ",",      "...",        "<|endoftext|>",
+      "<|endof", "\u0301", "e\u0301", "\u00e9", "\u5b57", "\U0001f600", "\u00a0",
+      "\t",      "  "};
+  for (const std::string& name : kNames) {
+    SCOPED_TRACE(name);
+    const auto tokenizer = Load(name);
+    int cuts = 0;
+    for (int trial = 0; trial < 200; ++trial) {
+      std::string text, more;
+      for (int i = 0; i < 60; ++i) text += alphabet[rng() % alphabet.size()];
+      for (int i = 0; i < 10; ++i) more += alphabet[rng() % alphabet.size()];
+      // What is in hand may end inside a character.
+      const size_t in_hand = text.size() - rng() % 3;
+      const size_t cut = tokenizer->CutPoint(absl::string_view(text).substr(0, in_hand));
+      ASSERT_LE(cut, in_hand);
+      cuts += cut > 0;
+      std::vector<int32_t> parts = Encode(*tokenizer, text.substr(0, cut));
+      const std::vector<int32_t> tail = Encode(*tokenizer, text.substr(cut) + more);
+      parts.insert(parts.end(), tail.begin(), tail.end());
+      ASSERT_EQ(parts, Encode(*tokenizer, text + more)) << text << "|" << more << " at " << cut;
+    }
+    // The added tokens of one look at what is beside them.
+    EXPECT_GT(cuts, name == "digits" ? -1 : 100);
+  }
+}
+
+TEST(Bpe, MergesLongWordsLikeShortOnes) {
+  internal::BpeMerger merger;
+  for (int b = 0; b < 256; ++b) merger.SetByte(static_cast<unsigned char>(b), b);
+  merger.AddMerge('a', 'a', 300);
+  merger.AddMerge(300, 300, 301);
+  merger.AddMerge('b', 'a', 302);
+  merger.AddMerge(302, 'b', 303);
+  merger.AddMerge(301, 303, 304);
+  std::mt19937 rng(1);
+  for (int trial = 0; trial < 200; ++trial) {
+    // A byte in no pair ends what merges can reach, so the parts tell the whole.
+    std::vector<int32_t> expected, found;
+    std::string word;
+    for (int part = 0; part < 5; ++part) {
+      std::string piece;
+      for (size_t i = 0; i < 20; ++i) piece += "ab"[rng() % 4 == 0];
+      piece += '.';
+      merger.Encode(piece, &expected);
+      word += piece;
+    }
+    merger.Encode(word, &found);
+    ASSERT_EQ(found, expected) << word;
+  }
+}
+
+void ExpectRefused(const std::function<void(Json*)>& change, const std::string& part) {
+  Json root = Json::parse(Read(kGolden + "llama3.json"));
+  change(&root);
+  const auto tokenizer = MakeBpeTokenizer(root.dump());
+  ASSERT_FALSE(tokenizer.ok()) << part;
+  EXPECT_NE(std::string(tokenizer.status().message()).find(part), std::string::npos)
+      << tokenizer.status() << "\nlacks " << part;
+}
+
+TEST(Bpe, RefusesByNameWhatItCannotDo) {
+  ExpectRefused([](Json* j) { (*j)["model"]["type"] = "WordPiece"; }, "model type 'WordPiece'");
+  ExpectRefused([](Json* j) { (*j)["model"]["dropout"] = 0.1; }, "model.dropout 0.1");
+  ExpectRefused([](Json* j) { (*j)["model"]["end_of_word_suffix"] = "</w>"; }, "</w>");
+  ExpectRefused([](Json* j) { (*j)["model"]["vocab"] = Json::array(); }, "model.vocab");
+  ExpectRefused([](Json* j) { (*j)["model"]["vocab"]["x"] = "7"; }, "model.vocab['x']");
+  ExpectRefused([](Json* j) { (*j)["model"]["vocab"]["x"] = -7; }, "expected an id, found -7");
+  ExpectRefused([](Json* j) { (*j)["model"]["vocab"].erase("Ġ"); }, "none for byte 32 ('Ġ')");
+  ExpectRefused([](Json* j) { (*j)["model"]["merges"] = 3; }, "model.merges");
+  ExpectRefused([](Json* j) { (*j)["model"]["merges"].push_back("ab"); }, "found \"ab\"");
+  ExpectRefused(
+      [](Json* j) {
+        (*j)["model"]["merges"].push_back({"qq", "zz"});
+      },
+      "[\"qq\",\"zz\"]");
+  ExpectRefused([](Json* j) { (*j)["normalizer"] = {{"type", "Lowercase"}}; }, "Lowercase");
+  ExpectRefused([](Json* j) { (*j)["pre_tokenizer"] = nullptr; }, "pre_tokenizer null");
+  ExpectRefused([](Json* j) { (*j)["pre_tokenizer"] = {{"type", "Metaspace"}}; }, "Metaspace");
+  ExpectRefused([](Json* j) { (*j)["decoder"] = {{"type", "WordPiece"}}; }, "decoder");
+  ExpectRefused([](Json* j) { (*j)["added_tokens"][0].erase("id"); }, "added_tokens");
+  ExpectRefused(
+      [](Json* j) { (*j)["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Contiguous"; },
+      "Contiguous");
+  const auto pattern = [](const std::string& regex) {
+    return
+        [regex](Json* j) { (*j)["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = regex; };
+  };
+  ExpectRefused(pattern("\\p{N}{1,3}+"), "a + after {n,m}");
+  ExpectRefused(pattern("^a"), "an anchor ^");
+  ExpectRefused(pattern("a$"), "an anchor $");
+  ExpectRefused(pattern("\\h+"), "\\h is not supported");
+  ExpectRefused(pattern("[a[bc]]"), "a class within a class");
+  ExpectRefused(pattern("[a-z&&[^aeiou]]"), "&&");
+  ExpectRefused(pattern("(?m:a)"), "(?m:");
+  ExpectRefused(pattern("(ab"), "missing closing parenthesis");
+  for (const std::string bad :
+       {"", "{", "[]", "{}", "{\"model\":3}", "{\"model\":{\"type\":\"BPE\"}}"}) {
+    EXPECT_FALSE(MakeBpeTokenizer(bad).ok()) << bad;
+  }
+}
+
+TEST(Bpe, TranslatesPatterns) {
+  const auto translated = internal::TranslatePattern(R"([^\s\p{L}]++[\r\n]*|\d|\S\.|(?!\s))");
+  ASSERT_TRUE(translated.ok());
+  EXPECT_EQ(*translated,
+            R"([^\p{White_Space}\p{L}]++[\r\n]*|\p{Nd}|\P{White_Space}\.|(?!\p{White_Space}))");
+}
+
+// Every prefix of a definition is refused or, where it happens to be whole, works.
+TEST(Bpe, SurvivesDamagedDefinitions) {
+  const std::string good = Read(kGolden + "gpt2.json");
+  std::mt19937 rng(2);
+  for (size_t n = 0; n < good.size(); n += 101)
+    EXPECT_FALSE(MakeBpeTokenizer(good.substr(0, n)).ok());
+  for (int trial = 0; trial < 300; ++trial) {
+    std::string bad = good;
+    bad[rng() % bad.size()] = static_cast<char>(rng());
+    const auto tokenizer = MakeBpeTokenizer(bad);
+    std::vector<int32_t> ids;
+    if (!tokenizer.ok()) continue;
+    EXPECT_TRUE((*tokenizer)->Encode("In the beginning", &ids).ok());
+  }
+}
+
+}  // namespace
+}  // namespace tl
