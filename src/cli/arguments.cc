@@ -2,12 +2,44 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <limits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 namespace tl {
+namespace {
+
+// Breaks lines at spaces.
+std::string Wrap(const std::string& text, size_t width) {
+  std::string out;
+  size_t column = 0;
+  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (column + 1 + word.size() > width) {
+      out += '\n';
+      column = 0;
+    } else if (column > 0) {
+      out += ' ';
+      ++column;
+    }
+    absl::StrAppend(&out, word);
+    column += word.size();
+  }
+  return out;
+}
+
+// A check of CLI11: no message where the text is a number of at least this.
+template <typename T>
+auto AtLeast(T least) {
+  return [least](const std::string& text) {
+    T value{};
+    const bool ok = CLI::detail::lexical_cast(text, value) && value >= least;
+    return ok ? std::string() : absl::StrCat("expected at least ", least, ", found ", text);
+  };
+}
+
+}  // namespace
 
 struct Arguments::Impl {
   CLI::App app;
@@ -19,8 +51,8 @@ Arguments::Arguments(const std::string& command, const std::string& about,
     : impl_(new Impl) {
   impl_->command = command;
   impl_->app.name("trunkline " + command);
-  impl_->app.description(about);
-  impl_->app.footer("\nExample:\n" + example);
+  impl_->app.description(Wrap(about, 96) + "\n");
+  impl_->app.footer("Example:\n" + example);
   impl_->app.get_formatter()->column_width(34);
 }
 

@@ -24,7 +24,7 @@ absl::Status RunBench(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const Config config, LoadValidConfig(path, overrides, world));
-  PlaceRank(config.run.threads, world);
+  SetThreads(config.run.threads, world);
   return Bench(config, options, world);
 }
 

@@ -41,6 +41,12 @@ absl::Status LoadAndFit(const std::string& dir, const Args& overrides, int ranks
   return absl::OkStatus();
 }
 
+// All ranks get an error where one has one. Rank 0, which prints, keeps its own, unprefixed.
+absl::Status Agree(Communicator& world, const absl::Status& mine) {
+  const absl::Status all = AgreeOnStatus(world, mine);
+  return world.rank() == 0 && !mine.ok() ? mine : all;
+}
+
 }  // namespace
 
 absl::Span<const Command> Commands() { return kCommands; }
@@ -82,7 +88,7 @@ absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& over
 absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& overrides,
                                            Communicator& world) {
   Config config;
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, LoadAndFit(dir, overrides, world.size(), &config)));
+  TL_RETURN_IF_ERROR(Agree(world, LoadAndFit(dir, overrides, world.size(), &config)));
   return config;
 }
 

@@ -26,7 +26,7 @@ absl::Status RunEval(const Args& args, Communicator& world) {
     return absl::InvalidArgumentError(options.run_dir +
                                       "/config.toml has no [data] eval: give --data FILE");
   }
-  PlaceRank(config.run.threads, world);
+  SetThreads(config.run.threads, world);
   return Evaluate(options, config, world);
 }
 

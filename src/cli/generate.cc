@@ -27,7 +27,7 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
   if (!run) return absl::OkStatus();
   options.seed = static_cast<uint64_t>(seed);
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(dir, overrides, world));
-  PlaceRank(config.run.threads, world);
+  SetThreads(config.run.threads, world);
   return Generate(dir, config, options, world);
 }
 

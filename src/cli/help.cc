@@ -16,7 +16,7 @@ std::string KeyText(const ConfigKey& key) {
   const std::string type = key.type() == "paths" || key.type() == "string"
                                ? std::string()
                                : absl::StrCat(" (", key.type(), ")");
-  return absl::StrFormat("  %-19s %-12s %s%s\n", key.name, value, key.doc, type);
+  return absl::StrFormat("  %-19s %-13s %s%s\n", key.name, value, key.doc, type);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ void PrintLibraries() {
   Row("toml++", absl::StrFormat("%d.%d.%d", TOML_LIB_MAJOR, TOML_LIB_MINOR, TOML_LIB_PATCH));
   Row("CLI11", CLI11_VERSION);
   Row("spdlog", absl::StrFormat("%d.%d.%d", SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH));
-  Row("compiler", absl::StrCat("GCC or like ", __VERSION__));
+  Row("compiler", absl::StrCat("g++ ", __VERSION__));
 }
 
 }  // namespace
@@ -93,8 +93,10 @@ absl::Status RunInfo(const Args& args, Communicator& world) {
   absl::PrintF("trunkline %s\n", kVersion);
   PrintMachine();
   std::puts("ranks");
-  Row("ranks", absl::StrFormat("%d, %d of them on %s%s", world.size(), local_ranks, HostName(),
-                               LaunchedUnderMpi() ? "" : "; not started by mpirun or srun"));
+  Row("ranks",
+      absl::StrFormat("%d%s on %s%s", world.size(),
+                      local_ranks < world.size() ? absl::StrCat(", ", local_ranks, " of them") : "",
+                      HostName(), LaunchedUnderMpi() ? "" : "; not started by mpirun or srun"));
   Row("threads", absl::StrCat(threads, " per rank"));
   PrintLibraries();
   return absl::OkStatus();

@@ -7,13 +7,14 @@
 #include "base/logging.h"
 #include "cli/command.h"
 #include "comm/communicator.h"
+#include "comm/host.h"
 
 int main(int argc, char** argv) {
   const std::unique_ptr<tl::Communicator> world =
       tl::LaunchedUnderMpi() ? tl::MakeMpiWorld(&argc, &argv) : tl::MakeSelfCommunicator();
-  absl::Status mine;
+  absl::Status mine = tl::CheckLauncher();
   try {
-    mine = tl::RunCommand(tl::Args(argv + 1, argv + argc), *world);
+    if (mine.ok()) mine = tl::RunCommand(tl::Args(argv + 1, argv + argc), *world);
   } catch (const std::exception& error) {  // of a library; the other ranks may wait for this one
     tl::LogError(error.what());
     world->Abort(1);

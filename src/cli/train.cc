@@ -28,7 +28,7 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
     return absl::InvalidArgumentError(
         path + ": [data] train is missing: expected token files; `trunkline tokenize` makes them");
   }
-  PlaceRank(config.run.threads, world);
+  SetThreads(config.run.threads, world);
   return Train(config, WriteResolved(config), world);
 }
 

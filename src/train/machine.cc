@@ -2,11 +2,8 @@
 
 #include <omp.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -18,7 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/philox.h"
+#include "comm/host.h"
 
 namespace tl {
 namespace {
@@ -73,34 +70,6 @@ double CpuQuota() {
   return quota > 0.0 && period > 0.0 ? quota / period : kNone;
 }
 
-// What ranks tell each other: the host, and the physical cores that they may run on.
-struct Card {
-  static constexpr int kHostWords = 2;
-  static constexpr int kWords = kHostWords + kMaxCpus / 32;
-  std::array<int32_t, kWords> words{};
-
-  bool SameHost(const Card& other) const {
-    return std::equal(words.begin(), words.begin() + kHostWords, other.words.begin());
-  }
-  bool MayUse(int core) const {
-    return (static_cast<uint32_t>(words[kHostWords + core / 32]) >> (core % 32) & 1u) != 0;
-  }
-};
-
-Card MyCard(const std::set<int>& cores) {
-  char name[256] = "";
-  gethostname(name, sizeof(name) - 1);
-  const uint64_t host = HashName(name, std::char_traits<char>::length(name), 0);
-  Card card;
-  card.words[0] = static_cast<int32_t>(host & 0xffffffffu);
-  card.words[1] = static_cast<int32_t>(host >> 32);
-  for (const int core : cores) {
-    int32_t& word = card.words[Card::kHostWords + core / 32];
-    word = static_cast<int32_t>(static_cast<uint32_t>(word) | 1u << (core % 32));
-  }
-  return card;
-}
-
 }  // namespace
 
 CpuInfo ReadCpuInfo() {
@@ -142,64 +111,18 @@ std::string Describe(const CpuInfo& cpu) {
   return text;
 }
 
-MemoryInfo ReadMemoryInfo() {
-  MemoryInfo info;
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  for (int64_t kib = 0; file >> key >> kib;) {
-    if (key == "MemTotal:") info.total = kib * 1024;
-    if (key == "MemAvailable:") info.available = kib * 1024;
-    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  constexpr double kNone = std::numeric_limits<double>::infinity();
-  const double limit = std::min(ReadNumber("/sys/fs/cgroup/memory.max", kNone),
-                                ReadNumber("/sys/fs/cgroup/memory/memory.limit_in_bytes", kNone));
-  const double used = ReadNumber("/sys/fs/cgroup/memory.current",
-                                 ReadNumber("/sys/fs/cgroup/memory/memory.usage_in_bytes", 0.0));
-  if (limit < static_cast<double>(info.total)) {
-    info.total = static_cast<int64_t>(limit);
-    info.available = std::min(info.available, static_cast<int64_t>(std::max(0.0, limit - used)));
-  }
-  return info;
-}
-
-Placement PlaceRank(int threads, Communicator& world) {
-  const std::set<int> cores = CoresOf(AllowedCpus());
-  const Card mine = MyCard(cores);
-  std::vector<Card> cards(static_cast<size_t>(world.size()), mine);
-  if (world.size() > 1) {
-    Card sent = mine;
-    Stream stream = Stream::Cpu();
-    world.AllGather(stream, Tensor::Of(cards[0].words.data(), {world.size() * Card::kWords}),
-                    Tensor::Of(sent.words.data(), {Card::kWords}));
-    stream.Synchronize();
-  }
-
-  Placement placement;
-  placement.local_ranks = static_cast<int>(std::count_if(
-      cards.begin(), cards.end(), [&](const Card& card) { return card.SameHost(mine); }));
-  placement.hosts = 0;
-  for (size_t i = 0; i < cards.size(); ++i) {
-    const auto first = std::find_if(cards.begin(), cards.end(),
-                                    [&](const Card& card) { return card.SameHost(cards[i]); });
-    if (first == cards.begin() + static_cast<std::ptrdiff_t>(i)) ++placement.hosts;
-  }
-
-  if (threads == 0 && getenv("OMP_NUM_THREADS") != nullptr) threads = omp_get_max_threads();
+int SetThreads(int threads, Communicator& world) {
+  const int share = DefaultThreads(world);  // of logical CPUs
+  const int local_ranks = LocalRanks(world);
+  if (threads == 0 && std::getenv("OMP_NUM_THREADS") != nullptr) threads = omp_get_max_threads();
   if (threads == 0) {
-    double share = 0.0;
-    for (const int core : cores) {
-      const auto users = std::count_if(cards.begin(), cards.end(), [&](const Card& card) {
-        return card.SameHost(mine) && card.MayUse(core);
-      });
-      share += 1.0 / static_cast<double>(users);
-    }
-    share = std::min(share, CpuQuota() / placement.local_ranks);
-    threads = std::max(1, static_cast<int>(std::floor(share + 1e-6)));
+    // Two threads on one core would share the units that multiply matrices.
+    const CpuInfo cpu = ReadCpuInfo();
+    const double cores = static_cast<double>(share) * cpu.cores / cpu.logical_cpus;
+    threads = std::max(1, static_cast<int>(std::min(cores, CpuQuota() / local_ranks) + 1e-6));
   }
-  placement.threads = threads;
   omp_set_num_threads(threads);
-  return placement;
+  return threads;
 }
 
 }  // namespace tl
