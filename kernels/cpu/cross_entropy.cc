@@ -14,6 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr int64_t kBlock = 2048;
 
 template <class D>
 HWY_INLINE float MaxOf(D d, const float* z, size_t n) {
@@ -42,7 +43,6 @@ HWY_INLINE float SumOfExp(D d, const float* z, size_t n, float max) {
 
 // The row is read from memory once: maximum and sum go block by block, in cache.
 void StatsRange(const CrossEntropyStatsArgs& args, int64_t begin, int64_t end) {
-  constexpr int64_t kBlock = 2048;
   const hn::ScalableTag<float> d;
   const int32_t* targets = args.targets.as<int32_t>();
   const Rows<float> logits(args.logits);

@@ -28,9 +28,8 @@ void ForwardRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
       const T* residual = residuals[row];
       T* sum = sums[row];
       squares = SumVectors(d, width, [&](size_t i, auto lanes, auto acc) TL_SIMD_BODY {
-        const auto h =
-            RoundTo<T>(d, hn::Add(LoadF(d, x + i, lanes), LoadF(d, residual + i, lanes)));
-        StoreF(d, h, sum + i, lanes);
+        const auto exact = hn::Add(LoadF(d, x + i, lanes), LoadF(d, residual + i, lanes));
+        const auto h = StoreRounded(d, exact, sum + i, lanes);
         return hn::MulAdd(h, h, acc);
       });
       x = sum;

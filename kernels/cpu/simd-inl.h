@@ -106,13 +106,23 @@ HWY_INLINE void StoreF(D d, hn::Vec<D> v, T* p, size_t n) {
   std::memcpy(p, lanes, n * sizeof(T));
 }
 
-// v as it will read back from memory of type T.
-template <typename T, class D>
-HWY_INLINE hn::Vec<D> RoundTo(D d, hn::Vec<D> v) {
+// Stores v and returns what reads back.
+template <class D, typename T, class L>
+HWY_INLINE hn::Vec<D> StoreRounded(D d, hn::Vec<D> v, T* p, L lanes) {
   if constexpr (std::is_same_v<T, float>) {
+    StoreF(d, v, p, lanes);
     return v;
   } else {
-    return Widen(d, Narrow(d, v, T{}), T{});
+    const hn::Rebind<uint16_t, D> d16;
+    const auto bits = Narrow(d, v, T{});
+    if constexpr (std::is_same_v<L, AllLanes>) {
+      hn::StoreU(bits, d16, reinterpret_cast<uint16_t*>(p));
+    } else {
+      uint16_t stored[hn::MaxLanes(d)];
+      hn::StoreU(bits, d16, stored);
+      std::memcpy(p, stored, lanes * sizeof(T));
+    }
+    return Widen(d, bits, T{});
   }
 }
 
