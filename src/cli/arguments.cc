@@ -92,8 +92,7 @@ Arguments& Arguments::Option(const std::string& name, int64_t* value, int64_t le
   impl_->app.add_option(name, *value, help)
       ->capture_default_str()
       ->type_name("INT")
-      ->check(
-          CLI::Range(least, std::numeric_limits<int64_t>::max(), absl::StrCat("at least ", least)));
+      ->check(AtLeast(least));
   return *this;
 }
 
@@ -102,8 +101,7 @@ Arguments& Arguments::Option(const std::string& name, double* value, double leas
   impl_->app.add_option(name, *value, help)
       ->capture_default_str()
       ->type_name("NUMBER")
-      ->check(
-          CLI::Range(least, std::numeric_limits<double>::max(), absl::StrCat("at least ", least)));
+      ->check(AtLeast(least));
   return *this;
 }
 
@@ -112,7 +110,7 @@ Arguments& Arguments::Overrides(std::vector<std::string>* overrides) {
       .add_option("--set", *overrides,
                   "Override keys of the config; `trunkline help config` lists them")
       ->allow_extra_args(false)
-      ->type_name("SECTION.KEY=VALUE ...");
+      ->type_name("SECTION.KEY=VALUE");
   return *this;
 }
 

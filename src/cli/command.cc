@@ -81,7 +81,7 @@ absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Com
 absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& overrides,
                                        Communicator& world) {
   Config config;
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, LoadAndValidate(path, overrides, world.size(), &config)));
+  TL_RETURN_IF_ERROR(Agree(world, LoadAndValidate(path, overrides, world.size(), &config)));
   return config;
 }
 

@@ -197,7 +197,7 @@ const std::vector<ConfigKey>& Table() {
       {"run",
        "threads",
        TL_FIELD(run.threads),
-       "per rank; 0: its share of the host's cores",
+       "per rank; 0: OMP_NUM_THREADS, else its share of the host's cores",
        {0, 1024}},
       {"run", "stop_after", TL_FIELD(run.stop_after),
        "stop after this step, the schedule unchanged; 0: at the last", kZeroOrMore},

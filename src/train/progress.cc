@@ -43,11 +43,14 @@ std::string PrecisionText(const Config& c) {
 std::string MemoryText(const BannerFacts& facts) {
   std::string text;
   int64_t total = 0;
+  size_t width = 20;
+  for (const MemoryRow& row : facts.memory) width = std::max(width, row.name.size());
+  const int column = static_cast<int>(width);
   for (const MemoryRow& row : facts.memory) {
-    absl::StrAppendFormat(&text, "    %-20s %12s\n", row.name, HumanBytes(row.bytes));
+    absl::StrAppendFormat(&text, "    %-*s %12s\n", column, row.name, HumanBytes(row.bytes));
     total += row.bytes;
   }
-  absl::StrAppendFormat(&text, "    %-20s %12s", "in all", HumanBytes(total));
+  absl::StrAppendFormat(&text, "    %-*s %12s", column, "in all", HumanBytes(total));
   if (facts.memory_available > 0) {
     absl::StrAppend(&text, " of ", HumanBytes(facts.memory_available));
   }
@@ -71,6 +74,10 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
                                       facts.ranks, facts.hosts, data, c.parallel.tensor,
                                       c.parallel.sequence ? ", sequence parallel" : ""));
   text += Row("device", absl::StrFormat("%s, %d thread(s) per rank", facts.device, facts.threads));
+  if (facts.roof_flops > 0.0) {
+    text += Row("roof",
+                HumanCount(facts.roof_flops) + "FLOP/s per rank: matrix products, measured now");
+  }
   text += Row("precision", PrecisionText(c));
   text += Row("data", Paths(c.data.train));
   if (facts.train_tokens > 0) {

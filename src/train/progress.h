@@ -25,6 +25,7 @@ struct BannerFacts {
   std::string device;             // "CPU, AMD EPYC 9654 (AVX-512, bf16)"
   std::vector<MemoryRow> memory;  // planned, per rank
   int64_t memory_available = 0;   // per rank; 0: unknown
+  double roof_flops = 0.0;        // of matrix products, per second and rank; 0: unknown
 };
 
 // What is about to run: model, parameters, grid, tokens per step, precision and the memory plan.

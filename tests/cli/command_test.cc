@@ -1,0 +1,103 @@
+#include "cli/command.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "cli/config.h"
+#include "cli/config_table.h"
+
+namespace tl {
+namespace {
+
+void ExpectContains(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << "no \"" << part << "\" in:\n" << text;
+}
+
+TEST(Arguments, SetTakesSeveralValuesAndLeavesPathsAlone) {
+  std::string path;
+  Args overrides;
+  Arguments arguments("train", "Trains.", "  trunkline train x.toml\n");
+  arguments.Positional("CONFIG", &path, "The config").Overrides(&overrides);
+  const Args args = {"--set", "a.b=1", "c.d=[\"x\", 2]", "x.toml", "--set", "e.f=g=h"};
+  EXPECT_EQ(arguments.Parse(args).value(), Arguments::Outcome::kRun);
+  EXPECT_EQ(path, "x.toml");
+  EXPECT_EQ(overrides, (Args{"a.b=1", "c.d=[\"x\", 2]", "e.f=g=h"}));
+}
+
+TEST(Arguments, MistakesAreNamed) {
+  const auto error = [](const Args& args) {
+    std::string where, prompt;
+    int64_t tokens = 5;
+    double temperature = 0.5;
+    Arguments arguments("generate", "Text.", "  example\n");
+    arguments.Positional("WHERE", &where, "Run folder")
+        .Option("--prompt", &prompt, "Text", Arguments::Need::kRequired)
+        .Option("--max-tokens", &tokens, 1, "Tokens")
+        .Option("--temperature", &temperature, 0.0, "Heat");
+    const auto outcome = arguments.Parse(args);
+    EXPECT_FALSE(outcome.ok());
+    return std::string(outcome.status().message());
+  };
+  ExpectContains(error({}), "WHERE is required; see `trunkline generate --help`");
+  ExpectContains(error({"x"}), "--prompt is required");
+  ExpectContains(error({"x", "--prompt", "p", "--max-tokens", "0"}), "at least 1, found 0");
+  ExpectContains(error({"x", "--prompt", "p", "--max-tokens", "1.5"}), "found 1.5");
+  ExpectContains(error({"x", "--prompt", "p", "--temperature", "hot"}), "found hot");
+  ExpectContains(error({"x", "--prompt", "p", "--bogus"}), "--bogus");
+}
+
+TEST(Arguments, HelpHasTheExample) {
+  Arguments arguments("train", "Trains a model.", "  trunkline train x.toml\n");
+  const Args args = {"--help"};
+  EXPECT_EQ(arguments.Parse(args).value(), Arguments::Outcome::kHelp);
+  ExpectContains(arguments.help(), "Example:\n  trunkline train x.toml");
+}
+
+TEST(Commands, HelpAtEveryLevel) {
+  const auto world = MakeSelfCommunicator();
+  for (const Command& command : Commands()) {
+    ExpectContains(OverviewText(), command.name);
+    testing::internal::CaptureStdout();
+    const absl::Status status = RunCommand({"help", command.name}, *world);
+    ExpectContains(testing::internal::GetCapturedStdout(), "Example:");
+    EXPECT_TRUE(status.ok()) << command.name << ": " << status;
+  }
+  const std::string table = ConfigHelpText("").value();
+  for (const ConfigKey& key : ConfigKeys()) {
+    ExpectContains(table, std::string("[") + key.section + "]");
+    ExpectContains(table, std::string("  ") + key.name + " ");
+  }
+  ExpectContains(ConfigHelpText("optimizer.lr").value(), "peak learning rate");
+  ExpectContains(std::string(ConfigHelpText("optimzer").status().message()), "optimizer");
+  ExpectContains(std::string(ConfigHelpText("train.step").status().message()), "train.steps");
+}
+
+TEST(Commands, UnknownGivesTheNearest) {
+  const auto world = MakeSelfCommunicator();
+  ExpectContains(std::string(RunCommand({"trian"}, *world).message()), "did you mean train?");
+  ExpectContains(std::string(RunCommand({"help", "benhc"}, *world).message()), "bench");
+}
+
+TEST(Commands, RunsFitOtherNumbersOfRanks) {
+  std::string name = testing::TempDir() + "runXXXXXX";
+  const std::string dir = mkdtemp(name.data());
+  Config config = LoadConfig(TL_SOURCE_DIR "/configs/tiny.toml").value();
+  config.parallel.tensor = 2;
+  config.run.dir = "elsewhere";
+  std::ofstream(dir + "/config.toml") << WriteResolved(config);
+  const auto world = MakeSelfCommunicator();
+  const absl::StatusOr<Config> fitted = LoadRunForInference(dir, {}, *world);
+  ASSERT_TRUE(fitted.ok()) << fitted.status();
+  EXPECT_EQ(fitted->parallel.tensor, 1);
+  EXPECT_EQ(fitted->train.global_batch_size, fitted->train.micro_batch_size);
+  ExpectContains(std::string(LoadValidConfig(dir + "/config.toml", {}, *world).status().message()),
+                 dir + "/config.toml: [parallel] tensor = 2");
+  std::filesystem::remove_all(dir);
+}
+
+}  // namespace
+}  // namespace tl
