@@ -150,6 +150,8 @@ std::string HumanBytes(int64_t bytes) {
 }
 
 std::string HumanTime(double seconds) {
+  if (seconds > 0.0 && seconds < 0.9995) return absl::StrFormat("%.3gms", seconds * 1000.0);
+  if (seconds >= 0.9995 && seconds < 9.95) return absl::StrFormat("%.1fs", seconds);
   const auto s = static_cast<int64_t>(std::llround(seconds));
   if (s < 60) return absl::StrFormat("%ds", s);
   if (s < 3600) return absl::StrFormat("%dm%02ds", s / 60, s % 60);

@@ -47,6 +47,6 @@ class Progress {
 
 std::string HumanCount(double n);       // "950", "22.7k", "124M"
 std::string HumanBytes(int64_t bytes);  // "512 B", "1.50 GiB"
-std::string HumanTime(double seconds);  // "8s", "2m13s", "3h05m", "2d04h"
+std::string HumanTime(double seconds);  // "123ms", "8.4s", "45s", "2m13s", "3h05m", "2d04h"
 
 }  // namespace tl

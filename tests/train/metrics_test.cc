@@ -180,7 +180,10 @@ TEST(Progress, HumanNumbers) {
   EXPECT_EQ(HumanCount(8030261248.0), "8.03G");
   EXPECT_EQ(HumanBytes(512), "512 B");
   EXPECT_EQ(HumanBytes(int64_t{3} << 29), "1.50 GiB");
-  EXPECT_EQ(HumanTime(8.4), "8s");
+  EXPECT_EQ(HumanTime(0), "0s");
+  EXPECT_EQ(HumanTime(0.1234), "123ms");
+  EXPECT_EQ(HumanTime(8.4), "8.4s");
+  EXPECT_EQ(HumanTime(45.2), "45s");
   EXPECT_EQ(HumanTime(133), "2m13s");
   EXPECT_EQ(HumanTime(3 * 3600 + 300), "3h05m");
   EXPECT_EQ(HumanTime(52 * 3600), "2d04h");
