@@ -55,8 +55,15 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
     elements_ += part;
   }
   const Device device = weights.flat.device;
-  if (weights.flat.dtype != DType::kF32) master_ = Buffer::Allocate(device, elements_ * kF32);
-  for (int i = 0; i < states; ++i) states_.push_back(Buffer::Allocate(device, elements_ * kF32));
+  Stream stream = Stream::Cpu();
+  const auto zeros = [&] {
+    Buffer buffer = Buffer::Allocate(device, elements_ * kF32);
+    ZeroBytes(stream, buffer.data(), buffer.size());
+    return buffer;
+  };
+  ZeroBytes(stream, weights.flat.data, weights.flat.bytes());
+  if (weights.flat.dtype != DType::kF32) master_ = zeros();
+  for (int i = 0; i < states; ++i) states_.push_back(zeros());
 }
 
 int64_t ShardedState::Bytes(const ParamTable& table, DType compute, int states) {
