@@ -19,23 +19,12 @@
 
 namespace tl {
 
+using internal::BadFile;
+using internal::IsMegatronIndex;
 using internal::LoadAs;
+using internal::WrongSize;
 
 namespace {
-
-constexpr char kMegatronMagic[9] = {'M', 'M', 'I', 'D', 'I', 'D', 'X', '\0', '\0'};
-constexpr size_t kMegatronHeader = 34;
-constexpr size_t kLlmCHeader = 1024;
-constexpr int32_t kLlmCGpt2Magic = 20240520, kLlmCLlama3Magic = 20240801;
-
-absl::Status Bad(const std::string& path, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
-}
-
-absl::Status WrongSize(const std::string& path, uint64_t expected, uint64_t found) {
-  return Bad(path, absl::StrCat(found < expected ? "truncated" : "too long", ": expected ",
-                                expected, " bytes, found ", found));
-}
 
 bool Exists(const std::string& path) {
   struct stat info;
@@ -53,9 +42,9 @@ absl::Status Map(const std::string& path, const uint8_t** data, size_t* size) {
   if (::fstat(fd, &info) != 0) {
     status = absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot stat"));
   } else if (!S_ISREG(info.st_mode)) {
-    status = Bad(path, "expected a token file, found something that is not a regular file");
+    status = BadFile(path, "expected a token file, found something that is not a regular file");
   } else if (info.st_size == 0) {
-    status = Bad(path, "expected a token file, found an empty file");
+    status = BadFile(path, "expected a token file, found an empty file");
   } else {
     void* p = ::mmap(nullptr, info.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED) {
@@ -67,11 +56,6 @@ absl::Status Map(const std::string& path, const uint8_t** data, size_t* size) {
   }
   ::close(fd);
   return status;
-}
-
-bool IsMegatronIndex(const uint8_t* data, size_t size) {
-  return size >= sizeof(kMegatronMagic) &&
-         std::memcmp(data, kMegatronMagic, sizeof(kMegatronMagic)) == 0;
 }
 
 }  // namespace
@@ -99,7 +83,7 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
       return file;
     }
     if (is_index || is_prefix) {
-      return Bad(index_path, "expected Megatron's magic \"MMIDIDX\" at its start, found none");
+      return BadFile(index_path, "expected Megatron's magic \"MMIDIDX\" at its start, found none");
     }
   }
   file->path_ = path;
@@ -111,13 +95,15 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
   };
   if (starts_with(internal::kTokenFileMagic, sizeof(internal::kTokenFileMagic))) {
     TL_RETURN_IF_ERROR(file->OpenOwn());
-  } else if (starts_with(&kLlmCGpt2Magic, 4) || starts_with(&kLlmCLlama3Magic, 4)) {
+  } else if (starts_with(&internal::kLlmCGpt2Magic, 4) ||
+             starts_with(&internal::kLlmCLlama3Magic, 4)) {
     TL_RETURN_IF_ERROR(file->OpenLlmC());
   } else {
-    return Bad(path,
-               "not a token file: expected the magic of Trunkline's (\"TLTOKENS\") or llm.c's "
-               "format, or Megatron's .idx beside a .bin, found none; text becomes a token file "
-               "by `trunkline tokenize`");
+    return BadFile(
+        path,
+        "not a token file: expected the magic of Trunkline's (\"TLTOKENS\") or llm.c's "
+        "format, or Megatron's .idx beside a .bin, found none; text becomes a token file "
+        "by `trunkline tokenize`");
   }
   return file;
 }
@@ -126,23 +112,23 @@ absl::Status TokenFile::OpenOwn() {
   using internal::TokenFileHeader;
   format_ = TokenFormat::kOwn;
   if (data_.size < sizeof(TokenFileHeader)) {
-    return Bad(path_, absl::StrCat("truncated: expected a header of ", sizeof(TokenFileHeader),
-                                   " bytes, found ", data_.size, " bytes"));
+    return BadFile(path_, absl::StrCat("truncated: expected a header of ", sizeof(TokenFileHeader),
+                                       " bytes, found ", data_.size, " bytes"));
   }
   TokenFileHeader h = LoadAs<TokenFileHeader>(data_.data);
   if (h.version != internal::kTokenFileVersion) {
-    return Bad(path_, absl::StrCat("expected token file version ", internal::kTokenFileVersion,
-                                   ", found ", h.version));
+    return BadFile(path_, absl::StrCat("expected token file version ", internal::kTokenFileVersion,
+                                       ", found ", h.version));
   }
   const uint32_t crc = std::exchange(h.header_crc, 0);
   const uint32_t found_crc = Crc32c(&h, sizeof(h));
   if (crc != found_crc) {
-    return Bad(path_, absl::StrCat("damaged header: expected CRC32C ", absl::Hex(crc), ", found ",
-                                   absl::Hex(found_crc)));
+    return BadFile(path_, absl::StrCat("damaged header: expected CRC32C ", absl::Hex(crc),
+                                       ", found ", absl::Hex(found_crc)));
   }
   if (h.file_size != data_.size) return WrongSize(path_, h.file_size, data_.size);
   if (h.width != 1 && h.width != 2 && h.width != 4) {
-    return Bad(path_, absl::StrCat("expected 1, 2 or 4 bytes per token, found ", h.width));
+    return BadFile(path_, absl::StrCat("expected 1, 2 or 4 bytes per token, found ", h.width));
   }
   // Each count is bounded by the file's size before it is multiplied.
   const uint64_t body = h.file_size - sizeof(h);
@@ -153,23 +139,24 @@ absl::Status TokenFile::OpenOwn() {
     fits = tail + h.documents * 8 + h.definition_size == h.file_size;
   }
   if (!fits) {
-    return Bad(path_, absl::StrCat("header does not add up: ", h.tokens, " tokens of ", h.width,
-                                   " bytes, ", h.documents, " documents and ", h.definition_size,
-                                   " bytes of tokenizer in a file of ", h.file_size, " bytes"));
+    return BadFile(path_,
+                   absl::StrCat("header does not add up: ", h.tokens, " tokens of ", h.width,
+                                " bytes, ", h.documents, " documents and ", h.definition_size,
+                                " bytes of tokenizer in a file of ", h.file_size, " bytes"));
   }
   if (h.vocab == 0 || h.vocab > uint64_t{1} << 31 ||
       h.text_bytes > uint64_t{std::numeric_limits<int64_t>::max()}) {
-    return Bad(path_, absl::StrCat("header has vocabulary ", h.vocab, " and ", h.text_bytes,
-                                   " bytes of text, out of range"));
+    return BadFile(path_, absl::StrCat("header has vocabulary ", h.vocab, " and ", h.text_bytes,
+                                       " bytes of text, out of range"));
   }
   if (h.tokens == 0 || h.documents == 0) {
-    return Bad(path_, absl::StrCat("expected at least one token and one document, found ", h.tokens,
-                                   " and ", h.documents));
+    return BadFile(path_, absl::StrCat("expected at least one token and one document, found ",
+                                       h.tokens, " and ", h.documents));
   }
   const uint32_t found_tail = Crc32c(data_.data + tail, data_.size - tail);
   if (h.tail_crc != found_tail) {
-    return Bad(path_, absl::StrCat("damaged document index or tokenizer: expected CRC32C ",
-                                   absl::Hex(h.tail_crc), ", found ", absl::Hex(found_tail)));
+    return BadFile(path_, absl::StrCat("damaged document index or tokenizer: expected CRC32C ",
+                                       absl::Hex(h.tail_crc), ", found ", absl::Hex(found_tail)));
   }
   tokens_ = data_.data + sizeof(h);
   width_ = static_cast<int>(h.width);
@@ -187,101 +174,12 @@ absl::Status TokenFile::OpenOwn() {
   for (int64_t d = 0; d < document_count_; ++d) {
     const uint64_t start = LoadAs<uint64_t>(document_starts_ + 8 * d);
     if (d == 0 ? start != 0 : (start <= previous || start >= h.tokens)) {
-      return Bad(path_, absl::StrCat("document starts must ascend from 0 to below ", h.tokens,
-                                     ", found ", start, " for document ", d, " after ", previous));
+      return BadFile(
+          path_, absl::StrCat("document starts must ascend from 0 to below ", h.tokens, ", found ",
+                              start, " for document ", d, " after ", previous));
     }
     previous = start;
   }
-  return absl::OkStatus();
-}
-
-absl::Status TokenFile::OpenLlmC() {
-  format_ = TokenFormat::kLlmC;
-  if (data_.size < kLlmCHeader) {
-    return Bad(path_, absl::StrCat("truncated: expected an llm.c header of ", kLlmCHeader,
-                                   " bytes, found ", data_.size, " bytes"));
-  }
-  const int32_t magic = LoadAs<int32_t>(data_.data);
-  const int32_t version = LoadAs<int32_t>(data_.data + 4);
-  const int32_t count = LoadAs<int32_t>(data_.data + 8);
-  const int32_t expected_version = magic == kLlmCGpt2Magic ? 1 : 7;
-  if (version != expected_version) {
-    return Bad(path_, absl::StrCat("expected llm.c version ", expected_version, " with magic ",
-                                   magic, ", found ", version));
-  }
-  if (count <= 0) {
-    return Bad(path_, absl::StrCat("expected a positive number of tokens in the llm.c header, "
-                                   "found ",
-                                   count));
-  }
-  width_ = magic == kLlmCGpt2Magic ? 2 : 4;
-  token_count_ = count;
-  const uint64_t expected = kLlmCHeader + static_cast<uint64_t>(count) * width_;
-  if (data_.size != expected) return WrongSize(path_, expected, data_.size);
-  tokens_ = data_.data + kLlmCHeader;
-  document_count_ = 1;
-  return absl::OkStatus();
-}
-
-absl::Status TokenFile::OpenMegatron(const std::string& index_path) {
-  format_ = TokenFormat::kMegatron;
-  const uint8_t* p = index_.data;
-  if (index_.size < kMegatronHeader) {
-    return Bad(index_path, absl::StrCat("truncated: expected a header of ", kMegatronHeader,
-                                        " bytes, found ", index_.size, " bytes"));
-  }
-  const uint64_t version = LoadAs<uint64_t>(p + 9);
-  if (version != 1) return Bad(index_path, absl::StrCat("expected version 1, found ", version));
-  const int dtype = p[17];
-  if (dtype != 1 && dtype != 4 && dtype != 8) {
-    return Bad(index_path,
-               absl::StrCat("expected dtype 1 (uint8), 4 (int32) or 8 (uint16), found ", dtype));
-  }
-  width_ = dtype == 1 ? 1 : dtype == 8 ? 2 : 4;
-  is_signed_ = dtype == 4;
-  const uint64_t sequences = LoadAs<uint64_t>(p + 18), documents = LoadAs<uint64_t>(p + 26);
-  const uint64_t body = index_.size - kMegatronHeader;
-  if (sequences > body / 12 || documents > body / 8) {
-    return Bad(index_path, absl::StrCat("truncated: ", index_.size, " bytes cannot hold ",
-                                        sequences, " sequences and ", documents, " documents"));
-  }
-  const uint64_t expected = kMegatronHeader + sequences * 12 + documents * 8;
-  if (index_.size != expected) return WrongSize(index_path, expected, index_.size);
-  if (sequences == 0 || documents == 0) {
-    return Bad(index_path, absl::StrCat("expected at least one sequence and one document start, "
-                                        "found ",
-                                        sequences, " and ", documents));
-  }
-  const uint8_t* lengths = p + kMegatronHeader;
-  sequence_offsets_ = lengths + 4 * sequences;
-  document_sequences_ = sequence_offsets_ + 8 * sequences;
-  sequence_count_ = static_cast<int64_t>(sequences);
-  int64_t offset = 0;
-  for (int64_t s = 0; s < sequence_count_; ++s) {
-    const int32_t length = LoadAs<int32_t>(lengths + 4 * s);
-    const int64_t found = LoadAs<int64_t>(sequence_offsets_ + 8 * s);
-    if (length < 0 || found != offset) {
-      return Bad(index_path,
-                 absl::StrCat("sequence ", s, ": expected offset ", offset,
-                              " and a length >= 0, found offset ", found, " and length ", length));
-    }
-    offset += int64_t{length} * width_;
-  }
-  if (static_cast<uint64_t>(offset) != data_.size) return WrongSize(path_, offset, data_.size);
-  int64_t previous = 0;
-  for (uint64_t d = 0; d < documents; ++d) {
-    const int64_t sequence = LoadAs<int64_t>(document_sequences_ + 8 * d);
-    if (sequence < previous || sequence > sequence_count_ || (d == 0 && sequence != 0)) {
-      return Bad(index_path,
-                 absl::StrCat("document starts must ascend from 0 to ", sequences, ", found ",
-                              sequence, " for document ", d, " after ", previous));
-    }
-    previous = sequence;
-  }
-  // The last entry is where the next document would start, if the writer closed the last one.
-  document_count_ = static_cast<int64_t>(documents) - (previous == sequence_count_ ? 1 : 0);
-  tokens_ = data_.data;
-  token_count_ = offset / width_;
   return absl::OkStatus();
 }
 
@@ -334,8 +232,8 @@ absl::Status TokenFile::ReadTokens(int64_t begin, int64_t count, int64_t vocab,
       out;
   const std::string token =
       is_signed_ ? absl::StrCat(out[at]) : absl::StrCat(static_cast<uint32_t>(out[at]));
-  return Bad(path_, absl::StrCat("token ", begin + at, " is ", token,
-                                 ", outside the vocabulary of ", vocab));
+  return BadFile(path_, absl::StrCat("token ", begin + at, " is ", token,
+                                     ", outside the vocabulary of ", vocab));
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> TokenFile::MakeTokenizer() const {
@@ -344,10 +242,10 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TokenFile::MakeTokenizer() const {
         absl::StrCat(path_, ": does not say which tokenizer made it"));
   }
   auto tokenizer = LoadTokenizer(tokenizer_kind_, std::string(tokenizer_definition_));
-  if (!tokenizer.ok()) return Bad(path_, tokenizer.status().message());
+  if (!tokenizer.ok()) return BadFile(path_, tokenizer.status().message());
   if ((*tokenizer)->hash() != tokenizer_hash_) {
-    return Bad(path_, absl::StrCat("expected a tokenizer of hash ", absl::Hex(tokenizer_hash_),
-                                   ", found ", absl::Hex((*tokenizer)->hash())));
+    return BadFile(path_, absl::StrCat("expected a tokenizer of hash ", absl::Hex(tokenizer_hash_),
+                                       ", found ", absl::Hex((*tokenizer)->hash())));
   }
   return tokenizer;
 }
@@ -364,8 +262,8 @@ absl::Status TokenFile::Verify() const {
     if (range.ok()) range = ReadTokens(begin, n, vocab, tokens.data());
   }
   if (format_ == TokenFormat::kOwn && crc != token_crc_) {
-    return Bad(path_, absl::StrCat("damaged tokens: expected CRC32C ", absl::Hex(token_crc_),
-                                   ", found ", absl::Hex(crc)));
+    return BadFile(path_, absl::StrCat("damaged tokens: expected CRC32C ", absl::Hex(token_crc_),
+                                       ", found ", absl::Hex(crc)));
   }
   return range;
 }

@@ -1,9 +1,15 @@
-// The bytes of the own token file's header, shared by its reader and its writer.
+// What the readers and the writer of token files share: the own header's bytes, other formats'
+// magics, messages.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace tl::internal {
 
@@ -38,6 +44,21 @@ T LoadAs(const uint8_t* p) {
   T value;
   std::memcpy(&value, p, sizeof(T));
   return value;
+}
+
+inline absl::Status BadFile(const std::string& path, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
+}
+
+inline absl::Status WrongSize(const std::string& path, uint64_t expected, uint64_t found) {
+  return BadFile(path, absl::StrCat(found < expected ? "truncated" : "too long", ": expected ",
+                                    expected, " bytes, found ", found));
+}
+
+inline constexpr int32_t kLlmCGpt2Magic = 20240520, kLlmCLlama3Magic = 20240801;
+
+inline bool IsMegatronIndex(const uint8_t* data, size_t size) {
+  return size >= 9 && std::memcmp(data, "MMIDIDX\0\0", 9) == 0;
 }
 
 }  // namespace tl::internal
