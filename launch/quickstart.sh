@@ -1,10 +1,11 @@
 #!/bin/bash
 # From a bare Debian 12 to a trained model and its text: installs what is missing, builds, makes
 # token files of the King James Bible, trains a small byte-level model on two ranks and lets it
-# write. What is already done is not done again; remove runs/quickstart to train anew.
+# write. What is already done is not done again; remove
+# checkpoints/quickstart to train anew.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-run=runs/quickstart
+run=checkpoints/quickstart
 config=configs/quickstart.toml
 
 launch/setup.sh
@@ -19,11 +20,9 @@ if [[ ! data/kjv-train.tok -nt data/kjv.txt || ! data/kjv-eval.tok -nt data/kjv.
     --holdout 0.1 --holdout-out data/kjv-eval.tok data/kjv.txt
 fi
 
-if [[ ! $run/trained -nt $config ]]; then
-  say "training on two ranks"
-  launch_mpi 2 build/trunkline train "$config"
-  touch "$run/trained"
-fi
+# Goes on from a save where there is one, and does nothing where that is the last step's.
+say "training on two ranks"
+launch_mpi 2 build/trunkline train "$config"
 
 say "writing"
 build/trunkline generate "$run" --prompt "In the beginning" --max-tokens 200 --temperature 0.8
