@@ -1,0 +1,265 @@
+// The memory plan against a machine that only remembers which bytes were last written by whom: it
+// runs a random model the way layers run (forward, then the mirror image, some scopes twice) and
+// looks at every use whether the bytes are still there.
+#include "nn/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace tl {
+namespace {
+
+using Random = std::mt19937;
+
+int Below(Random& random, int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); }
+
+// A model as it would be told to a plan: slots, and scopes with more of both.
+struct Node {
+  enum class Kind { kSlot, kEnd, kScope, kRecomputed };
+  Kind kind = Kind::kSlot;
+  Life life = Life::kForward;
+  int64_t elements = 0;
+  Node* target = nullptr;  // kEnd: the slot that ends
+  bool ended = false;      // kSlot: some kEnd ends it
+  SlotId id = -1;
+  std::vector<std::unique_ptr<Node>> children;
+};
+
+std::unique_ptr<Node> RandomSlot(Random& random) {
+  auto node = std::make_unique<Node>();
+  node->life = static_cast<Life>(Below(random, 3));
+  node->elements = Below(random, 10) == 0 ? 0 : 1 + Below(random, 200);
+  return node;
+}
+
+void Fill(Node& scope, Random& random, int depth, bool recomputed) {
+  const int count = 1 + Below(random, 6);
+  for (int i = 0; i < count; ++i) {
+    const int choice = Below(random, 6);
+    if (choice == 0 && depth > 0) {
+      auto inner = std::make_unique<Node>();
+      const bool again = !recomputed && Below(random, 2) == 0;
+      inner->kind = again ? Node::Kind::kRecomputed : Node::Kind::kScope;
+      Fill(*inner, random, depth - 1, recomputed || again);
+      scope.children.push_back(std::move(inner));
+    } else if (choice == 1) {
+      std::vector<Node*> open;
+      for (const auto& child : scope.children) {
+        if (child->kind == Node::Kind::kSlot && child->life != Life::kSaved && !child->ended)
+          open.push_back(child.get());
+      }
+      if (open.empty()) continue;
+      auto end = std::make_unique<Node>();
+      end->kind = Node::Kind::kEnd;
+      end->target = open[static_cast<size_t>(Below(random, static_cast<int>(open.size())))];
+      end->target->ended = true;
+      scope.children.push_back(std::move(end));
+    } else {
+      scope.children.push_back(RandomSlot(random));
+    }
+  }
+}
+
+void Tell(Plan& plan, Node& node) {
+  for (const auto& child : node.children) {
+    switch (child->kind) {
+      case Node::Kind::kSlot:
+        child->id = plan.Slot("slot", {child->elements}, DType::kF32, child->life);
+        break;
+      case Node::Kind::kEnd:
+        plan.End(child->target->id);
+        break;
+      case Node::Kind::kScope: {
+        const auto scope = plan.Enter();
+        Tell(plan, *child);
+        break;
+      }
+      case Node::Kind::kRecomputed: {
+        const auto scope = plan.Recomputed();
+        Tell(plan, *child);
+        break;
+      }
+    }
+  }
+}
+
+class Machine {
+ public:
+  Machine(const Plan& plan, bool training)
+      : plan_(plan),
+        training_(training),
+        arena_(static_cast<size_t>(plan.arena_bytes()) / sizeof(float), -1.0f) {}
+
+  // Writes a slot when it is declared; uses it when it ends.
+  void Forward(const Node& scope) {
+    for (const auto& child : scope.children) {
+      if (child->kind == Node::Kind::kSlot && child->life != Life::kBackward) Write(*child);
+      if (child->kind == Node::Kind::kEnd && child->target->life == Life::kForward)
+        Use(*child->target);
+      if (!child->children.empty()) Forward(*child);
+    }
+    for (const auto& child : scope.children) {
+      const bool forward = child->life == Life::kForward || !training_;
+      if (child->kind == Node::Kind::kSlot && child->life != Life::kBackward && !child->ended &&
+          forward)
+        Use(*child);
+    }
+    if (scope.kind == Node::Kind::kRecomputed && training_) UseSaved(scope);
+  }
+
+  // The mirror image: what was declared last comes first.
+  void Backward(const Node& scope) {
+    if (scope.kind == Node::Kind::kRecomputed) Forward(scope);
+    for (const auto& child : scope.children) {
+      if (child->kind == Node::Kind::kSlot && child->life == Life::kBackward && !child->ended)
+        Write(*child);
+    }
+    for (auto child = scope.children.rbegin(); child != scope.children.rend(); ++child) {
+      const Node& node = **child;
+      if (node.kind == Node::Kind::kEnd && node.target->life == Life::kBackward)
+        Write(*node.target);
+      if (!node.children.empty()) Backward(node);
+      if (node.kind == Node::Kind::kSlot && node.life != Life::kForward) Use(node);
+    }
+  }
+
+  bool broken() const { return broken_; }
+
+ private:
+  float* At(const Node& slot) {
+    const Tensor view = plan_.View(slot.id, reinterpret_cast<std::byte*>(arena_.data()), Device{});
+    EXPECT_EQ((view.data - reinterpret_cast<std::byte*>(arena_.data())) % 64, 0);
+    EXPECT_LE(view.data + view.bytes(),
+              reinterpret_cast<std::byte*>(arena_.data() + arena_.size()));
+    return view.as<float>();
+  }
+  void Write(const Node& slot) {
+    if (slot.elements > 0) std::fill_n(At(slot), slot.elements, static_cast<float>(slot.id));
+  }
+  void Use(const Node& slot) {
+    if (slot.elements == 0) return;
+    const float* data = At(slot);
+    for (int64_t i = 0; i < slot.elements; ++i) broken_ |= data[i] != static_cast<float>(slot.id);
+  }
+  // In the first forward pass of a recomputed scope what is saved serves until its end.
+  void UseSaved(const Node& scope) {
+    for (const auto& child : scope.children) {
+      if (child->kind == Node::Kind::kSlot && child->life == Life::kSaved) Use(*child);
+      UseSaved(*child);
+    }
+  }
+
+  const Plan& plan_;
+  bool training_;
+  std::vector<float> arena_;
+  bool broken_ = false;
+};
+
+int64_t ArenaBytes(Node& model, Plan::Purpose purpose, bool* broken) {
+  ParamTable params(1, 1, 0);
+  Plan plan(params, purpose);
+  Tell(plan, model);
+  plan.Finish();
+  const bool training = purpose == Plan::Purpose::kTraining;
+  Machine machine(plan, training);
+  for (int pass = 0; pass < 2; ++pass) {
+    machine.Forward(model);
+    if (training) machine.Backward(model);
+  }
+  *broken = machine.broken();
+  return plan.arena_bytes();
+}
+
+TEST(Plan, NothingAliveIsOverwritten) {
+  int smaller = 0;
+  constexpr int kModels = 3000;
+  for (int seed = 0; seed < kModels; ++seed) {
+    Random random(static_cast<unsigned>(seed));
+    Node model;
+    model.kind = Node::Kind::kScope;
+    Fill(model, random, 4, false);
+    bool broken = false;
+    const int64_t training = ArenaBytes(model, Plan::Purpose::kTraining, &broken);
+    ASSERT_FALSE(broken) << "training plan of model " << seed;
+    const int64_t inference = ArenaBytes(model, Plan::Purpose::kInference, &broken);
+    ASSERT_FALSE(broken) << "inference plan of model " << seed;
+    EXPECT_LE(inference, training) << seed;
+    smaller += inference < training;
+  }
+  EXPECT_GT(smaller, kModels / 3);
+}
+
+// The machine itself notices an arena that is too small by one slot.
+TEST(Plan, TheTestWouldNotice) {
+  ParamTable params(1, 1, 0);
+  Plan plan(params, Plan::Purpose::kTraining);
+  Node model;
+  model.kind = Node::Kind::kScope;
+  for (int i = 0; i < 2; ++i) {
+    model.children.push_back(std::make_unique<Node>());
+    model.children[static_cast<size_t>(i)]->elements = 16;
+  }
+  // Told: the first ends before the second; done: it is used after it.
+  model.children[0]->id = plan.Slot("a", {16}, DType::kF32, Life::kForward);
+  plan.End(model.children[0]->id);
+  model.children[1]->id = plan.Slot("b", {16}, DType::kF32, Life::kForward);
+  plan.Finish();
+  EXPECT_EQ(plan.arena_bytes(), 64);
+  Machine machine(plan, true);
+  machine.Forward(model);
+  EXPECT_TRUE(machine.broken());
+}
+
+TEST(Plan, SharesWhatIsNotAliveTogether) {
+  ParamTable params(1, 1, 0);
+  Plan plan(params, Plan::Purpose::kTraining);
+  const Shape kilobyte{256};
+  const auto slot = [&](Life life) { plan.Slot("s", kilobyte, DType::kF32, life); };
+  for (int layer = 0; layer < 3; ++layer) {
+    slot(Life::kSaved);
+    const auto scope = plan.Enter();
+    slot(Life::kForward);
+    slot(Life::kBackward);
+  }
+  plan.Finish();
+  // Three saved, and one place that all the others share in turn.
+  EXPECT_EQ(plan.arena_bytes(), 4 * 1024);
+  EXPECT_EQ(plan.saved_bytes(), 3 * 1024);
+}
+
+TEST(Plan, RecomputedScopesShareTheirMemory) {
+  ParamTable params(1, 1, 0);
+  Plan plan(params, Plan::Purpose::kTraining);
+  for (int layer = 0; layer < 8; ++layer) {
+    plan.Slot("input", {16}, DType::kF32, Life::kSaved);
+    const auto scope = plan.Recomputed();
+    plan.Slot("inside", {256}, DType::kF32, Life::kSaved);
+  }
+  plan.Finish();
+  EXPECT_EQ(plan.arena_bytes(), 8 * 64 + 1024);
+  EXPECT_EQ(plan.saved_bytes(), 8 * 64);
+}
+
+TEST(PlanDeathTest, RefusesASecondEnd) {
+  ParamTable params(1, 1, 0);
+  Plan plan(params, Plan::Purpose::kTraining);
+  const SlotId slot = plan.Slot("once", {1}, DType::kF32, Life::kForward);
+  plan.End(slot);
+  EXPECT_DEATH(plan.End(slot), "once ended twice");
+}
+
+TEST(PlanDeathTest, InferenceHasNoBackwardMemory) {
+  ParamTable params(1, 1, 0);
+  Plan plan(params, Plan::Purpose::kInference);
+  const SlotId slot = plan.Slot("d_x", {4}, DType::kF32, Life::kBackward);
+  plan.Finish();
+  EXPECT_EQ(plan.arena_bytes(), 0);
+  EXPECT_DEATH(plan.View(slot, nullptr, Device{}), "d_x has no memory");
+}
+
+}  // namespace
+}  // namespace tl
