@@ -20,8 +20,8 @@ constexpr int64_t kKeyTile = 128;
 struct Slot {
   std::byte *keys, *values;  // packed tiles of one key head
   std::byte* packed;         // [k_tiles] whether a tile has been packed
-  std::byte *stage, *q, *p;
-  float *s, *o, *row_max, *row_sum, *factors;
+  std::byte *stage, *q;
+  float *s, *o, *row_shift, *row_sum, *factors;
 
   Slot(Carver& carver, const AttentionShape& shape, size_t key_bytes, size_t value_bytes) {
     const int64_t element = static_cast<int64_t>(shape.tile_element());
@@ -31,10 +31,8 @@ struct Slot {
     stage = carver.Take(shape.k_tile * shape.d * element);
     q = carver.Take(shape.q_tile * shape.d * element);
     s = carver.Take<float>(shape.q_tile * shape.k_tile);
-    p = shape.tile_type == DType::kF32 ? reinterpret_cast<std::byte*>(s)
-                                       : carver.Take(shape.q_tile * shape.k_tile * element);
     o = carver.Take<float>(shape.q_tile * shape.d);
-    row_max = carver.Take<float>(shape.q_tile);
+    row_shift = carver.Take<float>(shape.q_tile);
     row_sum = carver.Take<float>(shape.q_tile);
     factors = carver.Take<float>(shape.q_tile);
   }
@@ -106,7 +104,7 @@ class Forward {
               .padded_rows = shape_.q_tile,
               .d = d});
     std::fill_n(slot.o, shape_.q_tile * d, 0.0f);
-    std::fill_n(slot.row_max, shape_.q_tile, -std::numeric_limits<float>::infinity());
+    std::fill_n(slot.row_shift, shape_.q_tile, -std::numeric_limits<float>::infinity());
     std::fill_n(slot.row_sum, shape_.q_tile, 0.0f);
     for (int64_t tile = 0; tile < shape_.k_tiles; ++tile) {
       const int64_t k0 = tile * shape_.k_tile;
@@ -116,10 +114,9 @@ class Forward {
       const int64_t height = part.end - part.begin;
       const auto offset = static_cast<size_t>(part.begin * d);
       TileProduct(shape_.tile_type, height, d, shape_.k_tile,
-                  slot.q + offset * shape_.tile_element(), d, Right::kPacked,
+                  slot.q + offset * shape_.tile_element(), Right::kPacked,
                   slot.keys + static_cast<size_t>(tile) * key_bytes_, Write::kOverwrite, slot.s);
-      SoftmaxTile({.p = slot.p,
-                   .type = shape_.tile_type,
+      SoftmaxTile({.type = shape_.tile_type,
                    .s = slot.s,
                    .rows = height,
                    .width = shape_.k_tile,
@@ -127,11 +124,11 @@ class Forward {
                    .lo = lo + part.begin,
                    .hi = hi + part.begin,
                    .factor = shape_.scale * std::numbers::log2e_v<float>,
-                   .row_max = slot.row_max + part.begin,
+                   .row_shift = slot.row_shift + part.begin,
                    .row_sum = slot.row_sum + part.begin,
                    .o = slot.o + offset,
                    .d = d});
-      TileProduct(shape_.tile_type, height, shape_.k_tile, d, slot.p, shape_.k_tile, Right::kPacked,
+      TileProduct(shape_.tile_type, height, shape_.k_tile, d, slot.s, Right::kPacked,
                   slot.values + static_cast<size_t>(tile) * value_bytes_, Write::kAdd,
                   slot.o + offset);
     }
@@ -139,7 +136,7 @@ class Forward {
     for (int64_t r = 0; r < rows; ++r) {
       const bool masked = lo[r] >= hi[r];
       lse[r] = masked ? -std::numeric_limits<float>::infinity()
-                      : slot.row_max[r] * std::numbers::ln2_v<float> + std::log(slot.row_sum[r]);
+                      : slot.row_shift[r] * std::numbers::ln2_v<float> + std::log(slot.row_sum[r]);
       slot.factors[r] = masked ? 0.0f : 1.0f / slot.row_sum[r];
     }
     StoreRows({.dst = Row(args_.o, b, q0, head),

@@ -29,7 +29,7 @@ struct Slot {
   float *dk, *dv, *dq, *lse2, *delta;
   std::byte *q_columns, *q_rows, *do_columns, *do_rows;
   std::byte* seen;  // [q_tiles] whether dq holds a sum
-  std::byte *stage, *p, *ds;
+  std::byte *stage, *part_transposed;
   float *s, *dp;
 
   Slot(Carver& carver, const AttentionShape& shape, const PackedSizes& packed) {
@@ -49,12 +49,10 @@ struct Slot {
     do_rows = carver.Take(shape.q_tiles * static_cast<int64_t>(packed.query_rows));
     seen = carver.Take(shape.q_tiles);
     stage = carver.Take(shape.q_tile * shape.d * 4);
+    part_transposed = carver.Take(shape.k_tile * shape.d * element);
     const int64_t tile = shape.k_tile * shape.q_tile;
     s = carver.Take<float>(tile);
     dp = carver.Take<float>(tile);
-    const bool in_place = shape.tile_type == DType::kF32;
-    p = in_place ? reinterpret_cast<std::byte*>(s) : carver.Take(tile * element);
-    ds = in_place ? reinterpret_cast<std::byte*>(dp) : carver.Take(tile * element);
   }
 };
 
@@ -247,13 +245,11 @@ class Backward {
     const size_t row_offset = static_cast<size_t>(first_row * d) * shape_.tile_element();
     const auto columns = static_cast<size_t>(q_index) * packed_.query_columns;
     const auto whole = static_cast<size_t>(q_index) * packed_.query_rows;
-    TileProduct(type, height, d, width, slot.k + row_offset, d, Right::kPacked,
+    TileProduct(type, height, d, width, slot.k + row_offset, Right::kPacked,
                 slot.q_columns + columns, Write::kOverwrite, slot.s);
-    TileProduct(type, height, d, width, slot.v + row_offset, d, Right::kPacked,
+    TileProduct(type, height, d, width, slot.v + row_offset, Right::kPacked,
                 slot.do_columns + columns, Write::kOverwrite, slot.dp);
-    GradTile({.p = slot.p,
-              .ds = slot.ds,
-              .type = type,
+    GradTile({.type = type,
               .s = slot.s,
               .dp = slot.dp,
               .rows = height,
@@ -264,15 +260,19 @@ class Backward {
               .factor = shape_.scale * std::numbers::log2e_v<float>,
               .lse2 = slot.lse2 + q0,
               .delta = slot.delta + q0});
-    TileProduct(type, height, width, d, slot.p, width, Right::kPacked, slot.do_rows + whole,
-                Write::kAdd, slot.dv + first_row * d);
-    TileProduct(type, height, width, d, slot.ds, width, Right::kPacked, slot.q_rows + whole,
-                Write::kAdd, slot.dk + first_row * d);
+    TileProduct(type, height, width, d, slot.s, Right::kPacked, slot.do_rows + whole, Write::kAdd,
+                slot.dv + first_row * d);
+    TileProduct(type, height, width, d, slot.dp, Right::kPacked, slot.q_rows + whole, Write::kAdd,
+                slot.dk + first_row * d);
     const bool seen = slot.seen[q_index] != std::byte{0};
     slot.seen[q_index] = std::byte{1};
     const std::byte* k_transposed =
-        slot.k_transposed + static_cast<size_t>(k0 * d + part.begin) * shape_.tile_element();
-    TileProduct(type, d, height, width, k_transposed, shape_.k_tile, Right::kPlain, slot.ds,
+        slot.k_transposed + static_cast<size_t>(k0 * d) * shape_.tile_element();
+    if (height < shape_.k_tile) {
+      TransposeTile(type, height, d, slot.k + row_offset, slot.part_transposed);
+      k_transposed = slot.part_transposed;
+    }
+    TileProduct(type, d, height, width, k_transposed, Right::kPlain, slot.dp,
                 seen ? Write::kAdd : Write::kOverwrite, slot.dq + q0 * d);
   }
 

@@ -27,7 +27,7 @@ AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v,
       << Name(q.dtype) << " " << Name(k.dtype);
   TL_CHECK_EQ(q.strides[3], 1);
   shape.group = shape.q_heads / shape.k_heads;
-  shape.q_tile = std::min(q_tile, RoundUp(shape.tq, shape.tq > kRowGranule ? kRowGranule : 16));
+  shape.q_tile = std::min(q_tile, RoundUp(shape.tq, shape.tq > kRowGranule ? kRowGranule : 32));
   shape.k_tile = std::min(k_tile, RoundUp(std::max<int64_t>(shape.tk, 1), kRowGranule));
   shape.q_tiles = shape.tq == 0 ? 0 : RoundUp(shape.tq, shape.q_tile) / shape.q_tile;
   shape.k_tiles = shape.tk == 0 ? 0 : RoundUp(shape.tk, shape.k_tile) / shape.k_tile;

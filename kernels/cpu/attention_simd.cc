@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention_simd.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
+#include "hwy/cache_control.h"
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/simd-inl.h"
 
@@ -41,15 +42,46 @@ HWY_INLINE hn::Vec<D> Exp2(D d, hn::Vec<D> x) {
   return hn::Mul(p, power);
 }
 
-// Columns [begin, end) of a tile row in whole vectors: those within are visited in full, those that
-// stick out with a mask.
+// Results are written over what they come from; narrower ones close up at the front, never further
+// than the loads have come.
+//
+// Tile widths are multiples of 32, so that pairs of these vectors fill every row.
+using TileTag = hn::CappedTag<float, 16>;
+
+template <class D>
+HWY_INLINE void StorePair(D d, hn::Vec<D> low, hn::Vec<D> high, float* p) {
+  hn::StoreU(low, d, p);
+  hn::StoreU(high, d, p + hn::Lanes(d));
+}
+
+// Rounds to bf16 by Veltkamp's split (to nearest; NaN stays NaN), whose result is the upper half.
+template <class D>
+HWY_INLINE void StorePair(D d, hn::Vec<D> low, hn::Vec<D> high, BF16* p) {
+#if HWY_TARGET == HWY_SCALAR
+  StoreF(d, low, p, AllLanes{});
+  StoreF(d, high, p + 1, AllLanes{});
+#else
+  const auto split = hn::Set(d, 65537.0f);
+  const auto round = [&](hn::Vec<D> v) TL_SIMD_BODY {
+    const auto c = hn::Mul(v, split);
+    return hn::Sub(c, hn::Sub(c, v));
+  };
+  const hn::Repartition<uint16_t, D> d16;
+  const auto halves =
+      hn::ConcatOdd(d16, hn::BitCast(d16, round(high)), hn::BitCast(d16, round(low)));
+  hn::StoreU(halves, d16, reinterpret_cast<uint16_t*>(p));
+#endif
+}
+
+// Columns [begin, end) of a tile row in whole pairs of vectors: pairs within [inner_begin,
+// inner_end) are visited in full, those that stick out (head, tail) with a mask.
 struct Span {
-  Span(int64_t first, int64_t last, int64_t width, int64_t lanes)
+  Span(int64_t first, int64_t last, int64_t width, int64_t pair)
       : begin(std::clamp<int64_t>(first, 0, width)), end(std::clamp<int64_t>(last, 0, width)) {
-    outer_begin = begin / lanes * lanes;
-    outer_end = (end + lanes - 1) / lanes * lanes;
-    inner_begin = (begin + lanes - 1) / lanes * lanes;
-    inner_end = end / lanes * lanes;
+    outer_begin = begin / pair * pair;
+    outer_end = (end + pair - 1) / pair * pair;
+    inner_begin = (begin + pair - 1) / pair * pair;
+    inner_end = end / pair * pair;
     head = outer_begin < inner_begin;
     tail = inner_end < outer_end && !(head && inner_end == outer_begin);
   }
@@ -66,134 +98,139 @@ HWY_INLINE hn::Mask<D> InSpan(D d, const Span& span, int64_t i) {
 }
 
 template <typename P>
-void ZeroOutside(P* row, int64_t width, const Span& span) {
-  std::memset(row, 0, static_cast<size_t>(span.outer_begin) * sizeof(P));
-  std::memset(row + span.outer_end, 0, static_cast<size_t>(width - span.outer_end) * sizeof(P));
+HWY_INLINE void ZeroOutside(P* row, int64_t width, const Span& span) {
+  if (span.outer_begin > 0) std::memset(row, 0, static_cast<size_t>(span.outer_begin) * sizeof(P));
+  if (span.outer_end < width)
+    std::memset(row + span.outer_end, 0, static_cast<size_t>(width - span.outer_end) * sizeof(P));
 }
 
+// max of factor * s over a span that is not empty.
 template <class D>
 HWY_INLINE float MaxOfRow(D d, const float* s, const Span& span, float factor) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto f = hn::Set(d, factor);
   const auto lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  auto m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
-  int64_t i = span.inner_begin;
-  for (; i + 4 * lanes <= span.inner_end; i += 4 * lanes) {
+  auto m0 = lowest, m1 = lowest;
+  for (int64_t i = span.inner_begin; i < span.inner_end; i += 2 * lanes) {
     m0 = hn::Max(m0, hn::Mul(f, hn::LoadU(d, s + i)));
     m1 = hn::Max(m1, hn::Mul(f, hn::LoadU(d, s + i + lanes)));
-    m2 = hn::Max(m2, hn::Mul(f, hn::LoadU(d, s + i + 2 * lanes)));
-    m3 = hn::Max(m3, hn::Mul(f, hn::LoadU(d, s + i + 3 * lanes)));
   }
-  for (; i < span.inner_end; i += lanes) m0 = hn::Max(m0, hn::Mul(f, hn::LoadU(d, s + i)));
-  const auto edge = [&](int64_t at) TL_SIMD_BODY {
-    const auto x = hn::Mul(f, hn::LoadU(d, s + at));
-    m1 = hn::Max(m1, hn::IfThenElse(InSpan(d, span, at), x, lowest));
+  const auto edge = [&](int64_t i) TL_SIMD_BODY {
+    const auto x0 = hn::Mul(f, hn::LoadU(d, s + i));
+    const auto x1 = hn::Mul(f, hn::LoadU(d, s + i + lanes));
+    m0 = hn::Max(m0, hn::IfThenElse(InSpan(d, span, i), x0, lowest));
+    m1 = hn::Max(m1, hn::IfThenElse(InSpan(d, span, i + lanes), x1, lowest));
   };
   if (span.head) edge(span.outer_begin);
   if (span.tail) edge(span.inner_end);
-  return hn::GetLane(hn::MaxOfLanes(d, hn::Max(hn::Max(m0, m1), hn::Max(m2, m3))));
+  return hn::GetLane(hn::MaxOfLanes(d, hn::Max(m0, m1)));
+}
+
+// A row's shift follows its maximum only when that has grown by more than this: probabilities up to
+// 2^8 lose nothing, and rescaling becomes rare.
+constexpr float kShiftSlack = 8.0f;
+
+// Moves a row's shift to a new maximum, and with it what was summed under the old one.
+inline void Rescale(const SoftmaxTileArgs& args, int64_t row, float shift) {
+  const float old_shift = args.row_shift[row];
+  args.row_shift[row] = shift;
+  if (std::isinf(old_shift)) return;  // the row's first keys: nothing is summed yet
+  const float fade = std::exp2(old_shift - shift);
+  args.row_sum[row] *= fade;
+  for (int64_t j = 0; j < args.d; ++j) args.o[row * args.d + j] *= fade;
 }
 
 template <typename P>
 void SoftmaxTileOf(const SoftmaxTileArgs& args) {
-  const hn::ScalableTag<float> d;
+  const TileTag d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto factor = hn::Set(d, args.factor);
   for (int64_t row = 0; row < args.rows; ++row) {
     const float* s = args.s + row * args.width;
-    P* p = static_cast<P*>(args.p) + row * args.width;
+    P* p = reinterpret_cast<P*>(args.s) + row * args.width;
     const Span span(args.lo[row] - args.first_key, args.hi[row] - args.first_key, args.width,
-                    lanes);
+                    2 * lanes);
     if (span.empty()) {
       std::memset(p, 0, static_cast<size_t>(args.width) * sizeof(P));
       continue;
     }
-    const float old_max = args.row_max[row];
-    const float new_max = std::max(old_max, MaxOfRow(d, s, span, args.factor));
-    const auto shift = hn::Set(d, new_max);
+    const float max = MaxOfRow(d, s, span, args.factor);
+    if (max > args.row_shift[row] + kShiftSlack) Rescale(args, row, max);
+    const auto shift = hn::Set(d, args.row_shift[row]);
     auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
-    const auto whole = [&](int64_t i, hn::Vec<decltype(d)> sum) TL_SIMD_BODY {
-      const auto e = Exp2<P>(d, hn::MulSub(factor, hn::LoadU(d, s + i), shift));
-      StoreF(d, e, p + i, AllLanes{});
-      return hn::Add(sum, e);
+    const auto probability = [&](int64_t i) TL_SIMD_BODY {
+      return Exp2<P>(d, hn::MulSub(factor, hn::LoadU(d, s + i), shift));
     };
     const auto edge = [&](int64_t i) TL_SIMD_BODY {
-      const auto e = Exp2<P>(d, hn::MulSub(factor, hn::LoadU(d, s + i), shift));
-      const auto kept = hn::IfThenElseZero(InSpan(d, span, i), e);
-      StoreF(d, kept, p + i, AllLanes{});
-      sum1 = hn::Add(sum1, kept);
+      const auto e0 = hn::IfThenElseZero(InSpan(d, span, i), probability(i));
+      const auto e1 = hn::IfThenElseZero(InSpan(d, span, i + lanes), probability(i + lanes));
+      StorePair(d, e0, e1, p + i);
+      sum0 = hn::Add(sum0, e0);
+      sum1 = hn::Add(sum1, e1);
     };
     if (span.head) edge(span.outer_begin);
-    int64_t i = span.inner_begin;
-    for (; i + 2 * lanes <= span.inner_end; i += 2 * lanes) {
-      sum0 = whole(i, sum0);
-      sum1 = whole(i + lanes, sum1);
+    for (int64_t i = span.inner_begin; i < span.inner_end; i += 2 * lanes) {
+      const auto e0 = probability(i), e1 = probability(i + lanes);
+      StorePair(d, e0, e1, p + i);
+      sum0 = hn::Add(sum0, e0);
+      sum1 = hn::Add(sum1, e1);
     }
-    if (i < span.inner_end) sum0 = whole(i, sum0);
     if (span.tail) edge(span.inner_end);
     ZeroOutside(p, args.width, span);
-    const float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)));
-    if (!(new_max > old_max)) {
-      args.row_sum[row] += sum;
-      continue;
-    }
-    // The first tile of a row (old_max = -inf) finds sums of zero.
-    const float fade = std::exp2(old_max - new_max);
-    args.row_max[row] = new_max;
-    args.row_sum[row] = args.row_sum[row] * fade + sum;
-    if (fade == 0.0f) continue;
-    float* o = args.o + row * args.d;
-    const auto fades = hn::Set(d, fade);
-    ForVectors(d, static_cast<size_t>(args.d), [&](size_t j, auto n) TL_SIMD_BODY {
-      StoreF(d, hn::Mul(fades, LoadF(d, o + j, n)), o + j, n);
-    });
+    args.row_sum[row] += hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)));
   }
 }
 
 template <typename P>
 void GradTileOf(const GradTileArgs& args) {
-  const hn::ScalableTag<float> d;
+  const TileTag d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto factor = hn::Set(d, args.factor);
   for (int64_t row = 0; row < args.rows; ++row) {
     const float* s = args.s + row * args.width;
     const float* dp = args.dp + row * args.width;
-    P* p = static_cast<P*>(args.p) + row * args.width;
-    P* ds = static_cast<P*>(args.ds) + row * args.width;
-    Span span(args.lo[row] - args.first_query, args.hi[row] - args.first_query, args.width, lanes);
+    P* p = reinterpret_cast<P*>(args.s) + row * args.width;
+    P* ds = reinterpret_cast<P*>(args.dp) + row * args.width;
+    const Span span(args.lo[row] - args.first_query, args.hi[row] - args.first_query, args.width,
+                    2 * lanes);
     if (span.empty()) {
       std::memset(p, 0, static_cast<size_t>(args.width) * sizeof(P));
       std::memset(ds, 0, static_cast<size_t>(args.width) * sizeof(P));
       continue;
     }
     const auto probability = [&](int64_t i) TL_SIMD_BODY {
-      const auto x = hn::MulSub(factor, hn::LoadU(d, s + i), hn::LoadU(d, args.lse2 + i));
-      return Exp2<P>(d, x);
+      return Exp2<P>(d, hn::MulSub(factor, hn::LoadU(d, s + i), hn::LoadU(d, args.lse2 + i)));
     };
-    const auto whole = [&](int64_t i) TL_SIMD_BODY {
-      const auto e = probability(i);
-      const auto g = hn::Mul(e, hn::Sub(hn::LoadU(d, dp + i), hn::LoadU(d, args.delta + i)));
-      StoreF(d, e, p + i, AllLanes{});
-      StoreF(d, g, ds + i, AllLanes{});
+    const auto gradient = [&](int64_t i, hn::Vec<TileTag> e) TL_SIMD_BODY {
+      return hn::Mul(e, hn::Sub(hn::LoadU(d, dp + i), hn::LoadU(d, args.delta + i)));
     };
     const auto edge = [&](int64_t i) TL_SIMD_BODY {
-      const auto mask = InSpan(d, span, i);
-      const auto e = probability(i);
-      const auto g = hn::Mul(e, hn::Sub(hn::LoadU(d, dp + i), hn::LoadU(d, args.delta + i)));
-      StoreF(d, hn::IfThenElseZero(mask, e), p + i, AllLanes{});
-      StoreF(d, hn::IfThenElseZero(mask, g), ds + i, AllLanes{});
+      const auto m0 = InSpan(d, span, i), m1 = InSpan(d, span, i + lanes);
+      const auto e0 = probability(i), e1 = probability(i + lanes);
+      const auto g0 = gradient(i, e0), g1 = gradient(i + lanes, e1);
+      StorePair(d, hn::IfThenElseZero(m0, e0), hn::IfThenElseZero(m1, e1), p + i);
+      StorePair(d, hn::IfThenElseZero(m0, g0), hn::IfThenElseZero(m1, g1), ds + i);
     };
     if (span.head) edge(span.outer_begin);
-    int64_t i = span.inner_begin;
-    for (; i + 2 * lanes <= span.inner_end; i += 2 * lanes) {
-      whole(i);
-      whole(i + lanes);
+    for (int64_t i = span.inner_begin; i < span.inner_end; i += 2 * lanes) {
+      const auto e0 = probability(i), e1 = probability(i + lanes);
+      const auto g0 = gradient(i, e0), g1 = gradient(i + lanes, e1);
+      StorePair(d, e0, e1, p + i);
+      StorePair(d, g0, g1, ds + i);
     }
-    if (i < span.inner_end) whole(i);
     if (span.tail) edge(span.inner_end);
     ZeroOutside(p, args.width, span);
     ZeroOutside(ds, args.width, span);
   }
+}
+
+// Rows of one head lie pages apart, where hardware does not prefetch.
+template <typename T>
+HWY_INLINE void PrefetchRow(const T* base, int64_t ld, int64_t row, int64_t rows, int64_t d) {
+  constexpr int64_t kAhead = 12;
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  const T* p = base + std::min(row + kAhead, rows - 1) * ld;
+  for (int64_t j = 0; j < d; j += kLine) hwy::Prefetch(p + j);
 }
 
 template <typename To, typename From>
@@ -201,7 +238,9 @@ void CopyRowsOf(const CopyRowsArgs& args) {
   const hn::ScalableTag<float> d;
   To* dst = static_cast<To*>(args.dst);
   const From* src = static_cast<const From*>(args.src);
+  const From* base = src;
   for (int64_t row = 0; row < args.rows; ++row, dst += args.d, src += args.ld) {
+    PrefetchRow(base, args.ld, row, args.rows, args.d);
     if constexpr (std::is_same_v<To, From>) {
       std::memcpy(dst, src, static_cast<size_t>(args.d) * sizeof(To));
     } else {
@@ -218,7 +257,9 @@ void StoreRowsOf(const StoreRowsArgs& args) {
   const hn::ScalableTag<float> d;
   To* dst = static_cast<To*>(args.dst);
   const float* src = args.src;
+  const To* base = dst;
   for (int64_t row = 0; row < args.rows; ++row, dst += args.ld, src += args.d) {
+    PrefetchRow(base, args.ld, row, args.rows, args.d);
     const auto factor = hn::Set(d, args.factors != nullptr ? args.factors[row] : args.factor);
     ForVectors(d, static_cast<size_t>(args.d), [&](size_t j, auto n) TL_SIMD_BODY {
       StoreF(d, hn::Mul(factor, LoadF(d, src + j, n)), dst + j, n);
@@ -231,7 +272,10 @@ void RowDotsOf(const RowDotsArgs& args) {
   const hn::ScalableTag<float> d;
   const T* a = static_cast<const T*>(args.a);
   const T* b = static_cast<const T*>(args.b);
+  const T *a_base = a, *b_base = b;
   for (int64_t row = 0; row < args.rows; ++row, a += args.a_ld, b += args.b_ld) {
+    PrefetchRow(a_base, args.a_ld, row, args.rows, args.d);
+    PrefetchRow(b_base, args.b_ld, row, args.rows, args.d);
     args.out[row] =
         SumVectors(d, static_cast<size_t>(args.d), [&](size_t j, auto n, auto acc) TL_SIMD_BODY {
           return hn::MulAdd(LoadF(d, a + j, n), LoadF(d, b + j, n), acc);

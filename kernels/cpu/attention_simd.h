@@ -40,19 +40,20 @@ struct RowDotsArgs {
 };
 void RowDots(const RowDotsArgs& args);
 
-// One step of the online softmax over a tile of products s [rows, width], in units of log2:
-// with x = factor * s where the row's range [lo, hi) has the key, m' = max(m, max x):
-//   p = exp2(x - m') there and 0 elsewhere, sum = sum * exp2(m - m') + sum p, o *= exp2(m - m').
-// Column 0 is key first_key. p has the tile type; in fp32 it may be s itself.
+// One step of the online softmax over a tile of products s [rows, width], in units of log2. With
+// x = factor * s, and the row's shift (-inf at first) raised to max x when max x is far above it:
+//   p = exp2(x - shift) for the keys in the row's range [lo, hi) and 0 elsewhere; sum += sum p,
+// sum and o having been multiplied by exp2(old shift - shift). Column 0 is key first_key. width is
+// a multiple of 32. p is written over s, contiguous in the tile
+// type.
 struct SoftmaxTileArgs {
-  void* p;
   DType type;
-  const float* s;
+  float* s;
   int64_t rows, width, first_key;
   const int32_t* lo;
   const int32_t* hi;
   float factor;
-  float* row_max;
+  float* row_shift;
   float* row_sum;
   float* o;  // [rows, d]
   int64_t d;
@@ -62,14 +63,12 @@ void SoftmaxTile(const SoftmaxTileArgs& args);
 // A tile of the backward pass, keys in rows and queries in columns: with the query range [lo, hi)
 // of each key,
 //   p = exp2(factor * s - lse2), ds = p * (dp - delta) there, and 0 elsewhere.
-// Column 0 is query first_query; lse2 and delta are of the columns. p, ds have the tile type; in
-// fp32 they may be s and dp themselves.
+// Column 0 is query first_query; lse2 and delta are of the columns. width is a multiple of 32. p is
+// written over s and ds over dp, as above.
 struct GradTileArgs {
-  void* p;
-  void* ds;
   DType type;
-  const float* s;
-  const float* dp;
+  float* s;
+  float* dp;
   int64_t rows, width, first_query;
   const int32_t* lo;
   const int32_t* hi;

@@ -64,7 +64,8 @@ uint64_t Key(Kind kind, DType type, uint64_t flags, int64_t m, int64_t k, int64_
 
 struct KeyHash {
   size_t operator()(const std::pair<uint64_t, int64_t>& key) const {
-    uint64_t h = (key.first ^ static_cast<uint64_t>(key.second) << 48) * 0x9E3779B97F4A7C15u;
+    uint64_t h =
+        (key.first ^ static_cast<uint64_t>(key.second) * 0xD6E8FEB86659FD93u) * 0x9E3779B97F4A7C15u;
     return h ^ h >> 29;
   }
 };
@@ -165,14 +166,14 @@ void TransposeTile(DType type, int64_t rows, int64_t cols, const void* src, void
   RunCopy(cache, bound, src, dst);
 }
 
-void TileProduct(DType type, int64_t m, int64_t k, int64_t n, const void* a, int64_t lda,
-                 Right right, const void* b, Write write, float* c) {
+void TileProduct(DType type, int64_t m, int64_t k, int64_t n, const void* a, Right right,
+                 const void* b, Write write, float* c) {
   Cache& cache = ThreadCache();
   const uint64_t flags = static_cast<uint64_t>(right) | static_cast<uint64_t>(write) << 1;
-  Bound& bound = cache.Find(Key(Kind::kProduct, type, flags, m, k, n), lda, [&] {
+  Bound& bound = cache.Find(Key(Kind::kProduct, type, flags, m, k, n), 0, [&] {
     const Desc packed =
         right == Right::kPacked ? PackedDesc(type, k, n) : Desc({k, n}, DnnlType(type), Dims{n, 1});
-    const auto pd = ProductDesc(Desc({m, k}, DnnlType(type), Dims{lda, 1}), packed,
+    const auto pd = ProductDesc(Desc({m, k}, DnnlType(type), Dims{k, 1}), packed,
                                 Desc({m, n}, dnnl::memory::data_type::f32, Dims{n, 1}), write);
     Bound made;
     made.primitive = dnnl::matmul(pd);

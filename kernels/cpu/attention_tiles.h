@@ -36,10 +36,10 @@ void Pack(DType type, int64_t k, int64_t n, Source source, const void* src, int6
 enum class Right : uint8_t { kPlain, kPacked };
 enum class Write : uint8_t { kOverwrite, kAdd };
 
-// c [m, n] = or += a [m, k] b [k, n]; a row-major with lda, b packed or contiguous, c contiguous
-// fp32.
-void TileProduct(DType type, int64_t m, int64_t k, int64_t n, const void* a, int64_t lda,
-                 Right right, const void* b, Write write, float* c);
+// c [m, n] = or += a [m, k] b [k, n], all contiguous (oneDNN's fast kernels take nothing else), c
+// in fp32, b row-major or packed.
+void TileProduct(DType type, int64_t m, int64_t k, int64_t n, const void* a, Right right,
+                 const void* b, Write write, float* c);
 
 // dst [cols, rows], contiguous, from src [rows, cols], contiguous.
 void TransposeTile(DType type, int64_t rows, int64_t cols, const void* src, void* dst);
