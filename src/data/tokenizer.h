@@ -55,8 +55,8 @@ std::unique_ptr<Tokenizer> MakeByteTokenizer();
 // The bytes of a SentencePiece .model file.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::string model);
 // The bytes of a tokenizer.json: byte-level BPE as GPT-2, Llama 3 and Qwen ship it. Anything in it
-// that this cannot reproduce to the token is refused by name, but for what works on whole texts only:
-// truncation, padding and post_processor (tokens added at the ends) do not apply.
+// that this cannot reproduce to the token is refused by name, but for what works on whole texts
+// only: truncation, padding and post_processor (tokens added at the ends) do not apply.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpeTokenizer(std::string json);
 
 // As stored in a token file; kNone is an error.
