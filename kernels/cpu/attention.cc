@@ -15,6 +15,10 @@ namespace {
 
 constexpr int64_t kQueryTile = 256;
 constexpr int64_t kKeyTile = 128;
+// bf16 products are so fast that the softmax's cost per row and tile counts; long rows pay for the
+// keys that wide tiles compute beyond a causal mask's edge.
+constexpr int64_t kWideKeyTile = 256;
+constexpr int64_t kWideFrom = 768;
 
 // One thread's working memory.
 struct Slot {
@@ -177,8 +181,9 @@ class Forward {
 }  // namespace
 
 void Attention(Stream& stream, const AttentionArgs& args) {
-  const AttentionShape shape =
-      CheckAttention(args.q, args.k, args.v, args.scale, kQueryTile, kKeyTile);
+  const bool wide = TileType(args.q.dtype) == DType::kBF16 && args.k.shape[1] >= kWideFrom;
+  const AttentionShape shape = CheckAttention(args.q, args.k, args.v, args.scale, kQueryTile,
+                                              wide ? kWideKeyTile : kKeyTile);
   CheckLike(args.o, args.q);
   CheckStatistics(args.lse, shape);
   const MaskSpec spec = CheckMask(args, shape);

@@ -20,7 +20,11 @@ template <typename P, class D>
 HWY_INLINE hn::Vec<D> Exp2(D d, hn::Vec<D> x) {
   const hn::RebindToSigned<D> di;
   const auto low = hn::Set(d, -126.0f);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  x = hn::Max(low, x);  // gives its second operand where one is NaN
+#else
   x = hn::IfThenElse(hn::Lt(x, low), low, x);
+#endif
   // Adding 1.5 * 2^23 + 127 rounds to an integer and leaves its exponent bits lowest.
   const auto magic = hn::Set(d, 12582912.0f + 127.0f);
   const auto shifted = hn::Add(x, magic);
@@ -54,22 +58,20 @@ HWY_INLINE void StorePair(D d, hn::Vec<D> low, hn::Vec<D> high, float* p) {
   hn::StoreU(high, d, p + hn::Lanes(d));
 }
 
-// Rounds to bf16 by Veltkamp's split (to nearest; NaN stays NaN), whose result is the upper half.
+// Rounds to the nearest bf16, ties away from zero: half a unit is added and the upper half kept. A
+// NaN stays one because these NaNs come from bf16 inputs and have no low bits that could carry.
 template <class D>
 HWY_INLINE void StorePair(D d, hn::Vec<D> low, hn::Vec<D> high, BF16* p) {
 #if HWY_TARGET == HWY_SCALAR
   StoreF(d, low, p, AllLanes{});
   StoreF(d, high, p + 1, AllLanes{});
 #else
-  const auto split = hn::Set(d, 65537.0f);
-  const auto round = [&](hn::Vec<D> v) TL_SIMD_BODY {
-    const auto c = hn::Mul(v, split);
-    return hn::Sub(c, hn::Sub(c, v));
-  };
+  const hn::RebindToUnsigned<D> d32;
   const hn::Repartition<uint16_t, D> d16;
-  const auto halves =
-      hn::ConcatOdd(d16, hn::BitCast(d16, round(high)), hn::BitCast(d16, round(low)));
-  hn::StoreU(halves, d16, reinterpret_cast<uint16_t*>(p));
+  const auto half = hn::Set(d32, 0x8000u);
+  const auto upper = hn::ConcatOdd(d16, hn::BitCast(d16, hn::Add(hn::BitCast(d32, high), half)),
+                                   hn::BitCast(d16, hn::Add(hn::BitCast(d32, low), half)));
+  hn::StoreU(upper, d16, reinterpret_cast<uint16_t*>(p));
 #endif
 }
 
