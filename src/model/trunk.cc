@@ -7,7 +7,7 @@
 namespace tl {
 
 Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device)
-    : geometry_(geometry), hidden_(model.hidden) {
+    : geometry_(geometry), hidden_(model.hidden), recompute_(recompute) {
   const double out_std = model.init_std / std::sqrt(2.0 * static_cast<double>(model.layers));
   blocks_.reserve(model.layers);
   for (int64_t i = 0; i < model.layers; ++i) {
@@ -51,9 +51,11 @@ void Trunk::Declare(Plan& plan) {
   stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
   stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
   d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
+  // Blocks that keep nothing for a backward pass hand their stream on in shared memory.
+  const bool keeps_stream = plan.training() && recompute_ != Recompute::kFull;
   bool has_delta = false;
   for (Block& block : blocks_) {
-    block.Declare(plan, stream_h_, stream_delta_, has_delta);
+    block.Declare(plan, keeps_stream ? -1 : stream_h_, stream_delta_, has_delta);
     has_delta = true;
   }
 }

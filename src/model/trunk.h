@@ -27,6 +27,7 @@ class Trunk {
  private:
   Geometry geometry_;
   int64_t hidden_;
+  Recompute recompute_;
   std::vector<Block> blocks_;
   Buffer rope_memory_;
   Tensor rope_;

@@ -19,8 +19,8 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   const bool selective = config_.recompute == Recompute::kSelective;
   const bool full = config_.recompute == Recompute::kFull;
   const Life norm_life = selective ? Life::kForward : Life::kSaved;
-  if (has_delta) h1_ = slot("h1", Life::kSaved);
   const auto scope = plan.Enter();
+  if (has_delta) h1_ = slot("h1", Life::kSaved);
   dy_ = slot("dy", Life::kBackward);
   if (selective) y_again_ = slot("y", Life::kBackward);
   const auto region = full ? plan.Recomputed() : plan.Enter();
@@ -28,7 +28,7 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   y1_ = slot("y1", norm_life);
   attention_.Declare(plan);
   if (selective) plan.End(y1_);
-  h2_ = full ? stream_h : slot("h2", Life::kSaved);
+  h2_ = stream_h >= 0 ? stream_h : slot("h2", Life::kSaved);
   norm2_.Declare(plan, geometry_.local_rows(), 0, geometry_.row_reduce());
   y2_ = slot("y2", norm_life);
   mlp_.Declare(plan);

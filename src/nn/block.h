@@ -30,7 +30,8 @@ class Block {
  public:
   Block(const BlockConfig& config, Geometry geometry);
   // stream_h, stream_delta: slots shared by all blocks for the stream between them, [local rows,
-  // hidden]. has_delta: whether the block's input has one.
+  // hidden]; stream_h < 0: the block keeps its own until its backward pass. has_delta: whether the
+  // block's input has one.
   void Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta);
   // in.h without a delta must be kept until this block's backward pass.
   Residual Forward(Step& step, Residual in, Tensor rope);

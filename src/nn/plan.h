@@ -37,6 +37,7 @@ class Plan {
 
   ParamId Param(const ParamSpec& spec) { return params_.Declare(spec); }
   const ParamTable& params() const { return params_; }
+  bool training() const { return purpose_ == Purpose::kTraining; }
   SlotId Slot(std::string name, Shape shape, DType dtype, Life life);
   // The last use in the forward pass (kForward), or the first in the backward pass (kBackward), is
   // before what is declared from now on.

@@ -75,6 +75,13 @@ class LayerRig {
     sync_->Finish(stream_);
   }
 
+  // Passes that ask for no gradients.
+  void Evaluate(const Pass& pass, const std::function<void(Step&)>& body) {
+    Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
+    step.Begin(pass);
+    body(step);
+  }
+
   reference::Params Grads() const {
     reference::Params named;
     for (ParamId id = 0; id < table_.size(); ++id) {
