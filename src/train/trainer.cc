@@ -15,6 +15,7 @@
 #include "comm/host.h"
 #include "data/blend.h"
 #include "engine/roof.h"
+#include "train/machine.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 #include "train/stepper.h"
@@ -160,6 +161,9 @@ struct Trainer {
 }  // namespace
 
 absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world) {
+  const bool root = world.rank() == 0;
+  TL_RETURN_IF_ERROR(
+      AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
   TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, config.parallel.tensor));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
 
@@ -185,24 +189,21 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   TL_RETURN_IF_ERROR(LoadOrInitialize(config, world, *stepper));
 
   absl::Status opened;
-  const bool root = world.rank() == 0;
   trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
   if (root) {
     auto log = RunLog::Open(config, resolved_config, stepper->run().step);
     opened = log.status();
     if (log.ok()) trainer.log.emplace(std::move(log).value());
-    const std::string banner =
-        Banner(config, {.ranks = world.size(),
-                        .threads = omp_get_max_threads(),
-                        .hosts = world.size() / local_ranks,
-                        .resume_step = stepper->run().step,
-                        .train_tokens = trainer.train->TokenCount(),
-                        .device = "CPU",
-                        .memory = memory,
-                        .memory_available = AvailableMemory() / local_ranks});
+    const std::string banner = Banner(config, {.ranks = world.size(),
+                                               .threads = omp_get_max_threads(),
+                                               .hosts = world.size() / local_ranks,
+                                               .resume_step = stepper->run().step,
+                                               .train_tokens = trainer.train->TokenCount(),
+                                               .device = Describe(ReadCpuInfo()),
+                                               .memory = memory,
+                                               .memory_available = AvailableMemory() / local_ranks,
+                                               .roof_flops = trainer.roof});
     std::printf("%s", banner.c_str());
-    std::printf("roof      %.0f GFLOP/s per rank (matrix products, measured)\n\n",
-                trainer.roof / 1e9);
     std::fflush(stdout);
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, opened));

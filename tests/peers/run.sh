@@ -16,3 +16,7 @@ build/trunkline tokenize --tokenizer bytes --out "$scratch/train.tok" data/kjv.t
 build/trunkline train configs/tiny.toml --set run.dir="$scratch/run" \
   --set data.train="$scratch/train.tok" --set data.eval="$scratch/train.tok"
 $python tests/peers/tensorboard_check.py "$scratch/run"
+
+say "losses and gradients against PyTorch"
+TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_golden --gtest_brief=1
+$python tests/peers/torch_model.py "$scratch/golden"
