@@ -26,7 +26,7 @@ Plan::Scope::Scope(Plan& plan, Kind kind)
       kind_(kind),
       outer_begin_(plan.scope_begin_),
       outer_recompute_(plan.recompute_scope_) {
-  ++plan.tick_;
+  begin_ = ++plan.tick_;
   plan.scope_begin_ = static_cast<int>(plan.slots_.size());
   if (kind == Kind::kRecomputed) plan.recompute_scope_ = plan.recompute_scopes_++;
 }
@@ -39,6 +39,8 @@ Plan::Scope::~Scope() {
     if (kind_ == Kind::kRecomputed && slot.recompute_scope == plan_.recompute_scope_)
       slot.recompute_end = plan_.tick_;
   }
+  // As many ticks again, in whose mirror image the second run takes place.
+  if (kind_ == Kind::kRecomputed) plan_.tick_ += plan_.tick_ - begin_ + 1;
   plan_.scope_begin_ = outer_begin_;
   plan_.recompute_scope_ = outer_recompute_;
 }
@@ -55,9 +57,17 @@ int Plan::Intervals(const SlotInfo& slot, int out[2][2]) const {
   if (purpose_ == Purpose::kInference) return n;
   if (slot.life == Life::kBackward) add(mirror(slot.end), mirror(slot.begin));
   if (slot.recompute_end >= 0) {
-    // Made twice: during the scope's forward pass, and from its second run to the mirror.
-    if (slot.life == Life::kSaved) add(slot.begin, slot.recompute_end);
-    if (slot.life != Life::kBackward) add(mirror(slot.recompute_end), mirror(slot.begin));
+    // Made twice: in the scope's forward pass, and in its second run, which ends where the backward
+    // pass through the scope begins.
+    const auto again = [&](int t) {
+      return mirror(slot.recompute_end) - 1 - (slot.recompute_end - t);
+    };
+    if (slot.life == Life::kSaved) {
+      add(slot.begin, slot.recompute_end);
+      add(again(slot.begin), mirror(slot.begin));
+    } else if (slot.life == Life::kForward) {
+      add(again(slot.begin), again(slot.end));
+    }
   } else if (slot.life == Life::kSaved) {
     add(slot.begin, mirror(slot.begin));
   }

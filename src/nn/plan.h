@@ -55,11 +55,13 @@ class Plan {
     Scope(Plan& plan, Kind kind);
     Plan& plan_;
     Kind kind_;
+    int begin_;
     int outer_begin_;
     int outer_recompute_;
   };
   [[nodiscard]] Scope Enter() { return Scope(*this, Scope::Kind::kPlain); }
-  // What is saved in it is made again in the backward pass, by running the forward pass again.
+  // What is saved in it is made again in the backward pass, by running its forward pass again just
+  // before the backward pass through it.
   [[nodiscard]] Scope Recomputed() { return Scope(*this, Scope::Kind::kRecomputed); }
 
   // Ends declarations; gives every slot its offset (first fit, largest first).
