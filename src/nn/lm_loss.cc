@@ -33,6 +33,10 @@ void LmLoss::Declare(Plan& plan) {
   if (g.split_rows())
     dy_full_ = plan.Slot("dy_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
   logits_ = plan.Slot("logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
+  // In fp32 the gradient takes the logits' place; in a narrower type its rows would be strided
+  // there, which makes the products slow.
+  if (g.compute != DType::kF32)
+    d_logits_ = plan.Slot("d_logits", {chunk_, local_vocab_}, g.compute, Life::kForward);
   stats_ = plan.Slot("stats", {chunk_, 3}, DType::kF32, Life::kForward);
   all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 3}, DType::kF32, Life::kForward);
   lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
@@ -76,11 +80,8 @@ void LmLoss::Run(Step& step, Tensor y, Tensor d_y) {
                                .targets = targets,
                                .z_loss = z_loss});
     if (!d_y) continue;
-    // The gradient of a row takes the front of its logits' place.
-    Tensor d_logits = logits;
-    d_logits.dtype = g.compute;
-    d_logits.strides[0] =
-        logits.strides[0] * static_cast<int64_t>(sizeof(float) / SizeOf(g.compute));
+    const Tensor d_logits =
+        g.compute == DType::kF32 ? logits : step.Slot(d_logits_).Slice(0, 0, rows);
     CrossEntropyGrad(
         stream, {.d_logits = d_logits,
                  .logits = logits,

@@ -40,7 +40,8 @@ class LmLoss {
   int64_t local_vocab_ = 0, chunk_ = 0;
   int64_t begin_ = 0, valid_ = 0;
   ParamId weight_ = -1;
-  SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, stats_ = -1, all_stats_ = -1, lse_ = -1;
+  SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, d_logits_ = -1, stats_ = -1, all_stats_ = -1,
+         lse_ = -1;
 };
 
 }  // namespace tl
