@@ -114,7 +114,7 @@ const std::vector<ConfigKey>& Table() {
        "fp16, dynamic: the scale is multiplied by this after overflow",
        {0, 1, Range::kOpen}},
       {"precision", "hysteresis", TL_FIELD(precision.hysteresis),
-       "fp16, dynamic: overflows in a row before the scale falls", kCount},
+       "fp16, dynamic: overflows since the scale last grew before it falls", kCount},
       {"precision", "min_loss_scale", TL_FIELD(precision.min_loss_scale),
        "fp16, dynamic: the scale falls no lower", kPositive},
 

@@ -43,7 +43,7 @@ struct PrecisionConfig {
   int64_t growth_interval = 1000;
   double growth_factor = 2.0;
   double backoff_factor = 0.5;
-  int64_t hysteresis = 1;  // overflows in a row before the scale falls
+  int64_t hysteresis = 1;  // overflows since the scale last grew before it falls
   double min_loss_scale = 1.0;
   bool operator==(const PrecisionConfig&) const = default;
 };

@@ -14,7 +14,7 @@
 
 namespace tl {
 
-// Whether a parameter decays, by kind.
+// Whether a parameter decays, by kind: matrices always, biases never.
 struct DecayRule {
   double weight_decay = 0.0;
   bool embeddings = false;

@@ -15,8 +15,9 @@ bool Decays(ParamKind kind, const DecayRule& rule) {
     case ParamKind::kEmbedding:
       return rule.embeddings;
     case ParamKind::kNorm:
-    case ParamKind::kBias:
       return rule.norms;
+    case ParamKind::kBias:
+      return false;
   }
   return true;
 }
