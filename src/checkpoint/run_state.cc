@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/status.h"
@@ -199,11 +200,18 @@ absl::Status LoadRunState(const std::string& save, RunState* run) {
   std::ifstream file(path);
   if (!file) return absl::NotFoundError(path + ": cannot open: " + std::strerror(errno));
   const nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  for (const char* key :
-       {"format", "step", "updates", "skipped", "loss_scale", "clean_steps", "hysteresis_left"}) {
-    if (!json.is_object() || !json.contains(key) || !json[key].is_number())
-      return absl::InvalidArgumentError(path + ": expected a number \"" + key + "\"");
+  const auto expected = [&](const std::string& what) {
+    return absl::InvalidArgumentError(path + ": expected " + what);
+  };
+  for (const char* key : {"format", "step", "updates", "skipped", "clean_steps"}) {
+    if (!json.is_object() || !json.contains(key) || !json[key].is_number_unsigned() ||
+        json[key] > std::numeric_limits<int64_t>::max())
+      return expected(std::string("a whole number \"") + key + "\"");
   }
+  if (!json.contains("hysteresis_left") || !json["hysteresis_left"].is_number_integer())
+    return expected("a whole number \"hysteresis_left\"");
+  if (!json.contains("loss_scale") || !json["loss_scale"].is_number() || !(json["loss_scale"] > 0))
+    return expected("a positive number \"loss_scale\"");
   if (json["format"] != 1)
     return absl::InvalidArgumentError(path + ": format " + json["format"].dump() + ", expected 1");
   run->step = json["step"];
