@@ -44,7 +44,9 @@ class LayerRig {
   }
 
   // Every byte of the activations' memory becomes part of a NaN of any type.
-  void Poison() { std::memset(arena_.data(), 0xff, arena_.size()); }
+  void Poison() {
+    if (arena_.size() > 0) std::memset(arena_.data(), 0xff, arena_.size());
+  }
   const Plan& plan() const { return plan_; }
   const ParamTable& table() const { return table_; }
   GradSync& sync() { return *sync_; }
