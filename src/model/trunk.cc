@@ -48,14 +48,14 @@ Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, D
 void Trunk::Declare(Plan& plan) {
   const Shape shape{geometry_.local_rows(), hidden_};
   stem_ = plan.Slot("stem", shape, geometry_.compute, Life::kSaved);
-  stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
-  stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
-  d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
   // Blocks that keep nothing for a backward pass hand their stream on in shared memory.
   const bool keeps_stream = plan.training() && recompute_ != Recompute::kFull;
+  if (!keeps_stream) stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
+  stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
+  d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
   bool has_delta = false;
   for (Block& block : blocks_) {
-    block.Declare(plan, keeps_stream ? -1 : stream_h_, stream_delta_, has_delta);
+    block.Declare(plan, stream_h_, stream_delta_, has_delta);
     has_delta = true;
   }
 }
