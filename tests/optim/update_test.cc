@@ -44,9 +44,9 @@ void FollowWithTheTwin(const Config& config) {
     for (auto& [name, state] : twin) {
       Doubles grad = rig.grads.at(name);
       for (double& g : grad) g *= factor;
-      const bool decays = IsTable(name)                  ? o.decay_embeddings
-                          : IsNorm(name) || IsBias(name) ? o.decay_norms
-                                                         : true;
+      const bool decays = IsTable(name)  ? o.decay_embeddings
+                          : IsNorm(name) ? o.decay_norms
+                                         : !IsBias(name);
       const Doubles before = state.p;
       reference::AdamW<double>(state, grad,
                                {.lr = result.lr,
