@@ -1,0 +1,156 @@
+// What is saved on one grid resumes on any other: weights and optimizer state to the bit, and the
+// losses that follow within the bounds of two layouts; on the same grid everything to the bit.
+#include <filesystem>
+#include <iterator>
+#include <map>
+
+#include "grid_compare.h"
+
+namespace tl::test {
+namespace {
+
+constexpr int kBefore = 5, kAfter = 3;
+
+const DataSource& Source() {
+  static const std::unique_ptr<DataSource> source = MakeSource();
+  return *source;
+}
+
+// Every way a parameter is laid out: fused, biased, held by several tensor ranks, padded, whole.
+Config ResumeConfig(Precision precision) {
+  Config config = SmallConfig();
+  config.model.kv_heads = 1;
+  config.model.tie_embeddings = false;
+  config.model.qkv_bias = true;
+  config.model.qk_norm = true;
+  config.precision.compute = precision;
+  // Dynamic: doubles after every third step, so that its state matters.
+  config.precision.initial_loss_scale = 1024.0;
+  config.precision.growth_interval = 3;
+  return config;
+}
+
+// A folder that all ranks share, gone at the end.
+class SharedFolder {
+ public:
+  SharedFolder() {
+    int64_t pid = getpid();
+    Stream stream = Stream::Cpu();
+    World().Broadcast(stream, Tensor::Of(&pid, {1}), 0);
+    path_ = testing::TempDir() + "resume_test." + std::to_string(pid);
+  }
+  ~SharedFolder() {
+    Stream stream = Stream::Cpu();
+    World().Barrier(stream);
+    std::error_code error;
+    if (World().rank() == 0) std::filesystem::remove_all(path_, error);
+  }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+bool SameRunState(const RunState& a, const RunState& b) {
+  return a.step == b.step && a.updates == b.updates && a.skipped == b.skipped &&
+         a.scaler.scale == b.scaler.scale && a.scaler.clean_steps == b.scaler.clean_steps &&
+         a.scaler.hysteresis_left == b.scaler.hysteresis_left;
+}
+
+void Continue(Stepper& stepper, Outcome& outcome) {
+  for (int i = 0; i < kAfter; ++i) RunStep(stepper, Source(), outcome);
+  outcome.weights = GatherMasters(stepper);
+  outcome.moments = GatherMoments(stepper);
+  ExpectCopiesEqual(stepper, outcome.weights);
+}
+
+// A grid's run: what was saved, and how it went on without an interruption.
+struct Saved {
+  Outcome at_save, after;
+  RunState state;
+};
+
+Saved TrainAndSave(const Config& config, Communicator& ranks, const std::string& folder) {
+  Training training = StartTraining(config, ranks);
+  Stepper& stepper = *training.stepper;
+  stepper.Initialize();
+  Saved saved;
+  for (int i = 0; i < kBefore; ++i) RunStep(stepper, Source(), saved.at_save);
+  const absl::Status status = stepper.Save(folder);
+  EXPECT_TRUE(status.ok()) << status;
+  saved.at_save.weights = GatherMasters(stepper);
+  saved.at_save.moments = GatherMoments(stepper);
+  saved.state = stepper.run();
+  Continue(stepper, saved.after);
+  return saved;
+}
+
+void ResumeAndCompare(const Config& config, Communicator& ranks, const std::string& folder,
+                      const Saved& saved, bool same_grid) {
+  const absl::StatusOr<std::string> save = NewestSave(folder);
+  ASSERT_TRUE(save.ok()) << save.status();
+  Training training = StartTraining(config, ranks);
+  Stepper& stepper = *training.stepper;
+  const absl::Status status = stepper.Resume(*save);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(SameRunState(stepper.run(), saved.state));
+  const std::vector<float> weights = GatherMasters(stepper);
+  EXPECT_TRUE(Same(weights, saved.at_save.weights));
+  EXPECT_TRUE(Same(GatherMoments(stepper), saved.at_save.moments));
+  ExpectCopiesEqual(stepper, weights);
+  Outcome after;
+  Continue(stepper, after);
+  if (same_grid) {
+    EXPECT_TRUE(Same(after.losses, saved.after.losses));
+    EXPECT_TRUE(Same(after.norms, saved.after.norms));
+    EXPECT_TRUE(Same(after.weights, saved.after.weights));
+    EXPECT_TRUE(Same(after.moments, saved.after.moments));
+    return;
+  }
+  const double bound = config.precision.compute == Precision::kFp32 ? 1e-5 : 2e-3;
+  for (int i = 0; i < kAfter; ++i)
+    EXPECT_NEAR(after.losses[i], saved.after.losses[i], bound * saved.after.losses[i]);
+}
+
+void TestResume(Precision precision) {
+  const SharedFolder folder;
+  const Config config = ResumeConfig(precision);
+  std::vector<Layout> layouts;
+  for (const Layout& layout : Layouts(World().size(), {Recompute::kNone})) {
+    // Sequence parallelism lays out parameters no differently: on is enough.
+    if (layout.tensor == 1 || layout.sequence) layouts.push_back(layout);
+  }
+  // Grids of 1, 2, ... of the first ranks.
+  std::map<int, std::unique_ptr<Communicator>> groups;
+  for (int n = 1; n <= World().size(); n *= 2)
+    groups[n] = World().Split(World().rank() / n, World().rank());
+  const auto takes_part = [](const Layout& layout) { return World().rank() < layout.ranks(); };
+
+  std::vector<Saved> saved(layouts.size());
+  for (size_t i = 0; i < layouts.size(); ++i) {
+    SCOPED_TRACE(layouts[i].name());
+    if (takes_part(layouts[i]))
+      saved[i] = TrainAndSave(With(config, layouts[i]), *groups[layouts[i].ranks()],
+                              folder / layouts[i].name());
+    BroadcastOutcome(saved[i].at_save, 0);
+    BroadcastOutcome(saved[i].after, 0);
+    Stream stream = Stream::Cpu();
+    World().Broadcast(
+        stream, Tensor::Of(reinterpret_cast<uint8_t*>(&saved[i].state), {sizeof(RunState)}), 0);
+  }
+  for (size_t to = 0; to < layouts.size(); ++to) {
+    if (!takes_part(layouts[to])) continue;
+    for (size_t from = 0; from < layouts.size(); ++from) {
+      SCOPED_TRACE("from " + layouts[from].name() + " to " + layouts[to].name());
+      ResumeAndCompare(With(config, layouts[to]), *groups[layouts[to].ranks()],
+                       folder / layouts[from].name(), saved[from], from == to);
+    }
+  }
+}
+
+TEST(Resume, Fp32OnAnyGrid) { TestResume(Precision::kFp32); }
+TEST(Resume, Bf16OnAnyGrid) { TestResume(Precision::kBf16); }
+TEST(Resume, Fp16OnAnyGrid) { TestResume(Precision::kFp16); }
+
+}  // namespace
+}  // namespace tl::test
