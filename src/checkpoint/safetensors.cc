@@ -128,7 +128,7 @@ SafetensorsWriter::~SafetensorsWriter() {
 absl::Status SafetensorsWriter::Append(const void* data, int64_t bytes) {
   TL_CHECK(next_ < tensors_.size() && tensors_[next_].bytes == bytes) << path_;
   ++next_;
-  if (std::fwrite(data, 1, bytes, file_) != static_cast<size_t>(bytes))
+  if (bytes > 0 && std::fwrite(data, 1, bytes, file_) != static_cast<size_t>(bytes))
     return Errno(path_, "write");
   return absl::OkStatus();
 }
