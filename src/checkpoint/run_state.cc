@@ -161,13 +161,10 @@ absl::Status Commit(const std::string& run_dir, const std::string& temporary, in
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status SaveRun(const std::string& run_dir, Mesh& mesh, Stream& stream,
-                     const ParamTable& table, const ShardedState& state, const RunState& run,
-                     int keep) {
+absl::Status WriteSave(const std::string& run_dir, const std::string& temporary, Mesh& mesh,
+                       Stream& stream, const ParamTable& table, const ShardedState& state,
+                       const RunState& run, int keep) {
   const bool root = mesh.world().rank() == 0;
-  const std::string temporary = run_dir + "/" + SaveName(run.step) + ".tmp";
   absl::Status status;
   if (root) {
     std::error_code error;
@@ -186,6 +183,21 @@ absl::Status SaveRun(const std::string& run_dir, Mesh& mesh, Stream& stream,
     if (status.ok()) status = Commit(run_dir, temporary, run.step, keep);
   }
   return AgreeOnStatus(mesh.world(), status);
+}
+
+}  // namespace
+
+absl::Status SaveRun(const std::string& run_dir, Mesh& mesh, Stream& stream,
+                     const ParamTable& table, const ShardedState& state, const RunState& run,
+                     int keep) {
+  const std::string temporary = run_dir + "/" + SaveName(run.step) + ".tmp";
+  const absl::Status status = WriteSave(run_dir, temporary, mesh, stream, table, state, run, keep);
+  if (!status.ok() && mesh.world().rank() == 0) {
+    // Gives a full disk its space back.
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+  }
+  return status;
 }
 
 absl::StatusOr<std::string> NewestSave(const std::string& run_dir) {

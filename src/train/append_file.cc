@@ -65,7 +65,15 @@ AppendFile::~AppendFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-absl::Status AppendFile::Append(const std::string& bytes) { return WriteAll(fd_, bytes, path_); }
+absl::Status AppendFile::Append(const std::string& bytes) {
+  const off_t end = ::lseek(fd_, 0, SEEK_END);
+  const absl::Status status = WriteAll(fd_, bytes, path_);
+  if (!status.ok() && end >= 0) {
+    // On a full disk a part may have been written. Only a regular file can give it back.
+    [[maybe_unused]] const int result = ::ftruncate(fd_, end);
+  }
+  return status;
+}
 
 absl::Status MakeWritableFolder(const std::string& path) {
   std::error_code error;

@@ -16,6 +16,7 @@ class AppendFile {
   AppendFile& operator=(AppendFile&& other) noexcept;
   ~AppendFile();
 
+  // All of it or, on an error, nothing: what was written is taken back.
   absl::Status Append(const std::string& bytes);
   const std::string& path() const { return path_; }
 
