@@ -303,7 +303,10 @@ absl::StatusOr<std::unique_ptr<DataSource>> OpenSequential(const BlendOptions& o
   return source;
 }
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> TokenizerOf(const std::vector<BlendFile>& files) {
+namespace {
+
+// The first of the files that says which tokenizer made it; null where none does.
+absl::StatusOr<std::unique_ptr<TokenFile>> FirstWithTokenizer(const std::vector<BlendFile>& files) {
   std::unique_ptr<TokenFile> first;
   for (const BlendFile& f : files) {
     TL_ASSIGN_OR_RETURN(auto file, TokenFile::Open(f.path));
@@ -317,6 +320,17 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TokenizerOf(const std::vector<BlendFi
     }
     if (first == nullptr) first = std::move(file);
   }
+  return first;
+}
+
+}  // namespace
+
+absl::Status CheckSameTokenizer(const std::vector<BlendFile>& files) {
+  return FirstWithTokenizer(files).status();
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> TokenizerOf(const std::vector<BlendFile>& files) {
+  TL_ASSIGN_OR_RETURN(const auto first, FirstWithTokenizer(files));
   if (first == nullptr) return std::unique_ptr<Tokenizer>();
   return first->MakeTokenizer();
 }

@@ -44,6 +44,8 @@ absl::StatusOr<std::unique_ptr<DataSource>> OpenBlend(const BlendOptions& option
 // token w T; the last one of each file is padded. seed and weights mean nothing.
 absl::StatusOr<std::unique_ptr<DataSource>> OpenSequential(const BlendOptions& options);
 
+// An error where two of the files say that they were made with different tokenizers.
+absl::Status CheckSameTokenizer(const std::vector<BlendFile>& files);
 // The tokenizer that the files were made with: an error where two of them differ, null where none
 // says.
 absl::StatusOr<std::unique_ptr<Tokenizer>> TokenizerOf(const std::vector<BlendFile>& files);
