@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <string>
+
+#include "absl/strings/str_format.h"
 
 namespace tl {
 namespace {
@@ -38,6 +41,18 @@ int64_t PeakResidentMemory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return int64_t{usage.ru_maxrss} * 1024;
+}
+
+std::string HumanBytes(int64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  auto n = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (n >= 1023.5 && unit + 1 < std::size(kUnits)) {
+    n /= 1024.0;
+    ++unit;
+  }
+  return absl::StrFormat("%.*f %s", n >= 100 ? 0 : n >= 10 ? 1 : 2, n, kUnits[unit]);
 }
 
 }  // namespace tl

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace tl {
 
@@ -10,5 +11,7 @@ namespace tl {
 int64_t AvailableMemory();
 // The largest resident size of this process so far.
 int64_t PeakResidentMemory();
+
+std::string HumanBytes(int64_t bytes);  // "512 B", "1.50 GiB"
 
 }  // namespace tl

@@ -24,6 +24,13 @@ struct HostBatch {
   std::vector<int32_t> segments;
   std::vector<int32_t> targets_storage;  // [lookahead, count, T]
 
+  // Of a filled batch.
+  static int64_t Bytes(int64_t count, int64_t sequence_length, int64_t lookahead) {
+    const int64_t per_row = (4 + lookahead) * sequence_length + lookahead;
+    return static_cast<int64_t>(sizeof(HostBatch)) +
+           count * per_row * static_cast<int64_t>(sizeof(int32_t));
+  }
+
   // [count, T], offset 1..lookahead: the token `offset` after each input, or -1 (masked) where that
   // is beyond the end of the text or, with packing, in another document.
   absl::Span<const int32_t> targets(int64_t offset) const {

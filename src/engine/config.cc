@@ -74,6 +74,13 @@ absl::Status ValidateBatch(const Config& c, int ranks) {
           absl::StrCat("[train] ", key, " = ", value, ": expected a number from 1 to 2^31-1"));
     }
   }
+  // Far beyond any use; byte counts of a step stay in an int64.
+  constexpr int64_t kMaxTokens = int64_t{1} << 40;
+  if (t.global_batch_size > kMaxTokens / t.sequence_length) {
+    return Invalid(
+        absl::StrCat("[train] global_batch_size x sequence_length = ", t.global_batch_size, " x ",
+                     t.sequence_length, ": expected at most 2^40 tokens per step"));
+  }
   const int64_t data = ranks / c.parallel.tensor;
   const int64_t unit = t.micro_batch_size * data;
   if (t.global_batch_size % unit == 0) return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/status.h"
+#include "engine/memory.h"
 
 namespace tl {
 namespace {
@@ -38,6 +39,7 @@ Engine::Engine(const EngineOptions& options, Mesh& mesh)
       comm_stream_(Stream::Cpu(Stream::Mode::kAsync)) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Mesh& mesh) {
+  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
   std::unique_ptr<Engine> engine(new Engine(options, mesh));
   const ModelConfig& model = options.model;
   const ParamSpec unembedding = model.tie_embeddings ? EmbeddingSpec(model)

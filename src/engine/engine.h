@@ -32,7 +32,8 @@ struct EngineOptions {
 
 class Engine {
  public:
-  // Declares everything and allocates nothing. The mesh outlives the engine.
+  // Declares everything and allocates nothing. Refuses sizes that CheckSize does. Collective. The
+  // mesh outlives the engine.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Mesh& mesh);
   // Waits for what is in flight: all ranks must end their engines at the same point.
   ~Engine() { comm_stream_.Synchronize(); }

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "checkpoint/run_state.h"
 #include "data/blend.h"
+#include "engine/memory.h"
 #include "engine/options.h"
 #include "kernels/elementwise.h"
 
@@ -49,6 +50,10 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> RunTokenizer(const Config& config) {
   if (tokenizer == nullptr)
     return absl::FailedPreconditionError(
         "the run's token files do not say which tokenizer made them");
+  if (tokenizer->vocab_size() > config.model.vocab)
+    return absl::InvalidArgumentError(
+        files[0].path + ": made with a vocabulary of " + std::to_string(tokenizer->vocab_size()) +
+        ", larger than the model's, " + std::to_string(config.model.vocab));
   return tokenizer;
 }
 
@@ -70,6 +75,10 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
   engine_options.sequence_parallel = false;
   engine_options.purpose = Plan::Purpose::kInference;
   TL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(engine_options, mesh));
+  const std::vector<MemoryRow> memory = {{"weights", engine->weight_bytes()},
+                                         {"activations", engine->activation_bytes()},
+                                         {"inputs and tables", engine->input_bytes()}};
+  TL_RETURN_IF_ERROR(CheckMemory(memory, world));
   engine->Allocate();
   TL_RETURN_IF_ERROR(AgreeOnStatus(
       world, LoadWeights(run_dir, engine->params(), [&](ParamId id, const float* values) {

@@ -9,7 +9,7 @@
 
 namespace tl {
 
-struct Config;  // train/config.h
+struct Config;  // engine/config.h
 
 struct GenerateOptions {
   std::string prompt;

@@ -23,6 +23,9 @@ bool HeadDimFits(int64_t d) {
 
 absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
 
+// Planning takes time with the square of the layers.
+constexpr int64_t kMaxLayers = 1024;
+
 absl::Status Positive(const char* key, int64_t value) {
   if (value >= 1 && value <= std::numeric_limits<int32_t>::max()) return absl::OkStatus();
   return Invalid(
@@ -103,7 +106,10 @@ int64_t MatrixParametersPerLayer(const ModelConfig& m) {
 }  // namespace
 
 absl::Status Validate(const ModelConfig& m) {
-  TL_RETURN_IF_ERROR(Positive("layers", m.layers));
+  if (m.layers < 1 || m.layers > kMaxLayers) {
+    return Invalid(
+        absl::StrCat("[model] layers = ", m.layers, ": expected a number from 1 to ", kMaxLayers));
+  }
   TL_RETURN_IF_ERROR(Positive("hidden", m.hidden));
   TL_RETURN_IF_ERROR(Positive("heads", m.heads));
   TL_RETURN_IF_ERROR(Positive("ffn", m.ffn));

@@ -1,10 +1,12 @@
 #include "train/evaluate.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <numbers>
 
 #include "base/status.h"
 #include "data/blend.h"
+#include "engine/memory.h"
 #include "train/stepper.h"
 
 namespace tl {
@@ -19,9 +21,18 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   if (blend.files.empty())
     return absl::InvalidArgumentError(options.run_dir +
                                       ": its config has no [data] eval, and no file was given");
+  // Those it was trained on, where they are still there: the loss of other tokens means nothing.
+  std::vector<BlendFile> files;
+  std::error_code ignored;
+  for (const WeightedPath& path : run_config.data.train) {
+    if (std::filesystem::exists(path.path, ignored)) files.push_back({path.path, path.weight});
+  }
+  files.insert(files.end(), blend.files.begin(), blend.files.end());
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckSameTokenizer(files)));
   auto data = OpenSequential(blend);
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
+  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), world));
   stepper->Allocate();
   TL_RETURN_IF_ERROR(stepper->InitializeFrom(options.run_dir));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));

@@ -137,18 +137,6 @@ std::string HumanCount(double n) {
   return absl::StrFormat("%.*f%s", digits, n, kUnits[unit]);
 }
 
-std::string HumanBytes(int64_t bytes) {
-  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  if (bytes < 1024) return absl::StrCat(bytes, " B");
-  auto n = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (n >= 1023.5 && unit + 1 < std::size(kUnits)) {
-    n /= 1024.0;
-    ++unit;
-  }
-  return absl::StrFormat("%.*f %s", n >= 100 ? 0 : n >= 10 ? 1 : 2, n, kUnits[unit]);
-}
-
 std::string HumanTime(double seconds) {
   if (seconds > 0.0 && seconds < 0.9995) return absl::StrFormat("%.3gms", seconds * 1000.0);
   if (seconds >= 0.9995 && seconds < 9.95) return absl::StrFormat("%.1fs", seconds);

@@ -6,15 +6,12 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "base/host_memory.h"
 #include "engine/config.h"
+#include "engine/memory.h"
 #include "train/metrics.h"
 
 namespace tl {
-
-struct MemoryRow {
-  std::string name;  // "weights", "activations"
-  int64_t bytes = 0;
-};
 
 struct BannerFacts {
   int ranks = 1;
@@ -46,7 +43,6 @@ class Progress {
 };
 
 std::string HumanCount(double n);       // "950", "22.7k", "124M"
-std::string HumanBytes(int64_t bytes);  // "512 B", "1.50 GiB"
 std::string HumanTime(double seconds);  // "123ms", "8.4s", "45s", "2m13s", "3h05m", "2d04h"
 
 }  // namespace tl

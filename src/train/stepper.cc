@@ -41,7 +41,10 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
           {"master weights and optimizer state",
            ShardedState::Bytes(e.params(), e.options().compute, optimizer_->states())},
           {"activations", e.activation_bytes()},
-          {"inputs and tables", e.input_bytes()}};
+          {"inputs and tables", e.input_bytes()},
+          {"batches of a step",
+           MicroBatches() *
+               HostBatch::Bytes(e.options().batch, e.options().sequence_length, e.lookahead())}};
 }
 
 void Stepper::Allocate() {

@@ -41,26 +41,6 @@ BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& pa
   return options;
 }
 
-int64_t Total(const std::vector<MemoryRow>& rows) {
-  int64_t bytes = 0;
-  for (const MemoryRow& row : rows) bytes += row.bytes;
-  return bytes;
-}
-
-// Refuses a plan that does not fit into this host's memory, before any of it is allocated.
-absl::Status CheckMemory(const std::vector<MemoryRow>& plan, int local_ranks) {
-  const int64_t available = AvailableMemory(), needed = Total(plan) * local_ranks;
-  if (available == 0 || needed <= available) return absl::OkStatus();
-  std::string rows;
-  for (const MemoryRow& row : plan)
-    rows += (rows.empty() ? "" : ", ") + row.name + " " + HumanBytes(row.bytes);
-  return absl::ResourceExhaustedError(
-      HostName() + " has " + HumanBytes(available) + " of memory available, but " +
-      std::to_string(local_ranks) + " rank(s) need " + HumanBytes(needed) + " (per rank: " + rows +
-      "); a smaller [train] micro_batch_size, [train] recompute = \"full\" or more ranks need "
-      "less");
-}
-
 // Where the weights come from: the run folder's newest save, [run] init_from, or the seed.
 absl::Status LoadOrInitialize(const Config& config, Communicator& world, Stepper& stepper) {
   int found = 0;
@@ -123,7 +103,6 @@ struct Trainer {
     const auto start = Clock::now();
     TL_ASSIGN_OR_RETURN(const EvalResult result,
                         stepper.Evaluate(*eval, config.train.eval_batches));
-    if (!log) return absl::OkStatus();
     EvalReport report{.step = stepper.run().step,
                       .tokens = stepper.run().step * TokensPerStep(),
                       .eval_targets = result.targets,
@@ -132,7 +111,7 @@ struct Trainer {
                       .eval_ms = MillisecondsSince(start)};
     if (eval->BytesPerToken() > 0)
       report.bits_per_byte = result.loss / std::numbers::ln2 / eval->BytesPerToken();
-    return log->Evaluation(report);
+    return AgreeOnStatus(world, log ? log->Evaluation(report) : absl::OkStatus());
   }
 
   absl::Status Loop() {
@@ -151,8 +130,9 @@ struct Trainer {
       const auto due = [&](int64_t every) {
         return step == last || (every > 0 && step % every == 0);
       };
-      if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(AgreeOnStatus(world, Evaluate()));
+      // First the save: a bad file to evaluate on costs no training.
       if (due(config.run.save_every)) TL_RETURN_IF_ERROR(stepper.Save(config.run.dir));
+      if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(Evaluate());
     }
     return absl::OkStatus();
   }
@@ -162,8 +142,6 @@ struct Trainer {
 
 absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world) {
   const bool root = world.rank() == 0;
-  TL_RETURN_IF_ERROR(
-      AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
   TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, config.parallel.tensor));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
 
@@ -174,6 +152,10 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
                   .train = nullptr,
                   .eval = nullptr,
                   .log = std::nullopt};
+  std::vector<BlendFile> files = MakeBlend(config, config.data.train).files;
+  const std::vector<BlendFile> held_out = MakeBlend(config, config.data.eval).files;
+  files.insert(files.end(), held_out.begin(), held_out.end());
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckSameTokenizer(files)));
   auto train = OpenBlend(MakeBlend(config, config.data.train));
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, train.status()));
   trainer.train = std::move(train).value();
@@ -182,9 +164,12 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     TL_RETURN_IF_ERROR(AgreeOnStatus(world, eval.status()));
     trainer.eval = std::move(eval).value();
   }
-  const int local_ranks = LocalRanks(world);
   const std::vector<MemoryRow> memory = stepper->MemoryPlan();
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckMemory(memory, local_ranks)));
+  TL_RETURN_IF_ERROR(CheckMemory(memory, world));
+  // What can be refused without a trace in the run's folder has been.
+  TL_RETURN_IF_ERROR(
+      AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
+  const int local_ranks = LocalRanks(world);
   stepper->Allocate();
   TL_RETURN_IF_ERROR(LoadOrInitialize(config, world, *stepper));
 

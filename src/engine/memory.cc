@@ -1,0 +1,77 @@
+#include "engine/memory.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "base/host_memory.h"
+#include "comm/host.h"
+#include "engine/engine.h"
+
+namespace tl {
+namespace {
+
+// Bytes of memory that no host has, for where the system does not say what this one has.
+constexpr double kBeyondAnyHost = 0x1p50;
+
+// Sums of a few plans stay in an int64.
+int64_t Clamped(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p60)); }
+
+absl::Status TooLarge(absl::Span<const MemoryRow> plan, double needed, double available,
+                      int local_ranks) {
+  std::string rows;
+  for (const MemoryRow& row : plan)
+    absl::StrAppend(&rows, rows.empty() ? "" : ", ", row.name, " ", HumanBytes(row.bytes));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      HostName(), " has ", HumanBytes(Clamped(available)), " of memory available, but ",
+      local_ranks, " rank(s) need ", HumanBytes(Clamped(needed)), " (per rank: ", rows,
+      "); a smaller [model], [train] micro_batch_size or global_batch_size, [train] recompute = "
+      "\"full\" or more hosts need less"));
+}
+
+}  // namespace
+
+absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Communicator& world) {
+  const int local_ranks = LocalRanks(world);
+  const auto available = static_cast<double>(AvailableMemory());
+  double needed = 0.0;
+  for (const MemoryRow& row : plan) needed += static_cast<double>(row.bytes) * local_ranks;
+  const bool fits = available == 0.0 || needed <= available;
+  return AgreeOnStatus(world,
+                       fits ? absl::OkStatus() : TooLarge(plan, needed, available, local_ranks));
+}
+
+absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
+  const ModelConfig& m = options.model;
+  const bool training = options.purpose == Plan::Purpose::kTraining;
+  const auto size = static_cast<double>(SizeOf(options.compute));
+  const auto tensor = static_cast<double>(mesh.tensor_size());
+  const auto hidden = static_cast<double>(m.hidden), layers = static_cast<double>(m.layers);
+  const double heads = static_cast<double>(m.heads) * static_cast<double>(m.head_dim_or_default());
+  const auto ffn = static_cast<double>(m.ffn), vocab = static_cast<double>(m.vocab);
+  const auto length = static_cast<double>(options.sequence_length);
+  const double rows = static_cast<double>(options.batch) * length;
+  // Those that are split over the tensor ranks; key/value heads may be replicated and are left out.
+  const double parameters = (m.tie_embeddings ? 1.0 : 2.0) * vocab * hidden +
+                            layers * (2.0 * heads * hidden + 3.0 * hidden * ffn);
+  // Every block keeps at least its input. The largest of a query, a SwiGLU output and a chunk of
+  // logits is there beside them.
+  const double inputs = rows * hidden * (training ? layers : 1.0);
+  const double logits = std::min(rows, static_cast<double>(options.loss_chunk)) * vocab;
+  const double largest = std::max({rows * heads, rows * ffn, logits});
+  const double tables = length * static_cast<double>(m.head_dim_or_default());
+  const MemoryRow lower_bound[] = {
+      {"weights", Clamped(parameters / tensor * size)},
+      {"gradients", training ? Clamped(parameters / tensor * 4.0) : 0},
+      {"activations at least", Clamped((inputs + largest) / tensor * size + tables * 4.0)}};
+  const int local_ranks = LocalRanks(mesh.world());
+  const auto found = static_cast<double>(AvailableMemory());
+  const double available = found > 0.0 ? found : kBeyondAnyHost;
+  double needed = 0.0;
+  for (const MemoryRow& row : lower_bound) needed += static_cast<double>(row.bytes) * local_ranks;
+  const bool fits = needed <= available;
+  return AgreeOnStatus(mesh.world(), fits ? absl::OkStatus()
+                                          : TooLarge(lower_bound, needed, available, local_ranks));
+}
+
+}  // namespace tl
