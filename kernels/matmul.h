@@ -13,7 +13,7 @@ enum class Transpose : uint8_t { kNo, kYes };
 //   weight    dw[O,I] += dy[N,O]^T x[N,I]       (trans_a, beta = 1, C in fp32)
 // A and B share one type, fp32, bf16 or fp16; C has that type or fp32. Sums are fp32 and rounded
 // once. bias: [N] in A's type, added to every row; only with beta = 0. C aliases nothing.
-// On CPUs fp16 is widened and multiplied in fp32, through the stream's scratch.
+// CPUs widen fp16, and bf16 where they have no bf16 products, to fp32 in the stream's scratch.
 struct MatmulArgs {
   Tensor c;
   Tensor a;

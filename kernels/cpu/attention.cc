@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/attention_plan.h"
 #include "kernels/cpu/attention_simd.h"
+#include "kernels/cpu/onednn.h"
 
 namespace tl::cpu {
 namespace {
@@ -181,7 +182,7 @@ class Forward {
 }  // namespace
 
 void Attention(Stream& stream, const AttentionArgs& args) {
-  const bool wide = TileType(args.q.dtype) == DType::kBF16 && args.k.shape[1] >= kWideFrom;
+  const bool wide = ProductType(args.q.dtype) == DType::kBF16 && args.k.shape[1] >= kWideFrom;
   const AttentionShape shape = CheckAttention(args.q, args.k, args.v, args.scale, kQueryTile,
                                               wide ? kWideKeyTile : kKeyTile);
   CheckLike(args.o, args.q);

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/onednn.h"
+
 namespace tl::cpu {
 
 AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
@@ -32,7 +34,7 @@ AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v,
   shape.q_tiles = shape.tq == 0 ? 0 : RoundUp(shape.tq, shape.q_tile) / shape.q_tile;
   shape.k_tiles = shape.tk == 0 ? 0 : RoundUp(shape.tk, shape.k_tile) / shape.k_tile;
   shape.dtype = q.dtype;
-  shape.tile_type = TileType(q.dtype);
+  shape.tile_type = ProductType(q.dtype);
   shape.scale = scale != 0.0f ? scale : 1.0f / std::sqrt(static_cast<float>(shape.d));
   return shape;
 }

@@ -2,26 +2,17 @@
 
 #include <omp.h>
 
-#include <dnnl.hpp>
 #include <unordered_map>
 
 #include "base/check.h"
 #include "device/device.h"
+#include "kernels/cpu/onednn.h"
 
 namespace tl::cpu {
 namespace {
 
 using Desc = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
-
-const dnnl::engine& Engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-dnnl::memory::data_type DnnlType(DType type) {
-  return type == DType::kBF16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
-}
 
 // The rows that a packed operand is laid out for; the layout serves products of any height.
 constexpr int64_t kTypicalRows = 256;
@@ -34,12 +25,12 @@ dnnl::matmul::primitive_desc ProductDesc(const Desc& a, const Desc& b, const Des
     ops.append_sum(1.0f);
     attr.set_post_ops(ops);
   }
-  return {dnnl::matmul::desc(a, b, c), attr, Engine()};
+  return {dnnl::matmul::desc(a, b, c), attr, OneDnnEngine()};
 }
 
 Desc PackedDesc(DType type, int64_t k, int64_t n) {
-  const Desc a({kTypicalRows, k}, DnnlType(type), Dims{k, 1});
-  const Desc b({k, n}, DnnlType(type), dnnl::memory::format_tag::any);
+  const Desc a({kTypicalRows, k}, OneDnnType(type), Dims{k, 1});
+  const Desc b({k, n}, OneDnnType(type), dnnl::memory::format_tag::any);
   const Desc c({kTypicalRows, n}, dnnl::memory::data_type::f32, Dims{n, 1});
   return ProductDesc(a, b, c, Write::kAdd).weights_desc();
 }
@@ -73,7 +64,7 @@ struct KeyHash {
 // One thread's primitives, and the memory they work in.
 struct Cache {
   std::unordered_map<std::pair<uint64_t, int64_t>, Bound, KeyHash> bound;
-  dnnl::stream stream{Engine()};
+  dnnl::stream stream{OneDnnEngine()};
   Buffer scratchpad;
 
   template <class F>
@@ -100,12 +91,12 @@ Cache& ThreadCache() {
 Bound MakeCopy(const Desc& from, const Desc& to) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  const dnnl::reorder::primitive_desc pd(Engine(), from, Engine(), to, attr);
+  const dnnl::reorder::primitive_desc pd(OneDnnEngine(), from, OneDnnEngine(), to, attr);
   Bound bound;
   bound.primitive = dnnl::reorder(pd);
-  bound.from = dnnl::memory(from, Engine(), nullptr);
-  bound.to = dnnl::memory(to, Engine(), nullptr);
-  bound.scratchpad = dnnl::memory(pd.scratchpad_desc(), Engine(), nullptr);
+  bound.from = dnnl::memory(from, OneDnnEngine(), nullptr);
+  bound.to = dnnl::memory(to, OneDnnEngine(), nullptr);
+  bound.scratchpad = dnnl::memory(pd.scratchpad_desc(), OneDnnEngine(), nullptr);
   bound.bytes = to.get_size();
   return bound;
 }
@@ -130,19 +121,11 @@ Bound& FindPack(Cache& cache, DType type, int64_t k, int64_t n, Source source, i
   const uint64_t key = Key(Kind::kPack, type, static_cast<uint64_t>(source), 0, k, n);
   return cache.Find(key, ld, [&] {
     const Dims strides = source == Source::kRows ? Dims{ld, 1} : Dims{1, ld};
-    return MakeCopy(Desc({k, n}, DnnlType(type), strides), PackedDesc(type, k, n));
+    return MakeCopy(Desc({k, n}, OneDnnType(type), strides), PackedDesc(type, k, n));
   });
 }
 
 }  // namespace
-
-DType TileType(DType dtype) {
-  static const bool has_bf16 = [] {
-    constexpr unsigned kBf16 = dnnl_cpu_isa_avx512_core_bf16;
-    return (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & kBf16) == kBf16;
-  }();
-  return dtype == DType::kBF16 && has_bf16 ? DType::kBF16 : DType::kF32;
-}
 
 OneThreadScope::OneThreadScope() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
 OneThreadScope::~OneThreadScope() { omp_set_num_threads(threads_); }
@@ -160,8 +143,8 @@ void Pack(DType type, int64_t k, int64_t n, Source source, const void* src, int6
 void TransposeTile(DType type, int64_t rows, int64_t cols, const void* src, void* dst) {
   Cache& cache = ThreadCache();
   Bound& bound = cache.Find(Key(Kind::kTranspose, type, 0, rows, cols, 0), 0, [&] {
-    return MakeCopy(Desc({cols, rows}, DnnlType(type), Dims{1, cols}),
-                    Desc({cols, rows}, DnnlType(type), Dims{rows, 1}));
+    return MakeCopy(Desc({cols, rows}, OneDnnType(type), Dims{1, cols}),
+                    Desc({cols, rows}, OneDnnType(type), Dims{rows, 1}));
   });
   RunCopy(cache, bound, src, dst);
 }
@@ -171,16 +154,16 @@ void TileProduct(DType type, int64_t m, int64_t k, int64_t n, const void* a, Rig
   Cache& cache = ThreadCache();
   const uint64_t flags = static_cast<uint64_t>(right) | static_cast<uint64_t>(write) << 1;
   Bound& bound = cache.Find(Key(Kind::kProduct, type, flags, m, k, n), 0, [&] {
-    const Desc packed =
-        right == Right::kPacked ? PackedDesc(type, k, n) : Desc({k, n}, DnnlType(type), Dims{n, 1});
-    const auto pd = ProductDesc(Desc({m, k}, DnnlType(type), Dims{k, 1}), packed,
+    const Desc packed = right == Right::kPacked ? PackedDesc(type, k, n)
+                                                : Desc({k, n}, OneDnnType(type), Dims{n, 1});
+    const auto pd = ProductDesc(Desc({m, k}, OneDnnType(type), Dims{k, 1}), packed,
                                 Desc({m, n}, dnnl::memory::data_type::f32, Dims{n, 1}), write);
     Bound made;
     made.primitive = dnnl::matmul(pd);
-    made.from = dnnl::memory(pd.src_desc(), Engine(), nullptr);
-    made.weights = dnnl::memory(pd.weights_desc(), Engine(), nullptr);
-    made.to = dnnl::memory(pd.dst_desc(), Engine(), nullptr);
-    made.scratchpad = dnnl::memory(pd.scratchpad_desc(), Engine(), nullptr);
+    made.from = dnnl::memory(pd.src_desc(), OneDnnEngine(), nullptr);
+    made.weights = dnnl::memory(pd.weights_desc(), OneDnnEngine(), nullptr);
+    made.to = dnnl::memory(pd.dst_desc(), OneDnnEngine(), nullptr);
+    made.scratchpad = dnnl::memory(pd.scratchpad_desc(), OneDnnEngine(), nullptr);
     return made;
   });
   bound.from.set_data_handle(const_cast<void*>(a));

@@ -10,10 +10,6 @@
 
 namespace tl::cpu {
 
-// The type in which tiles of `dtype` are multiplied: bf16 where the machine has bf16 products,
-// else fp32 (fp16 always: oneDNN of today's distributions has no fp16 on CPUs).
-DType TileType(DType dtype);
-
 // While alive, oneDNN uses one thread for whatever this thread makes or runs. For the inside of
 // a parallel region.
 class OneThreadScope {

@@ -1,32 +1,15 @@
 #include "kernels/matmul.h"
 
 #include <bit>
-#include <dnnl.hpp>
 #include <unordered_map>
 
+#include "kernels/cpu/onednn.h"
 #include "kernels/elementwise.h"
 
 namespace tl::cpu {
 namespace {
 
 using Dims = dnnl::memory::dims;
-
-dnnl::memory::data_type DnnlType(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return dnnl::memory::data_type::f32;
-    case DType::kBF16:
-      return dnnl::memory::data_type::bf16;
-    default:
-      TL_CHECK(false) << "matmul of " << Name(dtype);
-      return dnnl::memory::data_type::undef;
-  }
-}
-
-const dnnl::engine& Engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
 
 // All that a primitive is made for.
 struct Key {
@@ -56,8 +39,8 @@ struct Product {
 };
 
 Product MakeProduct(const Key& key) {
-  const auto in = DnnlType(static_cast<DType>(key.in_type));
-  const auto out = DnnlType(static_cast<DType>(key.out_type));
+  const auto in = OneDnnType(static_cast<DType>(key.in_type));
+  const auto out = OneDnnType(static_cast<DType>(key.out_type));
   const auto strides = [](bool transposed, int64_t ld) {
     return transposed ? Dims{1, ld} : Dims{ld, 1};
   };
@@ -75,14 +58,14 @@ Product MakeProduct(const Key& key) {
   if (key.has_bias) bias = dnnl::memory::desc({1, key.n}, in, Dims{key.n, 1});
   const dnnl::matmul::desc desc =
       key.has_bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
-  const dnnl::matmul::primitive_desc pd(desc, attr, Engine());
+  const dnnl::matmul::primitive_desc pd(desc, attr, OneDnnEngine());
   Product product;
   product.primitive = dnnl::matmul(pd);
-  product.a = dnnl::memory(a, Engine(), nullptr);
-  product.b = dnnl::memory(b, Engine(), nullptr);
-  product.c = dnnl::memory(c, Engine(), nullptr);
-  if (key.has_bias) product.bias = dnnl::memory(bias, Engine(), nullptr);
-  product.scratchpad = dnnl::memory(pd.scratchpad_desc(), Engine(), nullptr);
+  product.a = dnnl::memory(a, OneDnnEngine(), nullptr);
+  product.b = dnnl::memory(b, OneDnnEngine(), nullptr);
+  product.c = dnnl::memory(c, OneDnnEngine(), nullptr);
+  if (key.has_bias) product.bias = dnnl::memory(bias, OneDnnEngine(), nullptr);
+  product.scratchpad = dnnl::memory(pd.scratchpad_desc(), OneDnnEngine(), nullptr);
   product.scratchpad_bytes = pd.scratchpad_desc().get_size();
   return product;
 }
@@ -93,7 +76,7 @@ Product& FindProduct(const Key& key) {
   return it != cache.end() ? it->second : cache.emplace(key, MakeProduct(key)).first->second;
 }
 
-// fp32 and bf16. `offset` bytes at the front of the scratch are taken.
+// In the operands' own type. `offset` bytes at the front of the scratch are taken.
 void RunProduct(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k,
                 size_t offset) {
   const Key key{m,
@@ -121,7 +104,7 @@ void RunProduct(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, in
     product.bias.set_data_handle(args.bias.data);
     bound[DNNL_ARG_BIAS] = product.bias;
   }
-  thread_local dnnl::stream queue(Engine());
+  thread_local dnnl::stream queue(OneDnnEngine());
   product.primitive.execute(queue, bound);
   queue.wait();
 }
@@ -140,9 +123,9 @@ Tensor Widen(Stream& stream, const Tensor& x, std::byte* p) {
 
 size_t Aligned(int64_t elements) { return (static_cast<size_t>(elements) * 4 + 63) / 64 * 64; }
 
-// oneDNN of today's distributions has no fp16 on CPUs: fp16 in memory, products in fp32.
-void RunHalf(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k) {
-  const bool half_out = args.c.dtype == DType::kF16;
+// 16 bits in memory, products in fp32.
+void RunWidened(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k) {
+  const bool half_out = args.c.dtype != DType::kF32;
   const size_t a_bytes = Aligned(m * k), b_bytes = Aligned(k * n);
   const size_t c_bytes = half_out ? Aligned(m * n) : 0;
   const size_t bias_bytes = args.bias ? Aligned(n) : 0;
@@ -202,10 +185,10 @@ void Matmul(Stream& stream, const MatmulArgs& args) {
            (args.c.dtype == args.a.dtype || args.c.dtype == DType::kF32));
   TL_CHECK(!args.bias || (args.beta == 0.0f && args.bias.dtype == args.a.dtype));
   if (m == 0 || n == 0) return;
-  if (args.a.dtype == DType::kF16) {
-    RunHalf(stream, args, m, n, k);
-  } else {
+  if (ProductType(args.a.dtype) == args.a.dtype) {
     RunProduct(stream, args, m, n, k, 0);
+  } else {
+    RunWidened(stream, args, m, n, k);
   }
 }
 

@@ -59,7 +59,7 @@ void PrintMachine() {
   std::puts("precisions");
   Row("fp32", "native");
   Row("bf16", cpu.bf16_products ? "native products, fp32 sums"
-                                : "products emulated in fp32 by oneDNN: correct, not faster");
+                                : "native storage, products in fp32");
   Row("fp16", "native storage, products in fp32");
 }
 

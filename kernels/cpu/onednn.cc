@@ -1,0 +1,26 @@
+#include "kernels/cpu/onednn.h"
+
+#include "base/check.h"
+#include "device/device.h"
+
+namespace tl::cpu {
+
+const dnnl::engine& OneDnnEngine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::memory::data_type OneDnnType(DType dtype) {
+  TL_CHECK(dtype == DType::kF32 || dtype == DType::kBF16) << "oneDNN product of " << Name(dtype);
+  return dtype == DType::kBF16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+}
+
+DType ProductType(DType dtype) {
+  static const bool has_bf16 = [] {
+    constexpr unsigned kBf16 = dnnl_cpu_isa_avx512_core_bf16;
+    return (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & kBf16) == kBf16;
+  }();
+  return dtype == DType::kBF16 && has_bf16 ? DType::kBF16 : DType::kF32;
+}
+
+}  // namespace tl::cpu
