@@ -1,5 +1,6 @@
 // Where data lives and work runs: devices, streams, events and owned memory. The CPU's stream runs
-// an operation when it is called; only communication may be left in flight on it (see Task).
+// an operation when it is called; only communication may be left in flight on it (see Task). A
+// CUDA device's stream runs all its work later, in order.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +27,8 @@ class Buffer {
   // 64-byte aligned (page-aligned from 2 MiB on, in huge pages where the system has them),
   // contents undefined. bytes = 0 gives a null buffer.
   static Buffer Allocate(Device device, size_t bytes);
+  // Host memory that CUDA devices read and write by themselves; plain where there is none.
+  static Buffer Pinned(size_t bytes);
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer();
@@ -38,7 +41,13 @@ class Buffer {
   std::byte* data_ = nullptr;
   size_t size_ = 0;
   Device device_;
+  bool pinned_ = false;
 };
+
+namespace cuda {
+class Queue;
+class Mark;
+}  // namespace cuda
 
 // Work in flight on a CPU stream: a state machine that a collective leaves behind.
 class Task {
@@ -50,15 +59,16 @@ class Task {
 
 class Event;
 
-// An ordered queue of work on one device. Owners move only. On the CPU all streams belong to one
-// thread.
+// An ordered queue of work on one device. Owners move only. All streams belong to one thread.
 class Stream {
  public:
   enum class Mode {
     kCompute,  // tasks complete before the call that enqueued them returns
     kAsync     // tasks stay in flight; Poll() and waits progress them, in order
-  };
+  };           // On CUDA devices both stay in flight, and kAsync goes first.
   static Stream Cpu(Mode mode = Mode::kCompute);
+  static Stream Cuda(int index, Mode mode = Mode::kCompute);
+  static Stream On(Device device, Mode mode = Mode::kCompute);
   Stream(Stream&&) noexcept;
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
@@ -76,6 +86,7 @@ class Stream {
   // stream. Grows to the largest request and stays.
   std::byte* Scratch(size_t bytes);
   size_t scratch_bytes() const;
+  cuda::Queue* cuda_queue() const;  // null on the CPU
 
   struct Impl;
 
@@ -97,9 +108,11 @@ class Event {
   friend class Stream;
   Stream::Impl* stream_ = nullptr;
   uint64_t ticket_ = 0;
+  std::shared_ptr<cuda::Mark> mark_;  // of a CUDA stream
 };
 
-// dst and src on any devices; ordered on the stream.
+// dst and src on the stream's device or the host; ordered on the stream. Host memory that is not
+// pinned makes the call wait; pinned memory stays untouched until the stream has passed the copy.
 void CopyBytes(Stream& stream, std::byte* dst, const std::byte* src, size_t bytes);
 void ZeroBytes(Stream& stream, std::byte* dst, size_t bytes);
 

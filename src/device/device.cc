@@ -1,3 +1,5 @@
+#include "device/device.h"
+
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -6,7 +8,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "device/device.h"
+#include "device/cuda.h"
+#include "device/cuda_backend.h"
 
 namespace tl {
 
@@ -15,16 +18,29 @@ std::string ToString(Device device) {
 }
 
 Buffer Buffer::Allocate(Device device, size_t bytes) {
-  TL_CHECK(device.type == DeviceType::kCpu) << "no backend for " << ToString(device);
   constexpr size_t kHuge = size_t{2} << 20;
   const size_t alignment = bytes >= kHuge ? kHuge : 64;
   Buffer buffer;
   buffer.size_ = bytes;
+  buffer.device_ = device;
   if (bytes == 0) return buffer;
+  if (device.type == DeviceType::kCuda) {
+    buffer.data_ = cuda::Allocate(device.index, bytes);
+    return buffer;
+  }
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   buffer.data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
   TL_CHECK(buffer.data_ != nullptr) << "cannot allocate " << bytes << " bytes";
   if (bytes >= kHuge) madvise(buffer.data_, rounded, MADV_HUGEPAGE);
+  return buffer;
+}
+
+Buffer Buffer::Pinned(size_t bytes) {
+  if (bytes == 0 || cuda::DeviceCount() == 0) return Allocate({}, bytes);
+  Buffer buffer;
+  buffer.data_ = cuda::AllocatePinned(bytes);
+  buffer.size_ = bytes;
+  buffer.pinned_ = true;
   return buffer;
 }
 
@@ -34,10 +50,19 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(device_, other.device_);
+  std::swap(pinned_, other.pinned_);
   return *this;
 }
 
-Buffer::~Buffer() { std::free(data_); }
+Buffer::~Buffer() {
+  if (device_.type == DeviceType::kCuda) {
+    cuda::Free(device_.index, data_);
+  } else if (pinned_) {
+    cuda::FreePinned(data_);
+  } else {
+    std::free(data_);
+  }
+}
 
 // Streams with work in flight. Whoever waits progresses all of them: a peer may need a message of
 // another stream before it can send what this one waits for.
@@ -51,6 +76,8 @@ struct Stream::Impl {
   uint64_t enqueued = 0;
   uint64_t completed = 0;
   Buffer scratch;
+  Device device;
+  cuda::QueuePtr queue;  // of a CUDA stream: destroyed, and so waited for, before the scratch
 
   void Poll() {
     while (!tasks.empty() && tasks.front()->Poll()) {
@@ -94,10 +121,28 @@ Stream Stream::Cpu(Mode mode) {
   return Stream(std::move(impl));
 }
 
-Device Stream::device() const { return {}; }
-void Stream::Synchronize() { impl_->WaitFor(impl_->enqueued); }
+Stream Stream::Cuda(int index, Mode mode) {
+  auto impl = std::make_unique<Impl>();
+  impl->mode = mode;
+  impl->device = {DeviceType::kCuda, index};
+  impl->queue = cuda::MakeQueue(index, mode);
+  return Stream(std::move(impl));
+}
+
+Stream Stream::On(Device device, Mode mode) {
+  return device.type == DeviceType::kCuda ? Cuda(device.index, mode) : Cpu(mode);
+}
+
+Device Stream::device() const { return impl_->device; }
+cuda::Queue* Stream::cuda_queue() const { return impl_->queue.get(); }
+
+void Stream::Synchronize() {
+  if (impl_->queue != nullptr) return cuda::Synchronize(*impl_->queue);
+  impl_->WaitFor(impl_->enqueued);
+}
 
 void Stream::Enqueue(std::unique_ptr<Task> task) {
+  TL_CHECK(impl_->queue == nullptr) << "a task on " << ToString(impl_->device);
   impl_->tasks.push_back(std::move(task));
   ++impl_->enqueued;
   if (impl_->mode == Mode::kCompute)
@@ -109,12 +154,18 @@ void Stream::Enqueue(std::unique_ptr<Task> task) {
 void Stream::Poll() { impl_->Poll(); }
 
 void Stream::Wait(const Event& event) {
+  if (event.mark_ != nullptr) {
+    impl_->queue != nullptr ? cuda::Wait(*impl_->queue, *event.mark_)
+                            : cuda::Synchronize(*event.mark_);
+    return;
+  }
   // Work on a CPU stream runs in the calling thread, so waiting here orders all that follows.
   if (event.stream_ != nullptr) event.stream_->WaitFor(event.ticket_);
 }
 
 std::byte* Stream::Scratch(size_t bytes) {
   if (impl_->scratch.size() < bytes) {
+    if (impl_->queue != nullptr) cuda::Synchronize(*impl_->queue);
     impl_->scratch = Buffer();
     impl_->scratch = Buffer::Allocate(device(), bytes);
   }
@@ -127,21 +178,31 @@ Event Event::Record(Stream& stream) {
   Event event;
   event.stream_ = stream.impl_.get();
   event.ticket_ = stream.impl_->enqueued;
+  if (stream.impl_->queue != nullptr) event.mark_ = cuda::Record(*stream.impl_->queue);
   return event;
 }
 
 bool Event::Query() const {
+  if (mark_ != nullptr) return cuda::Query(*mark_);
   if (stream_ == nullptr) return true;
   stream_->Poll();
   return stream_->completed >= ticket_;
 }
 
 void CopyBytes(Stream& stream, std::byte* dst, const std::byte* src, size_t bytes) {
+  if (stream.cuda_queue() != nullptr) {
+    if (bytes > 0) cuda::Copy(*stream.cuda_queue(), dst, src, bytes);
+    return;
+  }
   stream.Synchronize();
   std::memcpy(dst, src, bytes);
 }
 
 void ZeroBytes(Stream& stream, std::byte* dst, size_t bytes) {
+  if (stream.cuda_queue() != nullptr) {
+    if (bytes > 0) cuda::Zero(*stream.cuda_queue(), dst, bytes);
+    return;
+  }
   stream.Synchronize();
   std::memset(dst, 0, bytes);
 }

@@ -1,0 +1,81 @@
+# Sets TRUNKLINE_WITH_CUDA, and defines trunkline_add_cuda(target), which adds the CUDA backend to a
+# library. The runtime is linked statically and finds the driver by itself when the program runs, so
+# the program starts where there is none; cuBLASLt is looked up at run time too.
+set(TRUNKLINE_WITH_CUDA OFF)
+# The sanitizers are for the host code; CUDA has its own.
+if(TRUNKLINE_CUDA STREQUAL "AUTO" AND TRUNKLINE_SANITIZE)
+  return()
+endif()
+if(NOT TRUNKLINE_CUDA)
+  return()
+endif()
+
+# 9.0 as PTX too, for what comes after it.
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
+endif()
+if(TRUNKLINE_CUDA STREQUAL "AUTO")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(NOT CMAKE_CUDA_COMPILER)
+    message(STATUS "No CUDA toolkit: building without the CUDA backend")
+    return()
+  endif()
+endif()
+enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
+  if(TRUNKLINE_CUDA STREQUAL "AUTO")
+    message(STATUS "CUDA ${CMAKE_CUDA_COMPILER_VERSION} is older than 12.0: building without")
+    return()
+  endif()
+  message(FATAL_ERROR "CUDA ${CMAKE_CUDA_COMPILER_VERSION} is older than 12.0")
+endif()
+find_package(CUDAToolkit REQUIRED)
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")  # not known to CMake 3.25
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
+set(TRUNKLINE_WITH_CUDA ON)
+message(STATUS "CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
+
+# Ops of kernels/*.h for which kernels/cuda/ has nothing; calling one of them ends the program with
+# its name.
+function(trunkline_missing_ops output)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.h)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c[cu])
+  set(present)
+  foreach(source ${sources})
+    file(STRINGS ${source} lines REGEX "^void [A-Za-z]+\\(Stream& ")
+    string(REGEX MATCHALL "void [A-Za-z]+\\(" names "${lines}")
+    list(APPEND present ${names})
+  endforeach()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${sources})
+  set(text "#include \"base/check.h\"\n")
+  set(body)
+  foreach(header ${headers})
+    file(STRINGS ${header} lines REGEX "^TL_DECLARE_OP")
+    get_filename_component(name ${header} NAME)
+    foreach(line ${lines})
+      string(REGEX REPLACE "TL_DECLARE_OP\\(([A-Za-z]+)\\).*" "\\1" op "${line}")
+      if(NOT "void ${op}(" IN_LIST present)
+        string(APPEND text "#include \"kernels/${name}\"\n")
+        string(APPEND body "void ${op}(Stream&, const ${op}Args&) {\n"
+          "  TL_CHECK(false) << \"${op} has no CUDA kernel\";\n}\n")
+      endif()
+    endforeach()
+  endforeach()
+  file(CONFIGURE OUTPUT ${output} CONTENT "${text}namespace tl::cuda {\n${body}}\n" @ONLY)
+endfunction()
+
+function(trunkline_add_cuda target)
+  file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c[cu])
+  trunkline_missing_ops(${CMAKE_BINARY_DIR}/generated/missing_cuda_ops.cc)
+  target_sources(${target} PRIVATE ${kernels} ${CMAKE_BINARY_DIR}/generated/missing_cuda_ops.cc)
+  target_compile_definitions(${target} PUBLIC TL_WITH_CUDA)
+  target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+  # A kernel that spills registers is a kernel to be changed.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
+    -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off
+    -Xptxas=-warn-spills,-Werror --expt-relaxed-constexpr -lineinfo>)
+endfunction()

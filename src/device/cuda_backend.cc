@@ -1,0 +1,175 @@
+#include "device/cuda_backend.h"
+
+#include <cuda_runtime_api.h>
+
+#include "device/cuda.h"
+#include "device/cuda_check.h"
+
+namespace tl::cuda {
+namespace {
+
+// CUDA's calls mean the thread's current device; nobody else here changes it.
+void Use(int device) {
+  thread_local int current = -1;
+  if (current == device) return;
+  TL_CHECK_CUDA(cudaSetDevice(device)) << "cuda:" << device;
+  current = device;
+}
+
+Platform FindPlatform() {
+  Platform platform;
+  platform.toolkit = CUDART_VERSION;
+  TL_CHECK_CUDA(cudaDriverGetVersion(&platform.driver));
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (platform.driver == 0) {
+    platform.absent = "no driver";
+  } else if (error != cudaSuccess) {
+    platform.absent = cudaGetErrorString(error);
+  } else if (count == 0) {
+    platform.absent = "no devices";
+  }
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    return platform;
+  }
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp found;
+    TL_CHECK_CUDA(cudaGetDeviceProperties(&found, i)) << "cuda:" << i;
+    platform.devices.push_back({.name = found.name,
+                                .major = found.major,
+                                .minor = found.minor,
+                                .processors = found.multiProcessorCount,
+                                .memory_bytes = static_cast<int64_t>(found.totalGlobalMem)});
+  }
+  return platform;
+}
+
+// Buffers of static objects die after the runtime, which has freed them.
+void CheckFreed(cudaError_t error) {
+  TL_CHECK_CUDA(error == cudaErrorCudartUnloading ? cudaSuccess : error);
+}
+
+}  // namespace
+
+const Platform& GetPlatform() {
+  static const auto* platform = new Platform(FindPlatform());
+  return *platform;
+}
+
+std::string VersionText(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+std::byte* Allocate(int device, size_t bytes) {
+  TL_CHECK_LT(device, DeviceCount()) << GetPlatform().absent;
+  Use(device);
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes);
+  if (error != cudaSuccess) {
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    TL_CHECK_CUDA(error) << "for " << bytes << " bytes on cuda:" << device << ", of which " << free
+                         << " of " << total << " are free";
+  }
+  return static_cast<std::byte*>(data);
+}
+
+void Free(int device, std::byte* data) {
+  if (data == nullptr) return;
+  Use(device);
+  CheckFreed(cudaFree(data));
+}
+
+std::byte* AllocatePinned(size_t bytes) {
+  void* data = nullptr;
+  TL_CHECK_CUDA(cudaMallocHost(&data, bytes)) << "for " << bytes << " bytes";
+  return static_cast<std::byte*>(data);
+}
+
+void FreePinned(std::byte* data) { CheckFreed(cudaFreeHost(data)); }
+
+class Queue {
+ public:
+  Queue(int device, Stream::Mode mode) : device_(device) {
+    Use(device);
+    // Messages go first: what is computed meanwhile has no one waiting for it.
+    int lowest = 0, highest = 0;
+    TL_CHECK_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
+    TL_CHECK_CUDA(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking,
+                                               mode == Stream::Mode::kAsync ? highest : lowest));
+  }
+  ~Queue() {
+    TL_CHECK_CUDA(cudaStreamSynchronize(stream_));
+    TL_CHECK_CUDA(cudaStreamDestroy(stream_));
+  }
+  cudaStream_t handle() const {
+    Use(device_);
+    return stream_;
+  }
+
+ private:
+  int device_;
+  cudaStream_t stream_ = nullptr;
+};
+
+class Mark {
+ public:
+  explicit Mark(const Queue& queue) {
+    const cudaStream_t stream = queue.handle();  // an event belongs to the current device
+    TL_CHECK_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+    TL_CHECK_CUDA(cudaEventRecord(event_, stream));
+  }
+  ~Mark() { TL_CHECK_CUDA(cudaEventDestroy(event_)); }
+  cudaEvent_t event() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+cudaStream_t Handle(Stream& stream) {
+  TL_CHECK(stream.cuda_queue() != nullptr) << "a stream of " << ToString(stream.device());
+  return stream.cuda_queue()->handle();
+}
+
+void DeleteQueue::operator()(Queue* queue) const { delete queue; }
+
+QueuePtr MakeQueue(int device, Stream::Mode mode) {
+  TL_CHECK_LT(device, DeviceCount()) << GetPlatform().absent;
+  return QueuePtr(new Queue(device, mode));
+}
+
+void Synchronize(Queue& queue) { TL_CHECK_CUDA(cudaStreamSynchronize(queue.handle())); }
+
+std::shared_ptr<Mark> Record(Queue& queue) { return std::make_shared<Mark>(queue); }
+
+void Wait(Queue& queue, const Mark& mark) {
+  TL_CHECK_CUDA(cudaStreamWaitEvent(queue.handle(), mark.event(), 0));
+}
+
+bool Query(const Mark& mark) {
+  const cudaError_t error = cudaEventQuery(mark.event());
+  if (error == cudaErrorNotReady) return false;
+  TL_CHECK_CUDA(error);
+  return true;
+}
+
+void Synchronize(const Mark& mark) { TL_CHECK_CUDA(cudaEventSynchronize(mark.event())); }
+
+void Copy(Queue& queue, std::byte* dst, const std::byte* src, size_t bytes) {
+  const cudaStream_t stream = queue.handle();
+  TL_CHECK_CUDA(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, stream));
+  for (const std::byte* end : {static_cast<const std::byte*>(dst), src}) {
+    cudaPointerAttributes attributes;
+    TL_CHECK_CUDA(cudaPointerGetAttributes(&attributes, end));
+    if (attributes.type != cudaMemoryTypeUnregistered) continue;
+    TL_CHECK_CUDA(cudaStreamSynchronize(stream));
+    return;
+  }
+}
+
+void Zero(Queue& queue, std::byte* dst, size_t bytes) {
+  TL_CHECK_CUDA(cudaMemsetAsync(dst, 0, bytes, queue.handle()));
+}
+
+}  // namespace tl::cuda

@@ -1,0 +1,44 @@
+// The CUDA half of a build without CUDA.
+#include "base/check.h"
+#include "device/cuda.h"
+#include "device/cuda_backend.h"
+
+namespace tl::cuda {
+
+class Queue {};
+class Mark {};
+
+namespace {
+
+// No stream of a CUDA device can have been made, nor memory of one.
+[[noreturn]] void Unreachable() {
+  TL_CHECK(false) << "built without CUDA";
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+const Platform& GetPlatform() {
+  static const auto* platform =
+      new Platform{.devices = {}, .absent = "this build has no CUDA backend"};
+  return *platform;
+}
+
+std::string VersionText(int) { return "none"; }
+
+cudaStream_t Handle(Stream&) { Unreachable(); }
+std::byte* Allocate(int, size_t) { Unreachable(); }
+void Free(int, std::byte*) {}
+std::byte* AllocatePinned(size_t) { Unreachable(); }
+void FreePinned(std::byte*) {}
+void DeleteQueue::operator()(Queue* queue) const { delete queue; }
+QueuePtr MakeQueue(int, Stream::Mode) { Unreachable(); }
+void Synchronize(Queue&) {}
+std::shared_ptr<Mark> Record(Queue&) { return nullptr; }
+void Wait(Queue&, const Mark&) {}
+bool Query(const Mark&) { return true; }
+void Synchronize(const Mark&) {}
+void Copy(Queue&, std::byte*, const std::byte*, size_t) {}
+void Zero(Queue&, std::byte*, size_t) {}
+
+}  // namespace tl::cuda
