@@ -11,7 +11,7 @@ constexpr DType kF32 = DType::kF32;
 std::vector<float> Floats(const Owned& t) { return As<float>(t.Get()); }
 
 TEST(AdamW, MatchesTheTwinOverSteps) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const int64_t n : {1, 7, 113, 239, 1023, 65537}) {
     const Doubles p = Normals(kF32, n, 1), zero(n);
     Owned tp(kF32, {n}, p), tm(kF32, {n}, zero), tv(kF32, {n}, zero);
@@ -30,13 +30,13 @@ TEST(AdamW, MatchesTheTwinOverSteps) {
       for (double& g : unscaled) g *= 0.25;
       reference::AdamW(ref, unscaled, exact, step);
       reference::AdamW(naive, As<float>(unscaled), options, step);
-      const StepScalars scalars = {.lr = 1e-2f, .grad_factor = 0.25f, .adam_step = step};
+      const Placed<StepScalars> scalars({.lr = 1e-2f, .grad_factor = 0.25f, .adam_step = step});
       AdamW(stream, {.p = tp,
                      .m = tm,
                      .v = tv,
                      .grad = tg,
                      .weight = low,
-                     .scalars = &scalars,
+                     .scalars = scalars.get(),
                      .lr_scale = 0.5f,
                      .weight_decay = 0.1f});
     }
@@ -50,14 +50,15 @@ TEST(AdamW, MatchesTheTwinOverSteps) {
 }
 
 TEST(AdamW, WritesTheSameMasterForAnyWeightType) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   constexpr int64_t n = 1023;
   const Owned grad(kF32, {n}, Normals(kF32, n, 2));
-  const StepScalars scalars = {.lr = 1e-3f, .adam_step = 3};
+  const Placed<StepScalars> scalars({.lr = 1e-3f, .adam_step = 3});
   const auto run = [&](const Tensor& weight) {
     Owned p(kF32, {n}, Normals(kF32, n, 1)), m(kF32, {n}, Normals(kF32, n, 3));
     Owned v(kF32, {n}, Doubles(n, 0.5));
-    AdamW(stream, {.p = p, .m = m, .v = v, .grad = grad, .weight = weight, .scalars = &scalars});
+    AdamW(stream,
+          {.p = p, .m = m, .v = v, .grad = grad, .weight = weight, .scalars = scalars.get()});
     return Floats(p);
   };
   const std::vector<float> master = run({});
@@ -70,13 +71,13 @@ TEST(AdamW, WritesTheSameMasterForAnyWeightType) {
 }
 
 TEST(AdamW, SkipsOnOverflow) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   constexpr int64_t n = 113;
   Owned p(kF32, {n}, Normals(kF32, n, 1)), m(kF32, {n}), v(kF32, {n}), weight(DType::kF16, {n});
   const Owned grad(kF32, {n});
   const auto before = p.Bytes(), poison = weight.Bytes();
-  const StepScalars scalars = {.lr = 1.0f, .skip = 1};
-  AdamW(stream, {.p = p, .m = m, .v = v, .grad = grad, .weight = weight, .scalars = &scalars});
+  const Placed<StepScalars> scalars({.lr = 1.0f, .skip = 1});
+  AdamW(stream, {.p = p, .m = m, .v = v, .grad = grad, .weight = weight, .scalars = scalars.get()});
   EXPECT_EQ(p.Bytes(), before);
   EXPECT_EQ(weight.Bytes(), poison);
 }

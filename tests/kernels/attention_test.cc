@@ -8,8 +8,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <random>
 
+#include "tests/kernels/kernel_test.h"
 #include "tests/reference/attention.h"
 
 namespace tl {
@@ -26,7 +29,7 @@ struct RoundToType {
   }
 };
 
-double Ulp(DType dtype) {
+double UlpOfOne(DType dtype) {
   return dtype == DType::kF32 ? 0x1p-23 : dtype == DType::kBF16 ? 0x1p-7 : 0x1p-10;
 }
 
@@ -35,56 +38,53 @@ double Ulp(DType dtype) {
 class Guarded {
  public:
   Guarded(Shape shape, DType dtype, int64_t heads_around = 0)
-      : heads_(shape.rank() == 4 ? shape[2] : 0) {
-    Shape outer = shape;
-    if (heads_ > 0) outer[2] += 2 * heads_around;
-    bytes_.assign(static_cast<size_t>(outer.elements()) * SizeOf(dtype) + 64, std::byte{0xff});
-    all_ = Tensor::Contiguous(bytes_.data(), outer, dtype);
-    view_ = heads_ > 0 ? all_.Slice(2, heads_around, heads_around + heads_) : all_;
+      : heads_(shape.rank() == 4 ? shape[2] : 0), all_(dtype, Outer(shape, heads_around)) {
+    view_ =
+        heads_ > 0 ? all_.tensor().Slice(2, heads_around, heads_around + heads_) : all_.tensor();
   }
   const Tensor& tensor() const { return view_; }
 
   void Write(const std::vector<float>& values) {
-    ForEach([&](size_t i, std::byte* p) {
-      if (view_.dtype == DType::kF32) std::memcpy(p, &values[i], 4);
-      if (view_.dtype == DType::kBF16) *reinterpret_cast<BF16*>(p) = FromFloat<BF16>(values[i]);
-      if (view_.dtype == DType::kF16) *reinterpret_cast<F16*>(p) = FromFloat<F16>(values[i]);
-    });
+    Doubles all(all_.tensor().elements(), std::numeric_limits<double>::quiet_NaN());
+    ForEach([&](size_t i, size_t at) { all[at] = values[i]; });
+    all_.Set(all);
   }
-  std::vector<double> Read() const {
-    std::vector<double> out;
-    ForEach([&](size_t, std::byte* p) {
-      if (view_.dtype == DType::kF32) out.push_back(*reinterpret_cast<float*>(p));
-      if (view_.dtype == DType::kBF16) out.push_back(ToFloat(*reinterpret_cast<BF16*>(p)));
-      if (view_.dtype == DType::kF16) out.push_back(ToFloat(*reinterpret_cast<F16*>(p)));
-    });
+  Doubles Read() const {
+    const Doubles all = all_.Get();
+    Doubles out;
+    ForEach([&](size_t, size_t at) { out.push_back(all[at]); });
     return out;
   }
   // Whether what lies around the view is as it was made.
   bool Intact() const {
-    std::vector<std::byte> copy = bytes_;
-    ForEach([&](size_t, std::byte* p) {
-      std::memset(copy.data() + (p - bytes_.data()), 0xff, SizeOf(view_.dtype));
-    });
-    return copy == std::vector<std::byte>(copy.size(), std::byte{0xff});
+    std::vector<uint8_t> copy = all_.Bytes();
+    const size_t element = SizeOf(view_.dtype);
+    ForEach([&](size_t, size_t at) { std::memset(&copy[at * element], 0xff, element); });
+    return copy == std::vector<uint8_t>(copy.size(), 0xff);
   }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
+  std::vector<uint8_t> bytes() const { return all_.Bytes(); }
 
  private:
+  static Shape Outer(Shape shape, int64_t heads_around) {
+    if (shape.rank() == 4) shape[2] += 2 * heads_around;
+    return shape;
+  }
+  // f(index in the view, index in all).
   template <class F>
   void ForEach(const F& f) const {
-    const auto element = static_cast<int64_t>(SizeOf(view_.dtype));
     const int64_t row = heads_ > 0 ? heads_ * view_.shape[3] : view_.elements();
     const int64_t stride = heads_ > 0 ? view_.strides[1] : row;
+    const int64_t first =
+        (view_.data - all_.tensor().data) / static_cast<int64_t>(SizeOf(view_.dtype));
     size_t index = 0;
     for (int64_t r = 0; r * row < view_.elements(); ++r) {
-      for (int64_t i = 0; i < row; ++i) f(index++, view_.data + (r * stride + i) * element);
+      for (int64_t i = 0; i < row; ++i) f(index++, first + r * stride + i);
     }
   }
 
-  std::vector<std::byte> bytes_;
-  Tensor all_, view_;
   int64_t heads_;
+  Owned all_;
+  Tensor view_;
 };
 
 std::vector<float> Normal(size_t n, DType dtype, uint64_t seed) {
@@ -112,7 +112,7 @@ void ExpectClose(const char* name, DType dtype, const std::vector<double>& out,
     bound = std::max(bound, std::abs(naive[i] - ref[i]));
     size = std::max(size, std::abs(ref[i]));
   }
-  EXPECT_LE(error, 2.0 * bound + 4.0 * Ulp(dtype) * size)
+  EXPECT_LE(error, 2.0 * bound + 4.0 * UlpOfOne(dtype) * size)
       << name << " " << Name(dtype) << ": naive is off by " << bound << ", the largest is " << size;
 }
 
@@ -135,13 +135,13 @@ Outputs RunKernels(const AttentionOptions& at, DType dtype, const std::vector<fl
   Outputs run{Guarded(queries, dtype, 1), Guarded(statistics, DType::kF32),
               Guarded(queries, dtype, 1), Guarded(keys, dtype, 2),
               Guarded(keys, dtype, 2),    Guarded(statistics, DType::kF32)};
-  std::vector<int32_t> q_segments = at.q_segments, k_segments = at.k_segments;
+  std::optional<Owned> q_segments, k_segments;
   Tensor tq, tk;
-  if (!q_segments.empty()) {
-    tq = Tensor::Of(q_segments.data(), {at.batch, at.tq});
-    tk = Tensor::Of(k_segments.data(), {at.batch, at.tk});
+  if (!at.q_segments.empty()) {
+    tq = q_segments.emplace(Shape{at.batch, at.tq}, at.q_segments);
+    tk = k_segments.emplace(Shape{at.batch, at.tk}, at.k_segments);
   }
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   Attention(stream, {.o = run.o.tensor(),
                      .lse = run.lse.tensor(),
                      .q = gq.tensor(),

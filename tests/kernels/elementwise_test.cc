@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <limits>
+#include <numeric>
 
 #include "tests/kernels/kernel_test.h"
 
@@ -13,29 +14,29 @@ constexpr int64_t kSizes[] = {0, 1, 7, 113, 239, 1023, 100003};
 
 Owned AllPatterns(DType dtype) {
   Owned t(dtype, {65536});
-  for (int i = 0; i < 65536; ++i) {
-    const auto bits = static_cast<uint16_t>(i);
-    std::memcpy(t.tensor().data + 2 * i, &bits, 2);
-  }
+  std::vector<uint16_t> bits(65536);
+  std::iota(bits.begin(), bits.end(), 0);
+  t.Upload(bits.data(), 2 * bits.size());
   return t;
 }
 
 TEST(Convert, WidensAndNarrowsEveryPattern) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : {DType::kBF16, DType::kF16}) {
     const Owned patterns = AllPatterns(dtype);
     Owned wide(DType::kF32, {65536}), back(dtype, {65536});
     Convert(stream, {.dst = wide, .src = patterns});
     Convert(stream, {.dst = back, .src = wide});
     const Doubles exact = patterns.Get(), got = wide.Get(), again = back.Get();
+    const std::vector<uint8_t> before = patterns.Bytes(), after = back.Bytes();
     for (int i = 0; i < 65536; ++i) {
       if (std::isnan(exact[i])) {
         EXPECT_TRUE(std::isnan(got[i]) && std::isnan(again[i])) << i;
         continue;
       }
       EXPECT_EQ(got[i], exact[i]) << i;
-      EXPECT_EQ(back.tensor().data[2 * i], patterns.tensor().data[2 * i]) << i;
-      EXPECT_EQ(back.tensor().data[2 * i + 1], patterns.tensor().data[2 * i + 1]) << i;
+      EXPECT_EQ(after[2 * i], before[2 * i]) << i;
+      EXPECT_EQ(after[2 * i + 1], before[2 * i + 1]) << i;
     }
   }
 }
@@ -43,7 +44,7 @@ TEST(Convert, WidensAndNarrowsEveryPattern) {
 // fp32 patterns around every 16-bit value and its halfway points, against the scalar conversion
 // (itself checked in tests/device/dtype_test.cc).
 TEST(Convert, RoundsToNearestEven) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : {DType::kBF16, DType::kF16}) {
     std::vector<float> x;
     const Doubles values = AllPatterns(dtype).Get();
@@ -57,7 +58,7 @@ TEST(Convert, RoundsToNearestEven) {
       for (const float f : {1.0f, 1.5f, -1.999999f}) x.push_back(std::ldexp(f, i));
     const auto n = static_cast<int64_t>(x.size());
     Owned out(dtype, {n});
-    Convert(stream, {.dst = out, .src = Tensor::Of(x.data(), {n})});
+    Convert(stream, {.dst = out, .src = Owned({n}, x)});
     const Doubles got = out.Get();
     for (int64_t i = 0; i < n; ++i) {
       const double expected = RoundedTo(dtype, x[i]);
@@ -72,7 +73,7 @@ TEST(Convert, RoundsToNearestEven) {
 }
 
 TEST(Convert, EveryPairOfTypesAndSize) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType from : kFloatTypes) {
     for (const DType to : kFloatTypes) {
       for (const int64_t n : kSizes) {
@@ -87,7 +88,7 @@ TEST(Convert, EveryPairOfTypesAndSize) {
 }
 
 TEST(Add, RoundsOnce) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const int64_t n : kSizes) {
       const Doubles a = Normals(dtype, n, 1), b = Normals(dtype, n, 2);
@@ -104,7 +105,7 @@ TEST(Add, RoundsOnce) {
 }
 
 TEST(SumRows, AddsInOrder) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const DType to : {dtype, DType::kF32}) {
       for (const int64_t n : kSizes) {
@@ -122,7 +123,7 @@ TEST(SumRows, AddsInOrder) {
           if (to != dtype) continue;
           const Tensor row = tp.tensor().Slice(0, 0, 1).Reshape({n});
           SumRows(stream, {.out = row, .parts = tp});
-          EXPECT_EQ(std::memcmp(row.data, out.tensor().data, n * SizeOf(to)), 0);
+          EXPECT_EQ(std::memcmp(tp.Bytes().data(), out.Bytes().data(), n * SizeOf(to)), 0);
         }
       }
     }
@@ -130,7 +131,7 @@ TEST(SumRows, AddsInOrder) {
 }
 
 TEST(Scale, Multiplies) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const int64_t n : kSizes) {
       const Doubles x = Normals(dtype, n, 1);
@@ -144,7 +145,7 @@ TEST(Scale, Multiplies) {
 }
 
 TEST(BiasBackward, SumsRowsForAnyNumberOfThreads) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   struct Size {
     int64_t rows, width;
   };
@@ -178,7 +179,7 @@ TEST(BiasBackward, SumsRowsForAnyNumberOfThreads) {
 }
 
 TEST(SumSquares, CountsNonFiniteAndIgnoresThreads) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const int64_t n : kSizes) {
     Doubles x = Normals(DType::kF32, n, 1);
     double bad = 0, sum = 0;

@@ -25,25 +25,24 @@ TEST(EmbeddingTwin, FiniteDifferences) {
 }
 
 TEST(Embedding, CopiesRows) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const auto& c : kCases) {
-    std::vector<int32_t> tokens = Integers(c.tokens, static_cast<int32_t>(c.vocabulary), 3);
+    const std::vector<int32_t> tokens = Integers(c.tokens, static_cast<int32_t>(c.vocabulary), 3);
     for (const DType dtype : kFloatTypes) {
       const Doubles table = Normals(dtype, c.rows * c.width, 1);
       Owned y(dtype, {c.tokens, c.width});
       const Owned tt(dtype, {c.rows, c.width}, table);
-      Embedding(
-          stream,
-          {.y = y, .tokens = Tensor::Of(tokens.data(), {c.tokens}), .table = tt, .begin = c.begin});
+      const Owned placed({c.tokens}, tokens);
+      Embedding(stream, {.y = y, .tokens = placed, .table = tt, .begin = c.begin});
       EXPECT_EQ(y.Get(), reference::Embedding(table, tokens, c.width, c.begin));
     }
   }
 }
 
 TEST(EmbeddingBackward, AddsInTokenOrder) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const auto& c : kCases) {
-    std::vector<int32_t> tokens = Integers(c.tokens, static_cast<int32_t>(c.vocabulary), 3);
+    const std::vector<int32_t> tokens = Integers(c.tokens, static_cast<int32_t>(c.vocabulary), 3);
     for (const DType dtype : kFloatTypes) {
       const Doubles dy = Normals(dtype, c.tokens * c.width, 1);
       const Doubles before = Normals(DType::kF32, c.rows * c.width, 2);
@@ -53,11 +52,9 @@ TEST(EmbeddingBackward, AddsInTokenOrder) {
       for (const int threads : {1, 2, 5}) {
         omp_set_num_threads(threads);
         Owned d_table(DType::kF32, {c.rows, c.width}, before);
-        const Owned tdy(dtype, {c.tokens, c.width}, dy);
-        EmbeddingBackward(stream, {.d_table = d_table,
-                                   .tokens = Tensor::Of(tokens.data(), {c.tokens}),
-                                   .dy = tdy,
-                                   .begin = c.begin});
+        const Owned tdy(dtype, {c.tokens, c.width}, dy), placed({c.tokens}, tokens);
+        EmbeddingBackward(stream,
+                          {.d_table = d_table, .tokens = placed, .dy = tdy, .begin = c.begin});
         EXPECT_EQ(d_table.Get(), Doubles(ref.begin(), ref.end())) << At(c.tokens, c.width);
       }
     }

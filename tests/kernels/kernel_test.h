@@ -13,6 +13,7 @@
 #include "base/philox.h"
 #include "device/device.h"
 #include "device/tensor.h"
+#include "tests/kernels/test_device.h"
 
 namespace tl {
 
@@ -45,44 +46,75 @@ inline std::vector<int32_t> Integers(int64_t n, int32_t below, uint64_t key) {
   return out;
 }
 
-// A contiguous tensor and its memory, followed by a guard that no kernel may touch.
+// A contiguous tensor and its memory on the device, followed by a guard that no kernel may touch.
 class Owned {
  public:
   // Every element a NaN.
-  Owned(DType dtype, Shape shape) : memory_(shape.elements() * SizeOf(dtype) + kGuard, 0xff) {
-    tensor_ = Tensor::Contiguous(reinterpret_cast<std::byte*>(memory_.data()), shape, dtype);
+  Owned(DType dtype, Shape shape) {
+    const size_t bytes = shape.elements() * SizeOf(dtype);
+    memory_ = Buffer::Allocate(TestDevice(), bytes + kGuard);
+    Upload(std::vector<uint8_t>(memory_.size(), 0xff).data(), memory_.size());
+    tensor_ = Tensor::Contiguous(memory_.data(), shape, dtype, TestDevice());
   }
   Owned(DType dtype, Shape shape, const Doubles& values) : Owned(dtype, shape) { Set(values); }
+  template <typename T>
+  Owned(Shape shape, const std::vector<T>& values) : Owned(DTypeOf<T>::value, shape) {
+    Upload(values.data(), values.size() * sizeof(T));
+  }
   Owned(Owned&&) = default;
   ~Owned() {
-    for (size_t i = memory_.size() - kGuard; i < memory_.size(); ++i) EXPECT_EQ(memory_[i], 0xff);
+    if (memory_.data() == nullptr) return;
+    const std::vector<uint8_t> bytes = Bytes();
+    for (size_t i = bytes.size() - kGuard; i < bytes.size(); ++i) EXPECT_EQ(bytes[i], 0xff);
   }
 
   const Tensor& tensor() const { return tensor_; }
   operator const Tensor&() const { return tensor_; }
 
   void Set(const Doubles& values) {
+    std::vector<uint8_t> bytes(values.size() * SizeOf(tensor_.dtype));
     for (size_t i = 0; i < values.size(); ++i) {
       const auto f = static_cast<float>(values[i]);
-      if (tensor_.dtype == DType::kF32) tensor_.as<float>()[i] = f;
-      if (tensor_.dtype == DType::kBF16) tensor_.as<BF16>()[i] = FromFloat<BF16>(f);
-      if (tensor_.dtype == DType::kF16) tensor_.as<F16>()[i] = FromFloat<F16>(f);
+      if (tensor_.dtype == DType::kF32) Put(bytes, i, f);
+      if (tensor_.dtype == DType::kBF16) Put(bytes, i, FromFloat<BF16>(f));
+      if (tensor_.dtype == DType::kF16) Put(bytes, i, FromFloat<F16>(f));
     }
+    Upload(bytes.data(), bytes.size());
   }
   Doubles Get() const {
+    const std::vector<uint8_t> bytes = Bytes();
     Doubles out(tensor_.elements());
     for (size_t i = 0; i < out.size(); ++i) {
-      if (tensor_.dtype == DType::kF32) out[i] = tensor_.as<float>()[i];
-      if (tensor_.dtype == DType::kBF16) out[i] = ToFloat(tensor_.as<BF16>()[i]);
-      if (tensor_.dtype == DType::kF16) out[i] = ToFloat(tensor_.as<F16>()[i]);
+      if (tensor_.dtype == DType::kF32) out[i] = Take<float>(bytes, i);
+      if (tensor_.dtype == DType::kBF16) out[i] = ToFloat(Take<BF16>(bytes, i));
+      if (tensor_.dtype == DType::kF16) out[i] = ToFloat(Take<F16>(bytes, i));
     }
     return out;
   }
-  std::vector<uint8_t> Bytes() const { return memory_; }
+  // The guard too.
+  std::vector<uint8_t> Bytes() const {
+    std::vector<uint8_t> bytes(memory_.size());
+    CopyBytes(TestStream(), reinterpret_cast<std::byte*>(bytes.data()), memory_.data(),
+              bytes.size());
+    return bytes;
+  }
+  void Upload(const void* bytes, size_t size) {
+    CopyBytes(TestStream(), memory_.data(), static_cast<const std::byte*>(bytes), size);
+  }
 
  private:
+  template <typename T>
+  static void Put(std::vector<uint8_t>& bytes, size_t i, T value) {
+    std::memcpy(&bytes[i * sizeof(T)], &value, sizeof(T));
+  }
+  template <typename T>
+  static T Take(const std::vector<uint8_t>& bytes, size_t i) {
+    T value;
+    std::memcpy(&value, &bytes[i * sizeof(T)], sizeof(T));
+    return value;
+  }
   static constexpr size_t kGuard = 64;
-  std::vector<uint8_t> memory_;
+  Buffer memory_;
   Tensor tensor_;
 };
 

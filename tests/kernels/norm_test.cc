@@ -41,7 +41,7 @@ TEST(RmsNormTwin, FiniteDifferences) {
 }
 
 TEST(RmsNorm, MatchesTheTwin) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const auto [rows, width] : kSizes) {
       const Doubles x = Normals(dtype, rows * width, 1), w = Normals(dtype, width, 2);
@@ -60,7 +60,7 @@ TEST(RmsNorm, MatchesTheTwin) {
 }
 
 TEST(RmsNorm, AddsTheResidual) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const auto [rows, width] : kSizes) {
       const int64_t n = rows * width;
@@ -87,7 +87,7 @@ TEST(RmsNorm, AddsTheResidual) {
 TEST(RmsNormBackward, MatchesTheTwin) {
   // With a small eps the gradient of a vector of one element is a difference of equal numbers.
   constexpr float kLargeEps = 0.1f;
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const auto [rows, width] : kSizes) {
       const int64_t n = rows * width;
@@ -131,7 +131,7 @@ TEST(RmsNormBackward, MatchesTheTwin) {
 
 // The q/k norm: heads of a slice of a fused [rows, (Hq + 2 Hkv) D] buffer, in place.
 TEST(RmsNorm, WorksOnHeadsOfAFusedBuffer) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   constexpr int64_t kRows = 113, kHeads = 6, kKvHeads = 2, kD = 24;
   constexpr int64_t kWide = (kHeads + 2 * kKvHeads) * kD, kQ = kHeads * kD;
   for (const DType dtype : kFloatTypes) {
@@ -177,7 +177,7 @@ TEST(RmsNorm, WorksOnHeadsOfAFusedBuffer) {
 }
 
 TEST(RmsNormBackward, RepeatsToTheBit) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   constexpr int64_t kRows = 799, kWidth = 384;
   const Owned x(DType::kBF16, {kRows, kWidth}, Normals(DType::kBF16, kRows * kWidth, 1));
   const Owned dy(DType::kBF16, {kRows, kWidth}, Normals(DType::kBF16, kRows * kWidth, 2));

@@ -32,7 +32,7 @@ TEST(RopeTwin, FiniteDifferences) {
 
 // q and k of a fused [rows, (Hq + 2 Hkv) D] buffer, in place.
 TEST(Rope, MatchesTheTwin) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   struct Case {
     int64_t rows, heads, kv_heads, head_size;
   };
@@ -49,7 +49,7 @@ TEST(Rope, MatchesTheTwin) {
       Owned buffer(dtype, {rows, wide}, all);
       const Owned tt(DType::kF32, {50, 2, head_size / 2}, table);
       const Tensor view = buffer.tensor().Slice(1, 0, kept).SplitAxis(1, head_size);
-      const Tensor tp = Tensor::Of(const_cast<int32_t*>(positions.data()), {rows});
+      const Owned tp({rows}, positions);
       for (const auto direction : {RopeDirection::kForward, RopeDirection::kInverse}) {
         buffer.Set(all);
         const int sign = direction == RopeDirection::kForward ? 1 : -1;

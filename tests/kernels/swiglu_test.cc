@@ -14,7 +14,7 @@ TEST(SwigluTwin, FiniteDifferences) {
 }
 
 TEST(Swiglu, MatchesTheTwin) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   struct Size {
     int64_t rows, width;
   };
@@ -41,7 +41,7 @@ TEST(Swiglu, MatchesTheTwin) {
 }
 
 TEST(Swiglu, SaturatesWithoutOverflow) {
-  Stream stream = Stream::Cpu();
+  Stream& stream = TestStream();
   const Doubles gate = {-1e30, -200, -100, -88, -20, 0, 20, 88, 100, 200, 1e30};
   const auto n = static_cast<int64_t>(gate.size());
   Doubles x(gate);

@@ -1,0 +1,142 @@
+#include "kernels/matmul.h"
+
+#include "tests/kernels/kernel_test.h"
+
+namespace tl {
+namespace {
+
+struct Sizes {
+  int64_t m, n, k;
+};
+
+// op(a) op(b) in T, rows of a and b as stored.
+template <typename T>
+std::vector<T> Product(const std::vector<T>& a, const std::vector<T>& b, const Sizes& s, bool ta,
+                       bool tb) {
+  std::vector<T> c(s.m * s.n);
+  for (int64_t i = 0; i < s.m; ++i) {
+    for (int64_t l = 0; l < s.k; ++l) {
+      const T x = a[ta ? l * s.m + i : i * s.k + l];
+      for (int64_t j = 0; j < s.n; ++j) c[i * s.n + j] += x * b[tb ? j * s.k + l : l * s.n + j];
+    }
+  }
+  return c;
+}
+
+// A matrix whose rows lie `gap` elements apart, `gap` of them before the first: NaN, as made.
+class Strided {
+ public:
+  Strided(DType dtype, int64_t rows, int64_t columns, int64_t gap)
+      : columns_(columns), gap_(gap), all_(dtype, {rows, columns + 2 * gap}) {
+    view_ = all_.tensor().Slice(1, gap, gap + columns);
+  }
+  const Tensor& tensor() const { return view_; }
+  void Set(const Doubles& values) {
+    Doubles all(all_.tensor().elements(), std::nan(""));
+    for (size_t i = 0; i < values.size(); ++i) all[Place(i)] = values[i];
+    all_.Set(all);
+  }
+  Doubles Get() const {
+    const Doubles all = all_.Get();
+    Doubles out(view_.elements());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = all[Place(i)];
+    for (size_t i = 0; i < all.size(); ++i) {
+      const int64_t column = static_cast<int64_t>(i) % (columns_ + 2 * gap_) - gap_;
+      if (column >= 0 && column < columns_) continue;
+      EXPECT_TRUE(std::isnan(all[i])) << "between rows";
+    }
+    return out;
+  }
+
+ private:
+  size_t Place(size_t i) const {
+    return i / columns_ * (columns_ + 2 * gap_) + gap_ + i % columns_;
+  }
+  int64_t columns_, gap_;
+  Owned all_;
+  Tensor view_;
+};
+
+void Check(const Sizes& s, DType in, DType out, bool ta, bool tb, float beta, bool with_bias,
+           int64_t gap) {
+  const Doubles a = Normals(in, s.m * s.k, 1), b = Normals(in, s.k * s.n, 2);
+  const Doubles before = Normals(out, s.m * s.n, 3), bias = Normals(in, s.n, 4);
+  Doubles ref = Product(a, b, s, ta, tb);
+  std::vector<float> naive = Product(As<float>(a), As<float>(b), s, ta, tb);
+  for (int64_t i = 0; i < s.m * s.n; ++i) {
+    const double more = beta * before[i] + (with_bias ? bias[i % s.n] : 0.0);
+    ref[i] += more;
+    naive[i] += static_cast<float>(more);
+  }
+  Strided ma(in, ta ? s.k : s.m, ta ? s.m : s.k, gap), mb(in, tb ? s.n : s.k, tb ? s.k : s.n, gap);
+  Strided mc(out, s.m, s.n, gap);
+  const Owned mbias(in, {s.n}, bias);
+  ma.Set(a);
+  mb.Set(b);
+  if (beta != 0.0f) mc.Set(before);
+  Matmul(TestStream(), {.c = mc.tensor(),
+                        .a = ma.tensor(),
+                        .b = mb.tensor(),
+                        .trans_a = ta ? Transpose::kYes : Transpose::kNo,
+                        .trans_b = tb ? Transpose::kYes : Transpose::kNo,
+                        .beta = beta,
+                        .bias = with_bias ? mbias.tensor() : Tensor{}});
+  ExpectWithinBound(out, mc.Get(), ref, naive,
+                    std::string(Name(in)) + (ta ? " T" : " N") + (tb ? "T" : "N") + " beta " +
+                        std::to_string(beta) + (with_bias ? " bias" : "") + " gap " +
+                        std::to_string(gap) + " k " + std::to_string(s.k) + At(s.m, s.n));
+}
+
+constexpr Sizes kSizes[] = {{1, 1, 1}, {7, 5, 3}, {113, 64, 203}, {64, 96, 128}, {1, 239, 17}};
+
+TEST(Matmul, EveryTranspositionTypeAndStride) {
+  for (const Sizes& s : kSizes) {
+    for (const DType in : kFloatTypes) {
+      for (const int mode : {0, 1, 2, 3}) {
+        for (const int64_t gap : {0, 1, 8}) Check(s, in, in, mode & 1, mode & 2, 0.0f, false, gap);
+      }
+    }
+  }
+}
+
+TEST(Matmul, AddsToWideAndNarrowSums) {
+  for (const Sizes& s : kSizes) {
+    for (const DType in : kFloatTypes) {
+      for (const DType out : {in, DType::kF32}) {
+        Check(s, in, out, true, false, 1.0f, false, 0);
+        Check(s, in, out, false, true, 0.5f, false, 3);
+      }
+    }
+  }
+}
+
+TEST(Matmul, AddsABias) {
+  for (const Sizes& s : kSizes) {
+    for (const DType in : kFloatTypes) {
+      for (const DType out : {in, DType::kF32}) Check(s, in, out, false, true, 0.0f, true, 0);
+    }
+  }
+}
+
+TEST(Matmul, RepeatsToTheBit) {
+  const Sizes s = {64, 96, 1024};
+  for (const DType in : kFloatTypes) {
+    const Owned a(in, {s.m, s.k}, Normals(in, s.m * s.k, 1));
+    const Owned b(in, {s.n, s.k}, Normals(in, s.n * s.k, 2));
+    std::vector<uint8_t> first;
+    for (int i = 0; i < 4; ++i) {
+      Owned c(DType::kF32, {s.m, s.n});
+      Matmul(TestStream(), {.c = c, .a = a, .b = b, .trans_b = Transpose::kYes});
+      if (first.empty()) first = c.Bytes();
+      EXPECT_EQ(c.Bytes(), first);
+    }
+  }
+}
+
+TEST(Matmul, NothingToDo) {
+  const Owned a(DType::kF32, {0, 4}), b(DType::kF32, {4, 3}), c(DType::kF32, {0, 3});
+  Matmul(TestStream(), {.c = c, .a = a, .b = b});
+}
+
+}  // namespace
+}  // namespace tl
