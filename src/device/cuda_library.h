@@ -1,0 +1,22 @@
+// CUDA's libraries beyond the runtime, found when first asked for: by the loader, in a toolkit, or
+// in the Python wheels that bring them. The program starts without them.
+#pragma once
+
+#include <string>
+
+namespace tl::cuda {
+
+struct Library {
+  void* handle = nullptr;
+  std::string path;    // where it was found
+  std::string absent;  // why it was not
+  // Null where the library is absent or has no such symbol.
+  void* Symbol(const char* name) const;
+};
+
+// Looks for e.g. "libcublasLt.so.13".
+Library FindLibrary(const std::string& soname);
+// Of the toolkit's own major version: the ABI that this program was compiled for. Looked up once.
+const Library& CublasLtLibrary();
+
+}  // namespace tl::cuda
