@@ -1,0 +1,25 @@
+#include "kernels/finish_gradients.h"
+
+#include "kernels/cuda/common.h"
+
+namespace tl::cuda {
+namespace {
+
+__global__ void FinishGradientsKernel(StepScalars* s, const float* sums, float clip) {
+  const float norm = sqrtf(sums[0]) / s->loss_scale;
+  const bool finite = norm - norm == 0.0f;
+  s->grad_sum_squares = sums[0];
+  s->nonfinite = sums[1];
+  s->grad_norm = norm;
+  s->skip = sums[1] > 0.0f || !finite;
+  s->grad_factor = (clip > 0.0f ? fminf(1.0f, clip / (norm + 1e-6f)) : 1.0f) / s->loss_scale;
+}
+
+}  // namespace
+
+void FinishGradients(Stream& stream, const FinishGradientsArgs& args) {
+  TL_CHECK_EQ(args.sums.elements(), 2);
+  Launch(FinishGradientsKernel, 1, 1, 0, stream, args.scalars, args.sums.as<float>(), args.clip);
+}
+
+}  // namespace tl::cuda
