@@ -1,0 +1,36 @@
+// How a test steers the machine, and what it hears from it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tl::simt {
+
+// The order in which a block's threads, a grid's blocks and the streams' work run. Ascending and
+// descending run a thread until it must wait; random also picks who goes next at every wait.
+enum class Order { kAscending, kDescending, kRandom };
+
+// From TL_SIMT_ORDER (ascending, descending, random) and TL_SIMT_SEED until set here.
+void SetOrder(Order order, uint64_t seed = 1);
+
+// While one lives, what the machine finds is kept in it. Otherwise it is printed and ends the
+// process.
+class CollectReports {
+ public:
+  CollectReports();
+  ~CollectReports();
+  CollectReports(const CollectReports&) = delete;
+  CollectReports& operator=(const CollectReports&) = delete;
+
+  const std::vector<std::string>& reports() const { return reports_; }
+  // Whether a report contains the text.
+  bool Has(const std::string& text) const;
+
+ private:
+  friend void Report(const std::string& text);
+  std::vector<std::string> reports_;
+  CollectReports* outer_;
+};
+
+}  // namespace tl::simt

@@ -1,0 +1,43 @@
+// Queues of work that run as late and as interleaved as events and synchronizations allow.
+// Ascending order: nothing runs before somebody waits for it, and only what that wait needs;
+// descending: everything else that can run goes first; random: by lot.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace tl::simt {
+
+struct Moment {  // a record of an event
+  bool complete = false;
+  CUstream_st* stream = nullptr;
+};
+
+struct Work {
+  std::function<void()> run;
+  std::shared_ptr<Moment> after;  // may be null
+};
+
+// Returns the stream, where it was null the default one.
+cudaStream_t Push(cudaStream_t stream, Work work);
+void Drain(cudaStream_t stream);
+void DrainAll();
+// Until the moment is complete.
+void DrainTo(const std::shared_ptr<Moment>& moment);
+// Runs at most one piece of work, as a poll might find.
+void Progress();
+bool IsIdle(cudaStream_t stream);
+
+}  // namespace tl::simt
+
+struct CUstream_st {
+  std::deque<tl::simt::Work> queue;
+};
+
+struct CUevent_st {
+  std::shared_ptr<tl::simt::Moment> last;
+};
