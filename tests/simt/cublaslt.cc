@@ -1,10 +1,10 @@
-// A stand-in for the calls of cuBLASLt that are used: its documented column-major semantics in
-// plain loops, at the stream's own time, and its rules kept more strictly than it does itself. An
-// algorithm serves the very problem, alignments and workspace that it was found for.
+// cuBLASLt's calls that the product makes, after its documentation: matrices are column-major,
+// D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32. Attributes that nobody
+// sets keep their defaults; those that are not known here are refused.
 #include <cublasLt.h>
 
-#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,189 +15,159 @@
 namespace tl::simt {
 namespace {
 
-constexpr uint64_t kMagic = 0x626c61736c74;
-constexpr uint64_t kWorkspaceAlignment = 256;
-
-struct Operation {
-  cublasComputeType_t compute;
-  cudaDataType_t scale;
-  int32_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N;
-  uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+struct Desc {
+  cublasOperation_t op_a = CUBLAS_OP_N, op_b = CUBLAS_OP_N;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
 };
+
 struct Layout {
   cudaDataType_t type;
-  uint64_t rows, columns;
-  int64_t ld;
+  int64_t rows, columns, stride;
 };
+
 struct Preference {
   uint64_t workspace = 0;
-  uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_MASK;
-  uint32_t align[4] = {256, 256, 256, 256};
-};
-struct Algorithm {
-  uint64_t magic, problem, workspace;
-  uint32_t align[4];
-};
-static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
-
-template <class T, class Opaque>
-T& As(Opaque* opaque) {
-  return *reinterpret_cast<T*>(opaque);
-}
-
-size_t Size(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
-
-// What an algorithm is found for.
-struct Problem {
-  Operation op;
-  Layout a, b, c, d;
-
-  uint64_t m() const { return d.rows; }
-  uint64_t n() const { return d.columns; }
-  uint64_t k() const { return op.transpose_a == CUBLAS_OP_N ? a.columns : a.rows; }
-
-  std::string Wrong() const {
-    const bool ta = op.transpose_a == CUBLAS_OP_T, tb = op.transpose_b == CUBLAS_OP_T;
-    if ((ta ? a.columns : a.rows) != m() || (tb ? b.columns : b.rows) != k() ||
-        (tb ? b.rows : b.columns) != n() || c.rows != m() || c.columns != n())
-      return "shapes do not match";
-    if (m() == 0 || n() == 0 || k() == 0) return "an empty matrix";
-    for (const Layout* x : {&a, &b, &c, &d})
-      if (x->ld < static_cast<int64_t>(x->rows)) return "a leading dimension less than the rows";
-    if (op.compute != CUBLAS_COMPUTE_32F || op.scale != CUDA_R_32F) return "sums not in fp32";
-    if (a.type != b.type || c.type != d.type || (d.type != a.type && d.type != CUDA_R_32F))
-      return "types that do not go together";
-    if (a.type != CUDA_R_32F && a.type != CUDA_R_16F && a.type != CUDA_R_16BF)
-      return "an unknown type";
-    if (op.epilogue != CUBLASLT_EPILOGUE_DEFAULT && op.epilogue != CUBLASLT_EPILOGUE_BIAS)
-      return "an unknown epilogue";
-    if (op.epilogue == CUBLASLT_EPILOGUE_BIAS &&
-        (op.bias == nullptr || reinterpret_cast<uintptr_t>(op.bias) % 16 != 0))
-      return "a bias that is not aligned to 16 bytes";
-    return "";
-  }
-  uint64_t Hash() const {
-    uint64_t h = 1469598103934665603u;
-    const auto mix = [&h](uint64_t x) { h = (h ^ x) * 1099511628211u; };
-    for (const Layout* x : {&a, &b, &c, &d}) {
-      for (const uint64_t y :
-           {static_cast<uint64_t>(x->type), x->rows, x->columns, static_cast<uint64_t>(x->ld)})
-        mix(y);
-    }
-    mix(static_cast<uint64_t>(op.transpose_a));
-    mix(static_cast<uint64_t>(op.transpose_b));
-    mix(op.epilogue);
-    return h;
-  }
+  uint32_t alignment[4] = {256, 256, 256, 256};  // of A, B, C, D
 };
 
-void CheckMemory(const char* what, const void* data, uint64_t bytes) {
-  const Allocation* found = FindAllocation(data);
-  const auto* begin = static_cast<const std::byte*>(data);
-  if (found == nullptr || begin + bytes > found->data + found->bytes)
-    Report(std::string("cublasLtMatmul: ") + what +
-           " is not inside of an allocation: " + std::to_string(bytes) + " bytes");
+// What the twin's algorithm was chosen for; lies in the opaque algorithm.
+struct Chosen {
+  uint32_t magic;
+  uint32_t alignment[4];
+};
+constexpr uint32_t kMagic = 0x71747364;
+
+template <class T>
+T* From(void* opaque) {
+  return static_cast<T*>(opaque);
 }
 
-void CheckMatrix(const char* what, const void* data, const Layout& x) {
-  const uint64_t elements = (x.columns - 1) * static_cast<uint64_t>(x.ld) + x.rows;
-  CheckMemory(what, data, elements * Size(x.type));
-}
-
-float Load(const void* data, cudaDataType_t type, uint64_t i) {
+float Load(const void* data, cudaDataType_t type, int64_t i) {
   if (type == CUDA_R_32F) return static_cast<const float*>(data)[i];
   if (type == CUDA_R_16BF) return ToFloat(static_cast<const BF16*>(data)[i]);
   return ToFloat(static_cast<const F16*>(data)[i]);
 }
 
-void Store(void* data, cudaDataType_t type, uint64_t i, float x) {
-  if (type == CUDA_R_32F) static_cast<float*>(data)[i] = x;
-  if (type == CUDA_R_16BF) static_cast<BF16*>(data)[i] = FromFloat<BF16>(x);
-  if (type == CUDA_R_16F) static_cast<F16*>(data)[i] = FromFloat<F16>(x);
+void Store(void* data, cudaDataType_t type, int64_t i, float value) {
+  if (type == CUDA_R_32F) {
+    static_cast<float*>(data)[i] = value;
+  } else if (type == CUDA_R_16BF) {
+    static_cast<BF16*>(data)[i] = FromFloat<BF16>(value);
+  } else {
+    static_cast<F16*>(data)[i] = FromFloat<F16>(value);
+  }
 }
 
-// Sums of 32 products each, added up in order, as tiles are.
-void Multiply(const Problem& p, float alpha, const void* a, const void* b, float beta,
-              const void* c, void* d) {
-  const uint64_t m = p.m(), n = p.n(), k = p.k();
-  const bool ta = p.op.transpose_a == CUBLAS_OP_T, tb = p.op.transpose_b == CUBLAS_OP_T;
-  const auto lda = static_cast<uint64_t>(p.a.ld), ldb = static_cast<uint64_t>(p.b.ld);
-  std::vector<float> wide(k * m), sum(m), part(m);
-  for (uint64_t l = 0; l < k; ++l)
-    for (uint64_t i = 0; i < m; ++i)
-      wide[l * m + i] = Load(a, p.a.type, ta ? i * lda + l : l * lda + i);
-  for (uint64_t j = 0; j < n; ++j) {
-    std::fill(sum.begin(), sum.end(), 0.0f);
-    for (uint64_t first = 0; first < k; first += 32) {
-      std::fill(part.begin(), part.end(), 0.0f);
-      for (uint64_t l = first; l < std::min(k, first + 32); ++l) {
-        const float x = Load(b, p.b.type, tb ? l * ldb + j : j * ldb + l);
-        const float* row = &wide[l * m];
-        for (uint64_t i = 0; i < m; ++i) part[i] += row[i] * x;
-      }
-      for (uint64_t i = 0; i < m; ++i) sum[i] += part[i];
-    }
-    for (uint64_t i = 0; i < m; ++i) {
-      float value = alpha * sum[i];
-      if (beta != 0.0f) value += beta * Load(c, p.c.type, j * static_cast<uint64_t>(p.c.ld) + i);
-      if (p.op.epilogue == CUBLASLT_EPILOGUE_BIAS) value += Load(p.op.bias, p.d.type, i);
-      Store(d, p.d.type, j * static_cast<uint64_t>(p.d.ld) + i, value);
+size_t Bytes(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
+
+bool Known(cudaDataType_t type) {
+  return type == CUDA_R_32F || type == CUDA_R_16BF || type == CUDA_R_16F;
+}
+
+// A as rows of fp32, transposed where asked.
+std::vector<float> Gather(const void* data, const Layout& x, bool rows_first) {
+  std::vector<float> out(x.rows * x.columns);
+  for (int64_t c = 0; c < x.columns; ++c)
+    for (int64_t r = 0; r < x.rows; ++r)
+      out[rows_first ? r * x.columns + c : c * x.rows + r] = Load(data, x.type, c * x.stride + r);
+  return out;
+}
+
+struct Operands {
+  Desc desc;
+  Layout a, b, c, d;
+  float alpha, beta;
+  const void *pa, *pb, *pc;
+  void* pd;
+};
+
+void Multiply(const Operands& x) {
+  const bool ta = x.desc.op_a != CUBLAS_OP_N, tb = x.desc.op_b != CUBLAS_OP_N;
+  const int64_t m = x.d.rows, n = x.d.columns, k = ta ? x.a.rows : x.a.columns;
+  const std::vector<float> a = Gather(x.pa, x.a, !ta), b = Gather(x.pb, x.b, tb);
+  for (int64_t j = 0; j < n; ++j) {
+    for (int64_t i = 0; i < m; ++i) {
+      float sum = 0;
+      for (int64_t l = 0; l < k; ++l) sum += a[i * k + l] * b[j * k + l];
+      sum *= x.alpha;
+      if (x.beta != 0) sum += x.beta * Load(x.pc, x.c.type, j * x.c.stride + i);
+      if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += Load(x.desc.bias, x.d.type, i);
+      Store(x.pd, x.d.type, j * x.d.stride + i, sum);
     }
   }
 }
 
-cublasStatus_t Refuse(const std::string& why) {
-  Report("cublasLtMatmul: " + why);
-  return CUBLAS_STATUS_INVALID_VALUE;
-}
-
-template <class T>
-cublasStatus_t Assign(T& to, const void* from, size_t bytes) {
-  if (from == nullptr || bytes != sizeof(T)) return CUBLAS_STATUS_INVALID_VALUE;
-  std::memcpy(&to, from, bytes);
-  return CUBLAS_STATUS_SUCCESS;
+void CheckMatrix(const char* name, const void* data, const Layout& x) {
+  const std::string what = std::string("cublasLtMatmul: ") + name;
+  const Allocation* allocation = FindAllocation(data);
+  if (allocation == nullptr) return Report(what + " is not in device memory");
+  const size_t offset = static_cast<const std::byte*>(data) - allocation->data;
+  const size_t bytes = ((x.columns - 1) * x.stride + x.rows) * Bytes(x.type);
+  if (offset + bytes > allocation->bytes)
+    Report(what + ": out of bounds by " + std::to_string(offset + bytes - allocation->bytes) +
+           " bytes");
 }
 
 }  // namespace
 }  // namespace tl::simt
 
-using namespace tl::simt;  // the calls are C's
+using namespace tl::simt;
 
 extern "C" {
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  static char one;
-  *handle = reinterpret_cast<cublasLtHandle_t>(&one);
+  *handle = reinterpret_cast<cublasLtHandle_t>(new char);
   return CUBLAS_STATUS_SUCCESS;
 }
 
 const char* cublasLtGetStatusString(cublasStatus_t status) {
-  return status == CUBLAS_STATUS_SUCCESS         ? "success"
-         : status == CUBLAS_STATUS_INVALID_VALUE ? "an unsupported value was passed"
-                                                 : "the operation is not supported";
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+  }
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute,
                                         cudaDataType_t scale) {
-  *desc = reinterpret_cast<cublasLtMatmulDesc_t>(new Operation{compute, scale});
+  if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  *desc = reinterpret_cast<cublasLtMatmulDesc_t>(new Desc);
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t opaque,
                                               cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, size_t bytes) {
-  auto& op = As<Operation>(desc);
-  if (attribute == CUBLASLT_MATMUL_DESC_TRANSA) return Assign(op.transpose_a, value, bytes);
-  if (attribute == CUBLASLT_MATMUL_DESC_TRANSB) return Assign(op.transpose_b, value, bytes);
-  if (attribute == CUBLASLT_MATMUL_DESC_EPILOGUE) return Assign(op.epilogue, value, bytes);
-  if (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER) return Assign(op.bias, value, bytes);
-  return CUBLAS_STATUS_NOT_SUPPORTED;
+  auto* desc = From<Desc>(opaque);
+  const auto set = [&](auto& field) {
+    if (bytes != sizeof(field)) return CUBLAS_STATUS_INVALID_VALUE;
+    std::memcpy(&field, value, sizeof(field));
+    return CUBLAS_STATUS_SUCCESS;
+  };
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return set(desc->op_a);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return set(desc->op_b);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return set(desc->epilogue);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return set(desc->bias);
+    default:
+      return CUBLAS_STATUS_INVALID_VALUE;
+  }
 }
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type,
-                                          uint64_t rows, uint64_t columns, int64_t ld) {
-  *layout = reinterpret_cast<cublasLtMatrixLayout_t>(new Layout{type, rows, columns, ld});
+                                          uint64_t rows, uint64_t columns, int64_t stride) {
+  if (!Known(type) || rows == 0 || columns == 0 || stride < static_cast<int64_t>(rows))
+    return CUBLAS_STATUS_INVALID_VALUE;
+  *layout = reinterpret_cast<cublasLtMatrixLayout_t>(
+      new Layout{type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), stride});
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -207,82 +177,96 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* prefer
 }
 
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
-  delete &As<Preference>(preference);
+  delete From<Preference>(preference);
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t opaque,
                                                     cublasLtMatmulPreferenceAttributes_t attribute,
                                                     const void* value, size_t bytes) {
-  auto& p = As<Preference>(preference);
-  if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
-    return Assign(p.workspace, value, bytes);
-  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)
-    return Assign(p.reductions, value, bytes);
-  const int matrix = attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
-  if (matrix < 0 || matrix > 3) return CUBLAS_STATUS_NOT_SUPPORTED;
-  return Assign(p.align[matrix], value, bytes);
+  auto* preference = From<Preference>(opaque);
+  const int first = CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
+  if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES && bytes == sizeof(uint64_t)) {
+    std::memcpy(&preference->workspace, value, bytes);
+  } else if (attribute >= first && attribute < first + 4 && bytes == sizeof(uint32_t)) {
+    std::memcpy(&preference->alignment[attribute - first], value, bytes);
+  } else if (attribute != CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK || bytes != sizeof(uint32_t)) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[],
                                               int* found) {
-  const Problem problem = {As<Operation>(desc), As<Layout>(a), As<Layout>(b), As<Layout>(c),
-                           As<Layout>(d)};
-  const auto& p = As<Preference>(preference);
   *found = 0;
   if (wanted < 1) return CUBLAS_STATUS_INVALID_VALUE;
-  if (const std::string wrong = problem.Wrong(); !wrong.empty()) return Refuse(wrong);
-  Algorithm algorithm = {kMagic, problem.Hash(), std::min<uint64_t>(p.workspace, 4096), {}};
-  for (int i = 0; i < 4; ++i) algorithm.align[i] = p.align[i];
+  const auto &la = *From<Layout>(a), &lb = *From<Layout>(b), &lc = *From<Layout>(c),
+             &ld = *From<Layout>(d);
+  if (la.type != lb.type || lc.type != ld.type || (ld.type != la.type && ld.type != CUDA_R_32F))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  const auto& alignment = From<Preference>(preference)->alignment;
+  const size_t sizes[4] = {Bytes(la.type), Bytes(lb.type), Bytes(lc.type), Bytes(ld.type)};
+  Chosen chosen{kMagic, {}};
+  for (int i = 0; i < 4; ++i) {
+    if (alignment[i] < sizes[i]) return CUBLAS_STATUS_NOT_SUPPORTED;
+    chosen.alignment[i] = alignment[i];
+  }
   results[0] = {};
-  std::memcpy(&results[0].algo, &algorithm, sizeof(algorithm));
-  results[0].workspaceSize = algorithm.workspace;
+  std::memcpy(&results[0].algo, &chosen, sizeof(chosen));
   results[0].state = CUBLAS_STATUS_SUCCESS;
+  results[0].workspaceSize = From<Preference>(preference)->workspace >= 256 ? 256 : 0;
   *found = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha,
-                              const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
-                              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
-                              cublasLtMatrixLayout_t c_layout, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algo,
-                              void* workspace, size_t workspace_bytes, cudaStream_t stream) {
-  const Problem problem = {As<Operation>(desc), As<Layout>(a_layout), As<Layout>(b_layout),
-                           As<Layout>(c_layout), As<Layout>(d_layout)};
-  if (const std::string wrong = problem.Wrong(); !wrong.empty()) return Refuse(wrong);
-  const auto& algorithm = As<const Algorithm>(algo);
-  if (algorithm.magic != kMagic || algorithm.problem != problem.Hash())
-    return Refuse("an algorithm that was found for another product");
-  const void* matrices[] = {a, b, c, d};
+                              const void* a, cublasLtMatrixLayout_t la, const void* b,
+                              cublasLtMatrixLayout_t lb, const void* beta, const void* c,
+                              cublasLtMatrixLayout_t lc, void* d, cublasLtMatrixLayout_t ld,
+                              const cublasLtMatmulAlgo_t* algo, void* workspace,
+                              size_t workspace_bytes, cudaStream_t stream) {
+  const Operands x{*From<Desc>(desc),
+                   *From<Layout>(la),
+                   *From<Layout>(lb),
+                   *From<Layout>(lc),
+                   *From<Layout>(ld),
+                   *static_cast<const float*>(alpha),
+                   *static_cast<const float*>(beta),
+                   a,
+                   b,
+                   c,
+                   d};
+  const bool ta = x.desc.op_a != CUBLAS_OP_N, tb = x.desc.op_b != CUBLAS_OP_N;
+  if ((ta ? x.a.columns : x.a.rows) != x.d.rows || (tb ? x.b.rows : x.b.columns) != x.d.columns ||
+      (ta ? x.a.rows : x.a.columns) != (tb ? x.b.columns : x.b.rows) || x.c.rows != x.d.rows ||
+      x.c.columns != x.d.columns)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  Chosen chosen;
+  std::memcpy(&chosen, algo, sizeof(chosen));
+  if (chosen.magic != kMagic) return CUBLAS_STATUS_INVALID_VALUE;
+  const void* const data[4] = {a, b, c, d};
   for (int i = 0; i < 4; ++i) {
-    if (reinterpret_cast<uintptr_t>(matrices[i]) % algorithm.align[i] != 0)
-      return Refuse(std::string("matrix ") + "ABCD"[i] + " is not aligned as its algorithm needs");
+    if (reinterpret_cast<uintptr_t>(data[i]) % chosen.alignment[i] != 0) {
+      Report("misaligned: cublasLtMatmul with an algorithm chosen for operands aligned to " +
+             std::to_string(chosen.alignment[i]) + " bytes");
+      return CUBLAS_STATUS_INVALID_VALUE;
+    }
   }
-  if (workspace_bytes < algorithm.workspace ||
-      reinterpret_cast<uintptr_t>(workspace) % kWorkspaceAlignment != 0)
-    return Refuse("the workspace is too small or not aligned to 256 bytes");
-  const float one = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
-  Push(stream, {.run =
-                    [=] {
-                      CheckMatrix("A", a, problem.a);
-                      CheckMatrix("B", b, problem.b);
-                      CheckMatrix("C", c, problem.c);
-                      CheckMatrix("D", d, problem.d);
-                      if (problem.op.epilogue == CUBLASLT_EPILOGUE_BIAS)
-                        CheckMemory("the bias", problem.op.bias,
-                                    problem.m() * Size(problem.d.type));
-                      if (workspace_bytes > 0) {
-                        CheckMemory("the workspace", workspace, workspace_bytes);
-                        std::memset(workspace, 0xff, workspace_bytes);
-                      }
-                      Multiply(problem, one, a, b, kept, c, d);
-                    },
-                .after = nullptr});
+  const Layout* const layouts[4] = {&x.a, &x.b, &x.c, &x.d};
+  const char* const names[4] = {"A", "B", "C", "D"};
+  for (int i = 0; i < 4; ++i) CheckMatrix(names[i], data[i], *layouts[i]);
+  if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS)
+    CheckMatrix("the bias", x.desc.bias, {x.d.type, x.d.rows, 1, x.d.rows});
+  Push(stream, {[=] {
+                  // Whatever lay in the workspace is lost.
+                  if (workspace != nullptr) std::memset(workspace, 0xff, workspace_bytes);
+                  Multiply(x);
+                },
+                {}});
   return CUBLAS_STATUS_SUCCESS;
 }
 
