@@ -30,10 +30,12 @@ template <typename To, typename From, int N>
 __global__ void __launch_bounds__(kThreads)
     SumRowsKernel(To* out, const From* parts, int64_t rows, int64_t stride, int64_t n) {
   ForElements<N>(n, [&](int64_t i, auto lanes) {
-    Pack<float, lanes> sum = LoadF<lanes>(parts + i);
-#pragma unroll 4
+    const From* at = parts + i;
+    Pack<float, lanes> sum = LoadF<lanes>(at);
+#pragma unroll 2
     for (int64_t r = 1; r < rows; ++r) {
-      const Pack<float, lanes> part = LoadF<lanes>(parts + r * stride + i);
+      at += stride;
+      const Pack<float, lanes> part = LoadF<lanes>(at);
 #pragma unroll
       for (int k = 0; k < lanes; ++k) sum.v[k] += part.v[k];
     }

@@ -78,18 +78,19 @@ __global__ void SortKernel(Buckets b, const int32_t* tokens, int64_t rows, int64
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
     AddRowsKernel(Buckets b, Rows<float> d_table, const int32_t* tokens, Rows<T> dys, int64_t width,
-                  int64_t begin, int64_t chunks) {
-  const int64_t n = blockIdx.x / chunks;
-  const int64_t column = (blockIdx.x % chunks * blockDim.x + threadIdx.x) * N;
+                  int64_t begin, unsigned chunks) {
+  const unsigned n = blockIdx.x / chunks;
+  const int64_t column = int64_t{blockIdx.x % chunks * blockDim.x + threadIdx.x} * N;
   if (b.ranks[n] != 0 || column >= width) return;
   const int64_t local = tokens[n] - begin;
   const int count = b.counts[local];
   const int* sorted = b.sorted + b.bases[local];
   float* out = d_table[local] + column;
+  const T* from = dys.data + column;
   Pack<float, N> sum = LoadPack<N>(out);
 #pragma unroll 4
   for (int i = 0; i < count; ++i) {
-    const Pack<float, N> dy = LoadF<N>(dys[sorted[i]] + column);
+    const Pack<float, N> dy = LoadF<N>(from + sorted[i] * dys.row_stride);
 #pragma unroll
     for (int k = 0; k < N; ++k) sum.v[k] += dy.v[k];
   }
@@ -160,7 +161,8 @@ void EmbeddingBackward(Stream& stream, const EmbeddingBackwardArgs& args) {
       constexpr int kBlock = 64;
       const int64_t chunks = CeilDiv(width, n * kBlock);
       Launch(AddRowsKernel<T, n>, Blocks(rows * chunks), kBlock, 0, stream, buckets,
-             Rows<float>(args.d_table), tokens, Rows<T>(args.dy), width, args.begin, chunks);
+             Rows<float>(args.d_table), tokens, Rows<T>(args.dy), width, args.begin,
+             static_cast<unsigned>(chunks));
     });
   });
 }

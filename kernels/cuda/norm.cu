@@ -9,17 +9,21 @@ namespace tl::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-// One row is the work of a team: half a warp, a warp or a block. A thread keeps kKept vectors of
-// its row in registers between the sum and the output; where a row has more, it reads them again.
+// One row is the work of a team: half a warp, a warp or a block. The forward pass keeps the first
+// kKept vectors of each thread in registers between the sum and the output and reads the others
+// again; the backward pass has registers for the sums over rows of kSummed vectors.
 template <int kTeam>
-constexpr int kKept = kTeam < kWarp ? 1 : 4;
+constexpr int kKept = kTeam < kWarp ? 1 : 2;
+template <int kTeam>
+constexpr int kSummed = kTeam < kWarp ? 1 : 4;
 
-// Calls f(Int<kTeam>()) with the smallest team that keeps a row of this width in registers.
+// Calls f(Int<kTeam>()) with the smallest team that is enough for rows of this width.
 template <int N, class F>
 void WithTeam(int64_t width, const F& f) {
-  if (width <= 16 * N * kKept<16>) {
+  TL_CHECK_LT(width, int64_t{1} << 30);  // kernels count columns in 32 bits
+  if (width <= 16 * N * kSummed<16>) {
     f(Int<16>());
-  } else if (width <= kWarp * N * kKept<kWarp>) {
+  } else if (width <= kWarp * N * kSummed<kWarp>) {
     f(Int<kWarp>());
   } else {
     f(Int<kThreads>());
@@ -29,7 +33,7 @@ void WithTeam(int64_t width, const F& f) {
 template <typename T, int N, int kTeam, bool kAdd>
 __global__ void __launch_bounds__(kThreads)
     RmsNormKernel(Rows<T> ys, float* rstds, Rows<T> xs, const T* w, Rows<T> residuals, Rows<T> sums,
-                  int64_t rows, int64_t width, float eps) {
+                  int64_t rows, int width, float eps) {
   __shared__ float warp_sums[kThreads / kWarp];
   const int member = threadIdx.x % kTeam;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.x / kTeam;
@@ -37,11 +41,13 @@ __global__ void __launch_bounds__(kThreads)
   const T* x = active ? xs[row] : nullptr;
   const T* residual = active && kAdd ? residuals[row] : nullptr;
   T* sum = active && kAdd ? sums[row] : nullptr;
-  const int64_t end = active ? width : 0;
-  constexpr int64_t kStep = kTeam * N;
+  const int end = active ? width : 0;
+  constexpr int kStep = kTeam * N;
 
+  // Single 16-bit values take no less room than fp32.
+  using Held = std::conditional_t<N == 1, float, T>;
   float squares = 0.0f;
-  const auto read = [&](int64_t i) {
+  const auto read = [&](int i) {
     Pack<T, N> h = LoadPack<N>(x + i);
     Pack<float, N> wide = Widen(h);
     if constexpr (kAdd) {
@@ -54,77 +60,66 @@ __global__ void __launch_bounds__(kThreads)
     }
 #pragma unroll
     for (int k = 0; k < N; ++k) squares = fmaf(wide.v[k], wide.v[k], squares);
-    return h;
+    if constexpr (std::is_same_v<Held, T>) {
+      return h;
+    } else {
+      return wide;
+    }
   };
-  Pack<T, N> kept[kKept<kTeam>] = {};
+  Pack<Held, N> kept[kKept<kTeam>] = {};
 #pragma unroll
   for (int c = 0; c < kKept<kTeam>; ++c) {
-    const int64_t i = c * kStep + member * N;
+    const int i = c * kStep + member * N;
     if (i < end) kept[c] = read(i);
   }
-  for (int64_t i = kKept<kTeam> * kStep + member * N; i < end; i += kStep) read(i);
+  for (int i = kKept<kTeam> * kStep + member * N; i < end; i += kStep) read(i);
 
   squares = TeamSum<kTeam>(squares, warp_sums);
   if (!active) return;
   const float rstd = 1.0f / sqrtf(squares / static_cast<float>(width) + eps);
   if (rstds != nullptr && member == 0) rstds[row] = rstd;
   T* y = ys[row];
-  const auto write = [&](int64_t i, const Pack<T, N>& h) {
-    Pack<float, N> out = Widen(h);
+  const auto write = [&](int i, Pack<float, N> h) {
     const Pack<float, N> weight = LoadF<N>(w + i);
 #pragma unroll
-    for (int k = 0; k < N; ++k) out.v[k] = out.v[k] * rstd * weight.v[k];
-    StoreF(y + i, out);
+    for (int k = 0; k < N; ++k) h.v[k] = h.v[k] * rstd * weight.v[k];
+    StoreF(y + i, h);
   };
 #pragma unroll
   for (int c = 0; c < kKept<kTeam>; ++c) {
-    const int64_t i = c * kStep + member * N;
-    if (i < end) write(i, kept[c]);
+    const int i = c * kStep + member * N;
+    if (i < end) write(i, Widen(kept[c]));
   }
-  for (int64_t i = kKept<kTeam> * kStep + member * N; i < end; i += kStep)
-    write(i, LoadPack<N>((kAdd ? sum : x) + i));
+  for (int i = kKept<kTeam> * kStep + member * N; i < end; i += kStep)
+    write(i, LoadF<N>((kAdd ? sum : x) + i));
 }
 
 // partials (or null): [blocks, width], receives each block's sum over its rows for dw. A thread has
-// the same columns in every row, and sums them in registers.
+// the same columns in every row. The second pass over a row finds it in the cache.
 template <typename T, int N, int kTeam>
 __global__ void __launch_bounds__(kThreads, 2)
     RmsNormBackwardKernel(Rows<T> dxs, float* partials, Rows<T> dys, Rows<T> xs, const T* w,
-                          const float* rstds, Rows<T> d_sums, int64_t rows, int64_t width) {
-  constexpr int kTeams = kThreads / kTeam, kKeep = kKept<kTeam>;
-  constexpr int64_t kStep = kTeam * N;
+                          const float* rstds, Rows<T> d_sums, int64_t rows, int width) {
+  constexpr int kTeams = kThreads / kTeam, kSums = kSummed<kTeam>;
+  constexpr int kStep = kTeam * N;
   __shared__ float warp_sums[kThreads / kWarp];
   const int member = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
-  float* partial = partials == nullptr ? nullptr : partials + blockIdx.x * width;
-  float dw[kKeep][N] = {};
+  float* partial = partials == nullptr ? nullptr : partials + int64_t{blockIdx.x} * width;
+  float dw[kSums][N] = {};
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTeams;
   for (int64_t base = first; base < rows; base += static_cast<int64_t>(gridDim.x) * kTeams) {
     const int64_t row = base + team;
     const bool active = row < rows;
-    const int64_t end = active ? width : 0;
+    const int end = active ? width : 0;
     const T* x = active ? xs[row] : nullptr;
     const T* dy = active ? dys[row] : nullptr;
     float dot = 0.0f;
-    const auto add = [&](int64_t i, const Pack<T, N>& hs, const Pack<T, N>& gs) {
-      const Pack<float, N> weight = LoadF<N>(w + i);
+#pragma unroll 4
+    for (int i = member * N; i < end; i += kStep) {
+      const Pack<float, N> weight = LoadF<N>(w + i), h = LoadF<N>(x + i), g = LoadF<N>(dy + i);
 #pragma unroll
-      for (int k = 0; k < N; ++k) dot = fmaf(weight.v[k] * Widen(gs.v[k]), Widen(hs.v[k]), dot);
-    };
-    Pack<T, N> kept_x[kKeep] = {}, kept_dy[kKeep] = {};
-#pragma unroll
-    for (int c = 0; c < kKeep; ++c) {
-      const int64_t i = c * kStep + member * N;
-      if (i >= end) continue;
-      kept_x[c] = LoadPack<N>(x + i);
-      kept_dy[c] = LoadPack<N>(dy + i);
+      for (int k = 0; k < N; ++k) dot = fmaf(weight.v[k] * g.v[k], h.v[k], dot);
     }
-#pragma unroll
-    for (int c = 0; c < kKeep; ++c) {
-      const int64_t i = c * kStep + member * N;
-      if (i < end) add(i, kept_x[c], kept_dy[c]);
-    }
-    for (int64_t i = kKeep * kStep + member * N; i < end; i += kStep)
-      add(i, LoadPack<N>(x + i), LoadPack<N>(dy + i));
     dot = TeamSum<kTeam>(dot, warp_sums);
     if (!active) continue;
 
@@ -132,31 +127,30 @@ __global__ void __launch_bounds__(kThreads, 2)
     const float along = rstd * rstd * dot / static_cast<float>(width);
     T* dx = dxs[row];
     const T* d_sum = d_sums.data == nullptr ? nullptr : d_sums[row];
-    const auto write = [&](int64_t i, const Pack<T, N>& hs, const Pack<T, N>& gs, float* column) {
-      const Pack<float, N> weight = LoadF<N>(w + i);
+    const auto write = [&](int i, float(&column)[N]) {
+      const Pack<float, N> weight = LoadF<N>(w + i), h = LoadF<N>(x + i), g = LoadF<N>(dy + i);
       Pack<float, N> extra = {};
       if (d_sum != nullptr) extra = LoadF<N>(d_sum + i);
       Pack<float, N> out;
 #pragma unroll
       for (int k = 0; k < N; ++k) {
-        const float h = Widen(hs.v[k]), g = Widen(gs.v[k]);
-        if (column != nullptr) column[k] = fmaf(g, h * rstd, column[k]);
-        const float inner = fmaf(-h, along, weight.v[k] * g);
+        column[k] = fmaf(g.v[k], h.v[k] * rstd, column[k]);
+        const float inner = fmaf(-h.v[k], along, weight.v[k] * g.v[k]);
         out.v[k] = d_sum != nullptr ? fmaf(inner, rstd, extra.v[k]) : inner * rstd;
       }
       StoreF(dx + i, out);
     };
 #pragma unroll
-    for (int c = 0; c < kKeep; ++c) {
-      const int64_t i = c * kStep + member * N;
-      if (i < end) write(i, kept_x[c], kept_dy[c], dw[c]);
+    for (int c = 0; c < kSums; ++c) {
+      const int i = c * kStep + member * N;
+      if (i < end) write(i, dw[c]);
     }
-    for (int64_t i = kKeep * kStep + member * N; i < end; i += kStep) {
+    for (int i = kSums * kStep + member * N; i < end; i += kStep) {
       float column[N] = {};
       if (partial != nullptr && base != first) {
         for (int k = 0; k < N; ++k) column[k] = partial[i + k];
       }
-      write(i, LoadPack<N>(x + i), LoadPack<N>(dy + i), column);
+      write(i, column);
       if (partial == nullptr) continue;
       for (int k = 0; k < N; ++k) partial[i + k] = column[k];
     }
@@ -164,19 +158,19 @@ __global__ void __launch_bounds__(kThreads, 2)
   if (partial == nullptr) return;
   if constexpr (kTeams == 1) {
 #pragma unroll
-    for (int c = 0; c < kKeep; ++c) {
-      const int64_t i = c * kStep + member * N;
+    for (int c = 0; c < kSums; ++c) {
+      const int i = c * kStep + member * N;
       if (i >= width) continue;
 #pragma unroll
       for (int k = 0; k < N; ++k) partial[i + k] = dw[c][k];
     }
   } else {
     // The teams add their sums in turn. Lanes lie side by side, for the banks' sake.
-    __shared__ float block_dw[kKeep][N][kTeam];
+    __shared__ float block_dw[kSums][N][kTeam];
     for (int turn = 0; turn < kTeams; ++turn) {
       if (team == turn) {
 #pragma unroll
-        for (int c = 0; c < kKeep; ++c) {
+        for (int c = 0; c < kSums; ++c) {
 #pragma unroll
           for (int k = 0; k < N; ++k) {
             float& sum = block_dw[c][k][member];
@@ -186,7 +180,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       }
       __syncthreads();
     }
-    for (int64_t i = threadIdx.x; i < width; i += kThreads)
+    for (int i = threadIdx.x; i < width; i += kThreads)
       partial[i] = block_dw[i / kStep][i % N][i % kStep / N];
   }
 }
@@ -224,7 +218,7 @@ void RmsNorm(Stream& stream, const RmsNormArgs& args) {
                Blocks(CeilDiv(rows, kThreads / kTeam)), kThreads, 0, stream, Rows<T>(args.y),
                args.rstd ? args.rstd.as<float>() : nullptr, Rows<T>(args.x), args.w.as<T>(),
                add ? Rows<T>(args.residual) : Rows<T>(), add ? Rows<T>(args.sum) : Rows<T>(), rows,
-               width, args.eps);
+               static_cast<int>(width), args.eps);
       });
     });
   });
@@ -264,7 +258,8 @@ void RmsNormBackward(Stream& stream, const RmsNormBackwardArgs& args) {
         }
         Launch(RmsNormBackwardKernel<T, kN, kTeam>, Blocks(blocks), kThreads, 0, stream,
                Rows<T>(args.dx), partials, Rows<T>(args.dy), Rows<T>(args.x), args.w.as<T>(),
-               args.rstd.as<float>(), args.d_sum ? Rows<T>(args.d_sum) : Rows<T>(), rows, width);
+               args.rstd.as<float>(), args.d_sum ? Rows<T>(args.d_sum) : Rows<T>(), rows,
+               static_cast<int>(width));
         if (args.dw) SumParts(stream, args.dw, partials, blocks, args.accumulate_dw);
       });
     });
