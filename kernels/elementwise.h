@@ -45,8 +45,8 @@ struct BiasBackwardArgs {
 TL_DECLARE_OP(BiasBackward);
 
 // out[0] += weight * sum x_i^2 over the finite x_i, out[1] += count of non-finite x_i. x: fp32 [n],
-// out: fp32 [2]. Summed in blocks of 4096 in fp32, blocks in fp64 in ascending order: the result
-// does not depend on the number of threads.
+// out: fp32 [2]. Summed in blocks of 4096 in fp32, blocks in fp64 in an order that depends on n
+// alone: the result does not depend on the number of threads.
 struct SumSquaresArgs {
   Tensor out;
   Tensor x;

@@ -12,6 +12,7 @@ enum class RopeDirection : uint8_t { kForward, kInverse };
 //   x_{j+D/2} <- x_{j+D/2} c + x_j s
 // kInverse uses -s, which is the backward pass. x: [rows, heads, D] with strides. positions: int32
 // [rows]. table: fp32 [max positions, 2, D/2], cosines then sines. Computed in fp32.
+// A position that is not in the table ends the program on CPUs and gives NaN on GPUs.
 struct RopeArgs {
   Tensor x;
   Tensor positions;

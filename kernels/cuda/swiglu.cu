@@ -12,15 +12,15 @@ struct Place {
   int64_t row, column;
 };
 template <int N>
-__device__ Place Here(int64_t chunks) {
-  return {blockIdx.x / chunks, (blockIdx.x % chunks * kThreads + threadIdx.x) * N};
+__device__ Place Here(unsigned chunks) {
+  return {blockIdx.x / chunks, int64_t{blockIdx.x % chunks * kThreads + threadIdx.x} * N};
 }
 
 __device__ inline float Sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
-    SwigluKernel(Rows<T> ys, Rows<T> gate_ups, int64_t width, int64_t chunks) {
+    SwigluKernel(Rows<T> ys, Rows<T> gate_ups, int64_t width, unsigned chunks) {
   const auto [row, i] = Here<N>(chunks);
   if (i >= width) return;
   const T* gate = gate_ups[row] + i;
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads)
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
     SwigluBackwardKernel(Rows<T> d_gate_ups, Rows<T> dys, Rows<T> gate_ups, int64_t width,
-                         int64_t chunks) {
+                         unsigned chunks) {
   const auto [row, i] = Here<N>(chunks);
   if (i >= width) return;
   const T* gate = gate_ups[row] + i;
@@ -63,7 +63,7 @@ void Swiglu(Stream& stream, const SwigluArgs& args) {
     WithVector<kVector<T>>(vectors, [&](auto n) {
       const int64_t chunks = CeilDiv(width, n * kThreads);
       Launch(SwigluKernel<T, n>, Blocks(rows * chunks), kThreads, 0, stream, Rows<T>(args.y),
-             Rows<T>(args.gate_up), width, chunks);
+             Rows<T>(args.gate_up), width, static_cast<unsigned>(chunks));
     });
   });
 }
@@ -80,7 +80,8 @@ void SwigluBackward(Stream& stream, const SwigluBackwardArgs& args) {
     WithVector<kVector<T>>(vectors, [&](auto n) {
       const int64_t chunks = CeilDiv(width, n * kThreads);
       Launch(SwigluBackwardKernel<T, n>, Blocks(rows * chunks), kThreads, 0, stream,
-             Rows<T>(args.d_gate_up), Rows<T>(args.dy), Rows<T>(args.gate_up), width, chunks);
+             Rows<T>(args.d_gate_up), Rows<T>(args.dy), Rows<T>(args.gate_up), width,
+             static_cast<unsigned>(chunks));
     });
   });
 }

@@ -70,6 +70,38 @@ TEST(AdamW, WritesTheSameMasterForAnyWeightType) {
   }
 }
 
+// A shard starts anywhere in a parameter: element by element gives the bits of whole vectors.
+TEST(AdamW, StartsAnywhere) {
+  constexpr int64_t n = (1 << 20) + 301, kOffset = 3;
+  const Placed<StepScalars> scalars({.lr = 1e-3f, .adam_step = 2});
+  const auto run = [&](int64_t offset) {
+    const auto ramp = [&](int64_t period, double low, double high) {
+      Doubles values(offset + n);
+      for (int64_t i = 0; i < n; ++i)
+        values[offset + i] = low + (high - low) * static_cast<double>(i % period) / period;
+      return values;
+    };
+    const Owned p(kF32, {offset + n}, ramp(997, -1, 1)), m(kF32, {offset + n}, ramp(83, -2, 2));
+    const Owned v(kF32, {offset + n}, ramp(251, 0, 1)), g(kF32, {offset + n}, ramp(1013, -1, 1));
+    const Owned low(DType::kBF16, {offset + n}, Doubles(offset + n));
+    const auto part = [&](const Owned& t) { return t.tensor().Slice(0, offset, offset + n); };
+    AdamW(TestStream(), {.p = part(p),
+                         .m = part(m),
+                         .v = part(v),
+                         .grad = part(g),
+                         .weight = part(low),
+                         .scalars = scalars.get()});
+    Doubles out;
+    for (const Owned* t : {&p, &m, &v, &low}) {
+      const Doubles values = t->Get();
+      for (int64_t i = 0; i < offset; ++i) EXPECT_EQ(values[i], 0);
+      out.insert(out.end(), values.begin() + offset, values.end());
+    }
+    return out;
+  };
+  EXPECT_EQ(run(kOffset), run(0));
+}
+
 TEST(AdamW, SkipsOnOverflow) {
   Stream& stream = TestStream();
   constexpr int64_t n = 113;

@@ -144,6 +144,37 @@ TEST(Scale, Multiplies) {
   }
 }
 
+// Ranges that no vector of 16 bytes fits: the same values, and nothing beside them touched.
+TEST(Flat, StartsAnywhere) {
+  Stream& stream = TestStream();
+  constexpr int64_t n = 239, kRoom = n + 16;
+  for (const DType dtype : kFloatTypes) {
+    const Doubles a = Normals(dtype, kRoom, 1), b = Normals(dtype, kRoom, 2);
+    const Owned ta(dtype, {kRoom}, a), tb(dtype, {kRoom}, b);
+    for (const int64_t at : {1, 2, 3, 4, 5, 8}) {
+      const auto part = [&](const Owned& t) { return t.tensor().Slice(0, at, at + n); };
+      const auto expect = [&](const Owned& out, const Doubles& before, auto value) {
+        const Doubles got = out.Get();
+        for (int64_t i = 0; i < kRoom; ++i) {
+          const bool inside = i >= at && i < at + n;
+          ASSERT_EQ(got[i], inside ? RoundedTo(out.tensor().dtype, value(i)) : before[i]) << i;
+        }
+      };
+      Owned out(dtype, {kRoom}, b), wide(DType::kF32, {kRoom}, b);
+      Add(stream, {.out = part(out), .a = part(ta), .b = part(tb)});
+      expect(out, b, [&](int64_t i) { return a[i] + b[i]; });
+      Convert(stream, {.dst = part(wide), .src = part(ta)});
+      expect(wide, b, [&](int64_t i) { return a[i]; });
+      out.Set(b);
+      Scale(stream, {.x = part(out), .factor = 2.0f});
+      expect(out, b, [&](int64_t i) { return 2 * b[i]; });
+      out.Set(b);
+      SumRows(stream, {.out = part(out), .parts = part(ta).Reshape({1, n})});
+      expect(out, b, [&](int64_t i) { return a[i]; });
+    }
+  }
+}
+
 TEST(BiasBackward, SumsRowsForAnyNumberOfThreads) {
   Stream& stream = TestStream();
   struct Size {
@@ -180,7 +211,9 @@ TEST(BiasBackward, SumsRowsForAnyNumberOfThreads) {
 
 TEST(SumSquares, CountsNonFiniteAndIgnoresThreads) {
   Stream& stream = TestStream();
-  for (const int64_t n : kSizes) {
+  std::vector<int64_t> sizes(std::begin(kSizes), std::end(kSizes));
+  sizes.push_back((2 << 20) + 5);  // more blocks than a GPU adds at once
+  for (const int64_t n : sizes) {
     Doubles x = Normals(DType::kF32, n, 1);
     double bad = 0, sum = 0;
     for (int64_t i = 0; i < n; i += 97) {
