@@ -15,6 +15,8 @@
 #include "base/version.h"
 #include "cli/command.h"
 #include "comm/host.h"
+#include "device/cuda.h"
+#include "device/cuda_library.h"
 #include "train/machine.h"
 #include "train/progress.h"
 
@@ -48,18 +50,30 @@ void Row(const std::string& name, const std::string& text) {
   absl::PrintF("  %-14s %s\n", name, text);
 }
 
+void PrintCuda() {
+  const cuda::Platform& platform = cuda::GetPlatform();
+  if (platform.devices.empty()) Row("cuda", "none: " + platform.absent);
+  for (size_t i = 0; i < platform.devices.size(); ++i) {
+    const cuda::DeviceInfo& device = platform.devices[i];
+    Row(absl::StrCat("cuda:", i),
+        absl::StrFormat("%s, compute capability %d.%d, %d multiprocessors, %s", device.name,
+                        device.major, device.minor, device.processors,
+                        HumanBytes(device.memory_bytes)));
+  }
+}
+
 void PrintMachine() {
   const CpuInfo cpu = ReadCpuInfo();
   std::puts("devices");
   Row("cpu", absl::StrFormat("%s, %d core(s), %d thread(s) may be used", cpu.model, cpu.cores,
                              cpu.logical_cpus));
-  Row("cuda", "none: this build has no CUDA backend");
+  PrintCuda();
   Row("instructions", cpu.isa.empty() ? "nothing beyond the base" : absl::StrJoin(cpu.isa, ", "));
   Row("memory", HumanBytes(AvailableMemory()) + " available");
   std::puts("precisions");
   Row("fp32", "native");
-  Row("bf16", cpu.bf16_products ? "native products, fp32 sums"
-                                : "native storage, products in fp32");
+  Row("bf16",
+      cpu.bf16_products ? "native products, fp32 sums" : "native storage, products in fp32");
   Row("fp16", "native storage, products in fp32");
 }
 
@@ -69,6 +83,15 @@ void PrintLibraries() {
   Row("oneDNN",
       absl::StrFormat("%d.%d.%d, uses %s", dnnl->major, dnnl->minor, dnnl->patch, OneDnnIsa()));
   Row("MPI", MpiVersion());
+  const cuda::Platform& platform = cuda::GetPlatform();
+  if (platform.toolkit > 0) {
+    Row("CUDA",
+        absl::StrCat(cuda::VersionText(platform.toolkit), ", ",
+                     platform.driver > 0 ? "driver for up to " + cuda::VersionText(platform.driver)
+                                         : "no driver"));
+    const cuda::Library& blas = cuda::CublasLtLibrary();
+    Row("cuBLASLt", blas.handle != nullptr ? blas.path : "none: " + blas.absent);
+  }
   Row("Highway", absl::StrFormat("%d.%d.%d, our kernels use %s", HWY_MAJOR, HWY_MINOR, HWY_PATCH,
                                  HighwayTarget()));
   Row("OpenMP", absl::StrCat(_OPENMP));

@@ -24,11 +24,13 @@ class LocalGroup {
     CheckMpi(MPI_Comm_split_type(world.comm(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm),
              "MPI_Comm_split_type", "ranks of this host");
     MPI_Comm_size(comm, &size);
+    MPI_Comm_rank(comm, &rank);
   }
   ~LocalGroup() { MPI_Comm_free(&comm); }
 
   MPI_Comm comm = MPI_COMM_NULL;
   int size = 1;
+  int rank = 0;
 };
 
 }  // namespace
@@ -61,6 +63,12 @@ int LocalRanks(Communicator& world) {
   auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
   if (mpi == nullptr) return 1;
   return LocalGroup(*mpi).size;
+}
+
+int LocalRank(Communicator& world) {
+  auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
+  if (mpi == nullptr) return 0;
+  return LocalGroup(*mpi).rank;
 }
 
 int DefaultThreads(Communicator& world) {

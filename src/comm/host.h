@@ -18,6 +18,8 @@ absl::Status CheckLauncher();
 
 // Ranks of the world on this host. Collective.
 int LocalRanks(Communicator& world);
+// This rank's number among them. Collective.
+int LocalRank(Communicator& world);
 // The fair number of threads for this rank: the processors that the ranks of this host may run on,
 // shared among them, and no more than this rank is bound to. Collective.
 int DefaultThreads(Communicator& world);

@@ -30,6 +30,12 @@ struct Platform {
 const Platform& GetPlatform();
 inline int DeviceCount() { return static_cast<int>(GetPlatform().devices.size()); }
 
+// Bytes that allocations on the device can have now.
+int64_t FreeMemory(int device);
+
+// Names of ops without a CUDA kernel, "Attention, Rope"; without them models do not run.
+const char* MissingOps();
+
 std::string VersionText(int version);  // "13.0"
 
 // Of a CUDA stream; makes its device the calling thread's current one, as launches need.

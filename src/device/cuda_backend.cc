@@ -57,6 +57,13 @@ const Platform& GetPlatform() {
   return *platform;
 }
 
+int64_t FreeMemory(int device) {
+  Use(device);
+  size_t free = 0, total = 0;
+  TL_CHECK_CUDA(cudaMemGetInfo(&free, &total));
+  return static_cast<int64_t>(free);
+}
+
 std::string VersionText(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }

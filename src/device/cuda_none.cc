@@ -26,6 +26,8 @@ const Platform& GetPlatform() {
 
 std::string VersionText(int) { return "none"; }
 
+const char* MissingOps() { return ""; }
+int64_t FreeMemory(int) { return 0; }
 cudaStream_t Handle(Stream&) { Unreachable(); }
 std::byte* Allocate(int, size_t) { Unreachable(); }
 void Free(int, std::byte*) {}

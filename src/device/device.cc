@@ -35,8 +35,8 @@ Buffer Buffer::Allocate(Device device, size_t bytes) {
   return buffer;
 }
 
-Buffer Buffer::Pinned(size_t bytes) {
-  if (bytes == 0 || cuda::DeviceCount() == 0) return Allocate({}, bytes);
+Buffer Buffer::AllocateHost(Device peer, size_t bytes) {
+  if (bytes == 0 || peer.type == DeviceType::kCpu) return Allocate({}, bytes);
   Buffer buffer;
   buffer.data_ = cuda::AllocatePinned(bytes);
   buffer.size_ = bytes;

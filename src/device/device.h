@@ -27,8 +27,8 @@ class Buffer {
   // 64-byte aligned (page-aligned from 2 MiB on, in huge pages where the system has them),
   // contents undefined. bytes = 0 gives a null buffer.
   static Buffer Allocate(Device device, size_t bytes);
-  // Host memory that CUDA devices read and write by themselves; plain where there is none.
-  static Buffer Pinned(size_t bytes);
+  // Host memory for copies to and from the device: pinned for a CUDA device, plain for the CPU.
+  static Buffer AllocateHost(Device peer, size_t bytes);
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer();

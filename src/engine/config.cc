@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "engine/placement.h"
 
 namespace tl {
 namespace {
@@ -122,11 +123,9 @@ absl::Status ValidateSchedule(const Config& c) {
 
 // What the config format has a name for but this build does not have.
 absl::Status ValidateAvailable(const Config& c) {
-  if (c.run.device == "cuda") {
-    return absl::UnimplementedError(
-        "[run] device = \"cuda\": this build has no CUDA backend; use \"cpu\" or \"auto\"");
-  }
-  if (c.run.device != "cpu" && c.run.device != "auto") {
+  if (c.run.device == "cuda")
+    TL_RETURN_IF_ERROR(PlaceRank(c.run.device, {}, UsablePlatform()).status());
+  if (c.run.device != "cpu" && c.run.device != "auto" && c.run.device != "cuda") {
     return Invalid(absl::StrCat("[run] device = \"", c.run.device,
                                 "\": expected \"auto\", \"cpu\" or \"cuda\""));
   }

@@ -33,10 +33,10 @@ Engine::Engine(const EngineOptions& options, Mesh& mesh)
       geometry_(MakeGeometry(options, mesh)),
       params_(mesh.data_size(), mesh.tensor_size(), mesh.tensor_rank()),
       plan_(params_, options.purpose),
-      trunk_(options.model, geometry_, options.recompute, Device{}),
+      trunk_(options.model, geometry_, options.recompute, options.device),
       stem_(EmbeddingSpec(options.model), geometry_),
-      stream_(Stream::Cpu()),
-      comm_stream_(Stream::Cpu(Stream::Mode::kAsync)) {}
+      stream_(Stream::On(options.device)),
+      comm_stream_(Stream::On(options.device, Stream::Mode::kAsync)) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Mesh& mesh) {
   TL_RETURN_IF_ERROR(CheckSize(options, mesh));
@@ -82,6 +82,8 @@ void Engine::Allocate() {
   weights_.ready.resize(params_.buckets().size());
   arena_ = Buffer::Allocate(device, activation_bytes());
   inputs_ = Buffer::Allocate(device, kInputs * rows() * kI32);
+  if (device.type != DeviceType::kCpu)
+    host_losses_ = Buffer::AllocateHost(device, rows() * sizeof(float));
   if (options_.purpose != Plan::Purpose::kTraining) return;
   grad_memory_ = Buffer::Allocate(device, gradient_bytes());
   ZeroBytes(stream_, grad_memory_.data(), grad_memory_.size());
@@ -112,8 +114,13 @@ Pass Engine::LoadPass(const HostBatch& batch) {
 }
 
 void Engine::SumLosses(double* loss_sum) {
+  const std::byte* from = inputs_.data() + 4 * rows() * kI32;
+  if (host_losses_.data() != nullptr) {
+    CopyBytes(stream_, host_losses_.data(), from, rows() * sizeof(float));
+    from = host_losses_.data();
+  }
   stream_.Synchronize();
-  const auto* losses = reinterpret_cast<const float*>(inputs_.data() + 4 * rows() * kI32);
+  const auto* losses = reinterpret_cast<const float*>(from);
   double sum = 0.0;
   for (int64_t i = 0; i < rows(); ++i) sum += losses[i];
   *loss_sum += sum;
@@ -155,13 +162,16 @@ void Engine::NextLogits(absl::Span<const int32_t> tokens, int64_t row, std::vect
   step.Begin(LoadPass(batch));
   stem_.Forward(step, step.Slot(trunk_.stem_slot()));
   const int64_t local = objective_->local_vocab(), ranks = geometry_.tensor_size;
-  std::vector<float> part(local), all(local * ranks);
-  const Tensor part_view = Tensor::Of(part.data(), {1, local});
-  objective_->Logits(step, trunk_.Forward(step), row, part_view);
-  step.tensor_group().AllGather(stream_, Tensor::Of(all.data(), {ranks * local}),
-                                part_view.Reshape({local}));
+  const Buffer memory = Buffer::Allocate(options_.device, (ranks + 1) * local * sizeof(float));
+  const Tensor both =
+      Tensor::Contiguous(memory.data(), {(ranks + 1) * local}, DType::kF32, options_.device);
+  const Tensor part = both.Slice(0, 0, local), all = both.Slice(0, local, (ranks + 1) * local);
+  objective_->Logits(step, trunk_.Forward(step), row, part.Reshape({1, local}));
+  step.tensor_group().AllGather(stream_, all, part);
+  logits->resize(options_.model.vocab);
+  CopyBytes(stream_, reinterpret_cast<std::byte*>(logits->data()), all.data,
+            logits->size() * sizeof(float));
   stream_.Synchronize();
-  logits->assign(all.begin(), all.begin() + options_.model.vocab);
 }
 
 }  // namespace tl

@@ -27,6 +27,7 @@ struct EngineOptions {
   int64_t loss_chunk = 0;
   int64_t bucket_elements = 4 << 20;
   bool segments = false;  // documents packed into a sequence are kept apart
+  Device device = {};
   Plan::Purpose purpose = Plan::Purpose::kTraining;
 };
 
@@ -84,6 +85,7 @@ class Engine {
   Stream stream_, comm_stream_;
 
   Buffer weight_memory_, grad_memory_, arena_, inputs_;
+  Buffer host_losses_;  // where the device is not the host
   Weights weights_;
   Tensor grads_;
   std::unique_ptr<GradSync> grad_sync_;

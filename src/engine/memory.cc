@@ -7,6 +7,7 @@
 #include "base/host_memory.h"
 #include "comm/host.h"
 #include "engine/engine.h"
+#include "engine/placement.h"
 
 namespace tl {
 namespace {
@@ -18,27 +19,33 @@ constexpr double kBeyondAnyHost = 0x1p50;
 int64_t Clamped(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p60)); }
 
 absl::Status TooLarge(absl::Span<const MemoryRow> plan, double needed, double available,
-                      int local_ranks) {
+                      int local_ranks, Device device) {
   std::string rows;
   for (const MemoryRow& row : plan)
     absl::StrAppend(&rows, rows.empty() ? "" : ", ", row.name, " ", HumanBytes(row.bytes));
   return absl::ResourceExhaustedError(absl::StrCat(
-      HostName(), " has ", HumanBytes(Clamped(available)), " of memory available, but ",
-      local_ranks, " rank(s) need ", HumanBytes(Clamped(needed)), " (per rank: ", rows,
+      device.type == DeviceType::kCpu ? HostName() : HostName() + ": " + Describe(device), " has ",
+      HumanBytes(Clamped(available)), " of memory available, but ", local_ranks, " rank(s) need ",
+      HumanBytes(Clamped(needed)), " (per rank: ", rows,
       "); a smaller [model], [train] micro_batch_size or global_batch_size, [train] recompute = "
       "\"full\" or more hosts need less"));
 }
 
 }  // namespace
 
-absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Communicator& world) {
-  const int local_ranks = LocalRanks(world);
-  const auto available = static_cast<double>(AvailableMemory());
+MemoryRoom FindMemory(Device device, Communicator& world) {
+  if (device.type == DeviceType::kCuda) return {cuda::FreeMemory(device.index), 1};
+  return {AvailableMemory(), LocalRanks(world)};
+}
+
+absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Device device, Communicator& world) {
+  const auto [bytes, local_ranks] = FindMemory(device, world);
+  const auto available = static_cast<double>(bytes);
   double needed = 0.0;
   for (const MemoryRow& row : plan) needed += static_cast<double>(row.bytes) * local_ranks;
   const bool fits = available == 0.0 || needed <= available;
-  return AgreeOnStatus(world,
-                       fits ? absl::OkStatus() : TooLarge(plan, needed, available, local_ranks));
+  return AgreeOnStatus(
+      world, fits ? absl::OkStatus() : TooLarge(plan, needed, available, local_ranks, device));
 }
 
 absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
@@ -64,14 +71,14 @@ absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
       {"weights", Clamped(parameters / tensor * size)},
       {"gradients", training ? Clamped(parameters / tensor * 4.0) : 0},
       {"activations at least", Clamped((inputs + largest) / tensor * size + tables * 4.0)}};
-  const int local_ranks = LocalRanks(mesh.world());
-  const auto found = static_cast<double>(AvailableMemory());
-  const double available = found > 0.0 ? found : kBeyondAnyHost;
+  const auto [bytes, local_ranks] = FindMemory(options.device, mesh.world());
+  const double available = bytes > 0 ? static_cast<double>(bytes) : kBeyondAnyHost;
   double needed = 0.0;
   for (const MemoryRow& row : lower_bound) needed += static_cast<double>(row.bytes) * local_ranks;
   const bool fits = needed <= available;
-  return AgreeOnStatus(mesh.world(), fits ? absl::OkStatus()
-                                          : TooLarge(lower_bound, needed, available, local_ranks));
+  return AgreeOnStatus(
+      mesh.world(), fits ? absl::OkStatus()
+                         : TooLarge(lower_bound, needed, available, local_ranks, options.device));
 }
 
 }  // namespace tl

@@ -17,9 +17,16 @@ struct MemoryRow {
   int64_t bytes = 0;
 };
 
-// Refuses a plan, the rows of one rank, that the ranks of a host together have no memory for. All
-// ranks get the same. Collective.
-absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Communicator& world);
+// Memory that can be had now, and the ranks that share it: a host's, or a GPU's own.
+struct MemoryRoom {
+  int64_t bytes = 0;  // 0: unknown
+  int ranks = 1;
+};
+MemoryRoom FindMemory(Device device, Communicator& world);  // collective
+
+// Refuses a plan, the rows of one rank, that the ranks of a host together, or a rank on its GPU,
+// have no memory for. All ranks get the same. Collective.
+absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Device device, Communicator& world);
 
 // Refuses what cannot fit before it is planned: weights, gradients and a lower bound of the
 // activations, in floating point. So planning overflows nowhere and ends soon. All ranks get the

@@ -11,7 +11,7 @@
 #include "data/blend.h"
 #include "engine/memory.h"
 #include "engine/options.h"
-#include "kernels/elementwise.h"
+#include "engine/placement.h"
 
 namespace tl {
 namespace {
@@ -74,18 +74,16 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
   engine_options.batch = 1;
   engine_options.sequence_parallel = false;
   engine_options.purpose = Plan::Purpose::kInference;
+  TL_ASSIGN_OR_RETURN(engine_options.device, ChooseDevice(run_config.run.device, world));
   TL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(engine_options, mesh));
   const std::vector<MemoryRow> memory = {{"weights", engine->weight_bytes()},
                                          {"activations", engine->activation_bytes()},
                                          {"inputs and tables", engine->input_bytes()}};
-  TL_RETURN_IF_ERROR(CheckMemory(memory, world));
+  TL_RETURN_IF_ERROR(CheckMemory(memory, engine_options.device, world));
   engine->Allocate();
   TL_RETURN_IF_ERROR(AgreeOnStatus(
       world, LoadWeights(run_dir, engine->params(), [&](ParamId id, const float* values) {
-        const Tensor weight = engine->weights().View(id);
-        const Shape flat{weight.elements()};
-        Convert(engine->stream(),
-                {.dst = weight.Reshape(flat), .src = Tensor::Of(const_cast<float*>(values), flat)});
+        SetValues(engine->weights().View(id), values);
       })));
 
   const bool print = world.rank() == 0;

@@ -37,7 +37,7 @@ Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, D
   }
   std::vector<float> table = MakeRopeTable(model, geometry.sequence_length);
   rope_memory_ = Buffer::Allocate(device, table.size() * sizeof(float));
-  Stream copies = Stream::Cpu();
+  Stream copies = Stream::On(device);
   CopyBytes(copies, rope_memory_.data(), reinterpret_cast<const std::byte*>(table.data()),
             table.size() * sizeof(float));
   rope_ = Tensor::Contiguous(rope_memory_.data(),

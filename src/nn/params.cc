@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/philox.h"
+#include "kernels/elementwise.h"
 
 namespace tl {
 namespace {
@@ -103,6 +104,20 @@ void InitialValues(const Param& param, uint64_t seed, float* out) {
       }
     }
   }
+}
+
+void SetValues(Tensor to, const float* values) {
+  Stream stream = Stream::On(to.device);
+  const Shape flat{to.elements()};
+  Tensor from = Tensor::Of(const_cast<float*>(values), flat);
+  Buffer staged;
+  if (to.device.type != DeviceType::kCpu) {
+    staged = Buffer::Allocate(to.device, from.bytes());
+    CopyBytes(stream, staged.data(), from.data, from.bytes());
+    from = Tensor::Contiguous(staged.data(), flat, DType::kF32, to.device);
+  }
+  Convert(stream, {.dst = to.Reshape(flat), .src = from});
+  stream.Synchronize();
 }
 
 }  // namespace tl

@@ -108,4 +108,7 @@ int64_t GlobalIndex(const PartShard& shard, int64_t row, int64_t column);
 // index) alone, whatever the grid.
 void InitialValues(const Param& param, uint64_t seed, float* out);
 
+// to = values, rounded to its type: from the host to the device of `to`.
+void SetValues(Tensor to, const float* values);
+
 }  // namespace tl

@@ -56,7 +56,7 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
     elements_ += part;
   }
   const Device device = weights.flat.device;
-  Stream stream = Stream::Cpu();
+  Stream stream = Stream::On(device);
   const auto zeros = [&] {
     Buffer buffer = Buffer::Allocate(device, elements_ * kF32);
     ZeroBytes(stream, buffer.data(), buffer.size());
@@ -110,7 +110,7 @@ int64_t ShardedState::ShardOffset(int64_t flat, int64_t* run) const {
 }
 
 void ShardedState::CopyOwned(ParamId id, const float* values, Buffer& to) {
-  Stream stream = Stream::Cpu();
+  Stream stream = Stream::On(weights_.flat.device);
   const Param& param = table_[id];
   const int64_t n = param.local.elements();
   for (int64_t i = 0, run = 0; i < n; i += run) {
@@ -123,10 +123,7 @@ void ShardedState::CopyOwned(ParamId id, const float* values, Buffer& to) {
 }
 
 void ShardedState::SetWeights(ParamId id, const float* values) {
-  Stream stream = Stream::Cpu();
-  const int64_t n = table_[id].local.elements();
-  Convert(stream, {.dst = weights_.View(id).Reshape({n}),
-                   .src = Tensor::Of(const_cast<float*>(values), {n})});
+  SetValues(weights_.View(id), values);
   if (master_.data() != nullptr) CopyOwned(id, values, master_);
 }
 

@@ -62,7 +62,7 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   using Clock = std::chrono::steady_clock;
   TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, config.parallel.tensor));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
-  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), world));
+  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), stepper->engine().options().device, world));
   stepper->Allocate();
   stepper->Initialize();
   Engine& engine = stepper->engine();

@@ -32,7 +32,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   auto data = OpenSequential(blend);
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
-  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), world));
+  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), stepper->engine().options().device, world));
   stepper->Allocate();
   TL_RETURN_IF_ERROR(stepper->InitializeFrom(options.run_dir));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));

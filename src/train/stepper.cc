@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "engine/options.h"
+#include "engine/placement.h"
 #include "kernels/finish_gradients.h"
 
 namespace tl {
@@ -26,7 +27,9 @@ LossScaler MakeScaler(const PrecisionConfig& precision) {
 
 absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, Mesh& mesh) {
   std::unique_ptr<Stepper> stepper(new Stepper(config, mesh));
-  TL_ASSIGN_OR_RETURN(stepper->engine_, Engine::Create(MakeEngineOptions(config), mesh));
+  EngineOptions options = MakeEngineOptions(config);
+  TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(config.run.device, mesh.world()));
+  TL_ASSIGN_OR_RETURN(stepper->engine_, Engine::Create(options, mesh));
   const OptimizerConfig& o = config.optimizer;
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
                       MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
@@ -57,6 +60,7 @@ void Stepper::Allocate() {
       engine_->weights(), optimizer_->states());
   const Device device = engine_->stream().device();
   scalars_memory_ = Buffer::Allocate(device, sizeof(StepScalars));
+  host_scalars_ = Buffer::AllocateHost(device, sizeof(StepScalars));
   sums_memory_ = Buffer::Allocate(device, 2 * sizeof(float));
   batches_.resize(MicroBatches());
 }
@@ -113,11 +117,13 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   result.lr = MakeSchedule().Rate(run_.step);
   result.loss_scale = run_.scaler.scale;
   result.targets = targets;
-  auto* scalars = new (scalars_memory_.data()) StepScalars;
-  scalars->lr = static_cast<float>(result.lr);
-  scalars->loss_scale = static_cast<float>(run_.scaler.scale);
-  scalars->grad_scale = targets > 0 ? scalars->loss_scale / static_cast<float>(targets) : 0.0f;
-  scalars->adam_step = static_cast<int32_t>(run_.updates + 1);
+  auto* host = new (host_scalars_.data()) StepScalars;
+  host->lr = static_cast<float>(result.lr);
+  host->loss_scale = static_cast<float>(run_.scaler.scale);
+  host->grad_scale = targets > 0 ? host->loss_scale / static_cast<float>(targets) : 0.0f;
+  host->adam_step = static_cast<int32_t>(run_.updates + 1);
+  auto* scalars = reinterpret_cast<StepScalars*>(scalars_memory_.data());
+  CopyBytes(stream, scalars_memory_.data(), host_scalars_.data(), sizeof(StepScalars));
 
   engine_->grad_sync().BeginStep(static_cast<int>(micro_batches));
   double loss_sum = 0.0;
@@ -135,10 +141,11 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
 
   float loss = targets > 0 ? static_cast<float>(loss_sum / static_cast<double>(targets)) : 0.0f;
   data_group.AllReduce(stream, Tensor::Of(&loss, {1}));
+  CopyBytes(stream, host_scalars_.data(), scalars_memory_.data(), sizeof(StepScalars));
   stream.Synchronize();
   result.loss = loss;
-  result.grad_norm = scalars->grad_norm;
-  result.skipped = scalars->skip != 0;
+  result.grad_norm = host->grad_norm;
+  result.skipped = host->skip != 0;
   run_.scaler.Update(result.skipped);
   ++run_.step;
   ++(result.skipped ? run_.skipped : run_.updates);

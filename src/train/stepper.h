@@ -65,7 +65,7 @@ class Stepper {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<ShardedState> state_;
-  Buffer scalars_memory_, sums_memory_;
+  Buffer scalars_memory_, host_scalars_, sums_memory_;
   RunState run_;
   std::vector<HostBatch> batches_;
 };

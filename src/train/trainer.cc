@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "comm/host.h"
 #include "data/blend.h"
+#include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/machine.h"
 #include "train/progress.h"
@@ -165,29 +166,33 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     trainer.eval = std::move(eval).value();
   }
   const std::vector<MemoryRow> memory = stepper->MemoryPlan();
-  TL_RETURN_IF_ERROR(CheckMemory(memory, world));
+  TL_RETURN_IF_ERROR(CheckMemory(memory, stepper->engine().options().device, world));
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
+  const Device device = stepper->engine().options().device;
   const int local_ranks = LocalRanks(world);
   stepper->Allocate();
   TL_RETURN_IF_ERROR(LoadOrInitialize(config, world, *stepper));
 
   absl::Status opened;
+  const MemoryRoom room = FindMemory(device, world);
   trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
   if (root) {
     auto log = RunLog::Open(config, resolved_config, stepper->run().step);
     opened = log.status();
     if (log.ok()) trainer.log.emplace(std::move(log).value());
-    const std::string banner = Banner(config, {.ranks = world.size(),
-                                               .threads = omp_get_max_threads(),
-                                               .hosts = world.size() / local_ranks,
-                                               .resume_step = stepper->run().step,
-                                               .train_tokens = trainer.train->TokenCount(),
-                                               .device = Describe(ReadCpuInfo()),
-                                               .memory = memory,
-                                               .memory_available = AvailableMemory() / local_ranks,
-                                               .roof_flops = trainer.roof});
+    const std::string banner = Banner(
+        config,
+        {.ranks = world.size(),
+         .threads = omp_get_max_threads(),
+         .hosts = world.size() / local_ranks,
+         .resume_step = stepper->run().step,
+         .train_tokens = trainer.train->TokenCount(),
+         .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(device),
+         .memory = memory,
+         .memory_available = room.bytes / room.ranks,
+         .roof_flops = trainer.roof});
     std::printf("%s", banner.c_str());
     std::fflush(stdout);
   }

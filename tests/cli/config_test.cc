@@ -215,7 +215,7 @@ TEST(ValidateConfig, BatchAndSchedule) {
 }
 
 TEST(ValidateConfig, RefusesWhatIsNotThere) {
-  ExpectInvalid({"run.device=cuda"}, 1, {"[run] device = \"cuda\"", "no CUDA backend"});
+  ExpectInvalid({"run.device=cuda"}, 1, {"[run] device = \"cuda\"", "use \"cpu\""});
   Config config = Minimal();
   config.objective.name = "medusa";
   ExpectError(Validate(config, 1), {"[objective] name = \"medusa\"", "next_token"});

@@ -54,7 +54,7 @@ TEST_P(OnDevice, EventsOrderStreams) {
   Stream host = Stream::Cpu();
   constexpr size_t kBytes = 1 << 20;
   Buffer a = Buffer::Allocate(device(), kBytes), b = Buffer::Allocate(device(), kBytes);
-  Buffer to = Buffer::Pinned(kBytes), from = Buffer::Pinned(kBytes);
+  Buffer to = Buffer::AllocateHost(device(), kBytes), from = Buffer::AllocateHost(device(), kBytes);
   for (int round = 0; round < 20; ++round) {
     const std::vector<std::byte> x = Counting(kBytes, round);
     std::memcpy(to.data(), x.data(), kBytes);
@@ -91,7 +91,7 @@ TEST_P(OnDevice, ScratchGrowsAndStays) {
 TEST_P(OnDevice, BuffersMove) {
   Buffer empty = Buffer::Allocate(device(), 0);
   EXPECT_EQ(empty.data(), nullptr);
-  Buffer a = Buffer::Allocate(device(), 4096), pinned = Buffer::Pinned(4096);
+  Buffer a = Buffer::Allocate(device(), 4096), pinned = Buffer::AllocateHost(device(), 4096);
   std::byte* data = a.data();
   Buffer b = std::move(a);
   EXPECT_EQ(b.data(), data);

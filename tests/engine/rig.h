@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/kernels/test_device.h"
 #include "tests/model/cases.h"
 #include "tests/reference/model.h"
 #include "train/stepper.h"
@@ -48,6 +49,7 @@ inline ModelConfig SmallModel() {
 
 inline Config SmallConfig(const ModelConfig& model = SmallModel()) {
   Config config;
+  config.run.device = TestDeviceName();
   config.model = model;
   config.train.steps = 10;
   config.train.sequence_length = 16;
@@ -94,7 +96,7 @@ class Rig {
   // One step; its gradients before clipping, unscaled.
   StepResult Run() {
     const StepResult result = stepper_->Run(source).value();
-    grads = Named(flat_.as<float>(), result.loss_scale);
+    grads = Named(OnHost(stepper_->engine().stream(), flat_).data(), result.loss_scale);
     return result;
   }
 
@@ -123,7 +125,8 @@ class Rig {
     for (const Segment& s : state.segments()) {
       const Tensor x =
           i < 0 ? state.Master(s.flat, s.shard, s.size) : state.State(i, s.shard, s.size);
-      std::copy_n(x.as<float>(), s.size, flat.begin() + s.flat);
+      const std::vector<float> values = OnHost(stepper_->engine().stream(), x);
+      std::copy(values.begin(), values.end(), flat.begin() + s.flat);
     }
     return Named(flat.data(), 1.0);
   }

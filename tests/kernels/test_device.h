@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "device/cuda.h"
 #include "device/device.h"
+#include "device/tensor.h"
 
 namespace tl {
 
@@ -23,11 +25,22 @@ inline Device TestDevice() {
 #endif
 }
 
+inline const char* TestDeviceName() {
+  return TestDevice().type == DeviceType::kCuda ? "cuda" : "cpu";
+}
+
 // One for all: what a test reads comes after what it started. Left to the end of the process, which
 // may come after the end of CUDA.
 inline Stream& TestStream() {
   static auto* stream = new Stream(Stream::On(TestDevice()));
   return *stream;
+}
+
+// The values of an fp32 tensor after the stream's work.
+inline std::vector<float> OnHost(Stream& stream, const Tensor& x) {
+  std::vector<float> out(x.elements());
+  CopyBytes(stream, reinterpret_cast<std::byte*>(out.data()), x.data, x.bytes());
+  return out;
 }
 
 // A value in the device's memory.

@@ -31,6 +31,7 @@ inline constexpr int kSteps = 20;
 // Buckets are small so that there are several, and chunks of the loss do not divide the rows.
 inline Config SmallConfig() {
   Config c;
+  c.run.device = "cpu";
   c.model = {.layers = 2, .hidden = 128, .heads = 4, .kv_heads = 2, .ffn = 256, .vocab = kVocab};
   c.train.steps = kSteps;
   c.train.sequence_length = 32;
