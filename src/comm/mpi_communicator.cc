@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "comm/host.h"
 #include "comm/reduce.h"
+#include "comm/staging.h"
 
 namespace tl {
 namespace {
@@ -13,6 +14,8 @@ void CheckTensor(const Tensor& x, const char* what) {
   TL_CHECK(x.contiguous()) << what << ": a strided view " << ToString(x.shape);
   TL_CHECK(x.device.type == DeviceType::kCpu) << what << ": a tensor on " << ToString(x.device);
 }
+
+bool OnDevice(const Stream& stream) { return stream.device().type != DeviceType::kCpu; }
 
 }  // namespace
 
@@ -48,6 +51,12 @@ void MpiCommunicator::Count(CollectiveKind kind, int64_t bytes_sent) {
 }
 
 void MpiCommunicator::AllReduce(Stream& stream, Tensor x, ReduceOp op) {
+  if (OnDevice(stream)) {
+    Staged staged(stream, workspaces_->staging(), {x});
+    const Tensor host = staged.InOut(x);
+    AllReduce(staged.Begin(), host, op);
+    return staged.End();
+  }
   CheckTensor(x, "all_reduce");
   TL_CHECK(CanReduce(op, x.dtype)) << "all_reduce of " << Name(x.dtype);
   const Route route = NextRoute("all_reduce");
@@ -68,6 +77,12 @@ void MpiCommunicator::AllReduce(Stream& stream, Tensor x, ReduceOp op) {
 }
 
 void MpiCommunicator::ReduceScatter(Stream& stream, Tensor out, Tensor in) {
+  if (OnDevice(stream)) {
+    Staged staged(stream, workspaces_->staging(), {out, in});
+    const Tensor host_in = staged.In(in), host_out = staged.Out(out);
+    ReduceScatter(staged.Begin(), host_out, host_in);
+    return staged.End();
+  }
   CheckTensor(in, "reduce_scatter");
   CheckTensor(out, "reduce_scatter");
   TL_CHECK(in.dtype == out.dtype) << Name(in.dtype) << " into " << Name(out.dtype);
@@ -81,6 +96,12 @@ void MpiCommunicator::ReduceScatter(Stream& stream, Tensor out, Tensor in) {
 }
 
 void MpiCommunicator::AllGather(Stream& stream, Tensor out, Tensor in) {
+  if (OnDevice(stream)) {
+    Staged staged(stream, workspaces_->staging(), {out, in});
+    const Tensor host_in = staged.In(in), host_out = staged.Out(out);
+    AllGather(staged.Begin(), host_out, host_in);
+    return staged.End();
+  }
   CheckTensor(in, "all_gather");
   CheckTensor(out, "all_gather");
   TL_CHECK(in.dtype == out.dtype) << Name(in.dtype) << " into " << Name(out.dtype);
@@ -97,6 +118,12 @@ void MpiCommunicator::AllGather(Stream& stream, Tensor out, Tensor in) {
 }
 
 void MpiCommunicator::Broadcast(Stream& stream, Tensor x, int root) {
+  if (OnDevice(stream)) {
+    Staged staged(stream, workspaces_->staging(), {x});
+    const Tensor host = rank_ == root ? staged.In(x) : staged.Out(x);
+    Broadcast(staged.Begin(), host, root);
+    return staged.End();
+  }
   CheckTensor(x, "broadcast");
   TL_CHECK(0 <= root && root < size_) << "broadcast from rank " << root << " of " << size_;
   const Route route = NextRoute("broadcast");
@@ -124,6 +151,21 @@ void MpiCommunicator::Broadcast(Stream& stream, Tensor x, int root) {
 }
 
 void MpiCommunicator::Exchange(Stream& stream, absl::Span<const Transfer> transfers) {
+  if (OnDevice(stream)) {
+    std::vector<Tensor> tensors;
+    for (const Transfer& t : transfers) {
+      if (t.send) tensors.push_back(t.send);
+      if (t.recv) tensors.push_back(t.recv);
+    }
+    Staged staged(stream, workspaces_->staging(), tensors);
+    std::vector<Transfer> host(transfers.begin(), transfers.end());
+    for (Transfer& t : host) {
+      if (t.send) t.send = staged.In(t.send);
+      if (t.recv) t.recv = staged.Out(t.recv);
+    }
+    Exchange(staged.Begin(), host);
+    return staged.End();
+  }
   Phase phase;
   std::vector<Tensor> to_self, from_self;
   int64_t sent = 0;
@@ -159,6 +201,10 @@ void MpiCommunicator::Exchange(Stream& stream, absl::Span<const Transfer> transf
 }
 
 void MpiCommunicator::Barrier(Stream& stream) {
+  if (OnDevice(stream)) {
+    Staged staged(stream, workspaces_->staging(), {});
+    return Barrier(staged.Begin());
+  }
   // Dissemination: after round k a rank has heard from the 2^(k+1) - 1 ranks before it.
   std::vector<Phase> phases;
   for (int step = 1; step < size_; step *= 2) {

@@ -1,4 +1,4 @@
-// Ranks on CPUs over MPI.
+// Ranks over MPI. Tensors of CUDA devices are staged through host memory (staging.h).
 #pragma once
 
 #include <mpi.h>

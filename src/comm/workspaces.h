@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/staging.h"
 #include "device/device.h"
 
 namespace tl {
@@ -28,13 +29,16 @@ class Workspaces {
     Buffer buffer_;
   };
 
-  int64_t bytes() const { return bytes_; }
+  // For tensors of devices.
+  StagingMemory& staging() { return staging_; }
+  int64_t bytes() const { return bytes_ + staging_.bytes(); }
 
  private:
   Buffer Take(size_t bytes);
 
   std::vector<Buffer> free_;
   int64_t bytes_ = 0;
+  StagingMemory staging_;
 };
 
 }  // namespace tl
