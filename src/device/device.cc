@@ -195,7 +195,7 @@ void CopyBytes(Stream& stream, std::byte* dst, const std::byte* src, size_t byte
     return;
   }
   stream.Synchronize();
-  std::memcpy(dst, src, bytes);
+  if (bytes > 0) std::memcpy(dst, src, bytes);  // an empty range may be null
 }
 
 void ZeroBytes(Stream& stream, std::byte* dst, size_t bytes) {
@@ -204,7 +204,7 @@ void ZeroBytes(Stream& stream, std::byte* dst, size_t bytes) {
     return;
   }
   stream.Synchronize();
-  std::memset(dst, 0, bytes);
+  if (bytes > 0) std::memset(dst, 0, bytes);
 }
 
 }  // namespace tl
