@@ -1,8 +1,12 @@
 #include "base/check.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+
+#include "base/exit_code.h"
 
 namespace tl {
 namespace {
@@ -16,6 +20,12 @@ void SetFatalHandler(FatalHandler handler) { g_fatal_handler = handler; }
 void SetLogRank(int rank) { g_log_rank = rank; }
 int LogRank() { return g_log_rank; }
 
+void Fatal(int exit_code) {
+  if (g_fatal_handler != nullptr) g_fatal_handler(exit_code);
+  if (exit_code != kExitError) _exit(exit_code);
+  std::abort();
+}
+
 namespace internal {
 
 CheckFailure::CheckFailure(const char* file, int line, const char* condition) {
@@ -28,8 +38,7 @@ CheckFailure::~CheckFailure() {
   const std::string message = stream_.str();
   std::fprintf(stderr, "%s\n", message.c_str());
   std::fflush(stderr);
-  if (g_fatal_handler != nullptr) g_fatal_handler();
-  std::abort();
+  Fatal(kExitError);
 }
 
 }  // namespace internal

@@ -7,10 +7,12 @@
 
 namespace tl {
 
-// Called by a failed check after its message was printed; must not return. The communicator
-// installs one that ends all ranks; the default calls std::abort().
-using FatalHandler = void (*)();
+// Called by Fatal; must not return. The communicator installs one that ends all ranks.
+using FatalHandler = void (*)(int exit_code);
 void SetFatalHandler(FatalHandler handler);
+// Ends the job; a failed check calls it after its message was printed. Without a handler this
+// process alone: std::abort() for kExitError, else it exits.
+[[noreturn]] void Fatal(int exit_code);
 
 // The rank shown in messages of checks and logs; -1 (the default) shows none.
 void SetLogRank(int rank);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "base/watchdog.h"
 #include "cli/config.h"
 #include "cli/config_suggest.h"
 
@@ -82,6 +83,7 @@ absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& over
                                        Communicator& world) {
   Config config;
   TL_RETURN_IF_ERROR(Agree(world, LoadAndValidate(path, overrides, world.size(), &config)));
+  StartWatchdog(static_cast<double>(config.run.watchdog_seconds));
   return config;
 }
 
@@ -89,6 +91,7 @@ absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& o
                                            Communicator& world) {
   Config config;
   TL_RETURN_IF_ERROR(Agree(world, LoadAndFit(dir, overrides, world.size(), &config)));
+  StartWatchdog(static_cast<double>(config.run.watchdog_seconds));
   return config;
 }
 

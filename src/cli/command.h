@@ -42,7 +42,8 @@ absl::StatusOr<std::string> ConfigHelpText(const std::string& topic);
 // False where help was asked for, which rank 0 has then printed.
 absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world);
 
-// A config that is valid on these ranks. Collective: all ranks agree on the outcome.
+// A config that is valid on these ranks, and from then on its watchdog. Collective: all ranks agree
+// on the outcome.
 absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& overrides,
                                        Communicator& world);
 // The same of a run folder, for running its model on any number of ranks: a tensor size that the

@@ -208,6 +208,11 @@ const std::vector<ConfigKey>& Table() {
        kZeroOrMore},
       {"run", "resume", TL_FIELD(run.resume),
        "go on from the newest save in dir, where there is one"},
+      {"run",
+       "watchdog_seconds",
+       TL_FIELD(run.watchdog_seconds),
+       "end the job when a rank waits so long for others, or hangs; 0: wait for ever",
+       {0, 1 << 30}},
   };
   return *table;
 }

@@ -64,8 +64,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Ranks with the same color form a group, ordered by key. Collective.
-  virtual std::unique_ptr<Communicator> Split(int color, int key) = 0;
+  // Ranks with the same color form a group, ordered by key. name: for messages. Collective.
+  virtual std::unique_ptr<Communicator> Split(int color, int key, const char* name = "split") = 0;
 
   // Tensors are contiguous and of one type; kMax and kSum for fp32 and int32, kSum also for bf16,
   // fp16 and int64. A maximum with NaN is NaN. They must stay valid until the operation is

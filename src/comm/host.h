@@ -4,11 +4,11 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/where.h"
 #include "comm/communicator.h"
 
 namespace tl {
 
-std::string HostName();
 // "Open MPI v4.1.4"; needs no MPI to be running.
 std::string MpiVersion();
 
@@ -24,7 +24,11 @@ int LocalRank(Communicator& world);
 // shared among them, and no more than this rank is bound to. Collective.
 int DefaultThreads(Communicator& world);
 
-// Ends all ranks of the job with this exit code (1 for 0), with one line that names rank and host.
+// "rank 3 on node7", by the rank in the world.
+std::string NameOfRank(int rank);
+
+// Ends all ranks of the job with this exit code (1 for 0), with one line that names rank, host and
+// step.
 [[noreturn]] void AbortJob(int exit_code);
 
 }  // namespace tl

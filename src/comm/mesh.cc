@@ -16,8 +16,8 @@ absl::StatusOr<Mesh> Mesh::Create(Communicator& world, int tensor) {
   const int tensor_index = world.rank() % tensor;
   Mesh mesh;
   mesh.world_ = &world;
-  mesh.data_ = world.Split(tensor_index, data_index);
-  mesh.tensor_ = world.Split(data_index, tensor_index);
+  mesh.data_ = world.Split(tensor_index, data_index, "data");
+  mesh.tensor_ = world.Split(data_index, tensor_index, "tensor");
   return mesh;
 }
 
@@ -25,7 +25,7 @@ Communicator& Mesh::tensor_replicas(int replicas) {
   TL_CHECK(replicas >= 1 && tensor_size() % replicas == 0)
       << replicas << " replicas of " << tensor_size() << " tensor ranks";
   std::unique_ptr<Communicator>& group = replicas_[replicas];
-  if (group == nullptr) group = tensor_->Split(tensor_rank() / replicas, tensor_rank());
+  if (group == nullptr) group = tensor_->Split(tensor_rank() / replicas, tensor_rank(), "replica");
   return *group;
 }
 

@@ -19,8 +19,9 @@ bool OnDevice(const Stream& stream) { return stream.device().type != DeviceType:
 
 }  // namespace
 
-MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::shared_ptr<Workspaces> workspaces)
-    : comm_(comm), workspaces_(std::move(workspaces)) {
+MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::shared_ptr<Workspaces> workspaces,
+                                 const char* name)
+    : comm_(comm), workspaces_(std::move(workspaces)), name_(name) {
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
   MPI_Comm_rank(comm_, &rank_);
   MPI_Comm_size(comm_, &size_);
@@ -32,17 +33,19 @@ MpiCommunicator::~MpiCommunicator() {
   if (!finalized) MPI_Comm_free(&comm_);
 }
 
-std::unique_ptr<Communicator> MpiCommunicator::Split(int color, int key) {
+std::unique_ptr<Communicator> MpiCommunicator::Split(int color, int key, const char* name) {
   MPI_Comm group;
   CheckMpi(MPI_Comm_split(comm_, color, key, &group), "MPI_Comm_split", "split");
   int size = 0;
   MPI_Comm_size(group, &size);
-  if (size > 1) return std::make_unique<MpiCommunicator>(group, workspaces_);
+  if (size > 1) return std::make_unique<MpiCommunicator>(group, workspaces_, name);
   MPI_Comm_free(&group);
   return MakeSelfCommunicator();
 }
 
-Route MpiCommunicator::NextRoute(const char* name) { return {comm_, rank_, size_, calls_++, name}; }
+Route MpiCommunicator::NextRoute(const char* name) {
+  return {comm_, rank_, size_, calls_++, name, name_};
+}
 
 void MpiCommunicator::Count(CollectiveKind kind, int64_t bytes_sent) {
   CollectiveStats& stats = stats_[static_cast<int>(kind)];

@@ -14,12 +14,12 @@ namespace tl {
 class MpiCommunicator : public Communicator {
  public:
   // Owns comm, which nothing else sends on.
-  MpiCommunicator(MPI_Comm comm, std::shared_ptr<Workspaces> workspaces);
+  MpiCommunicator(MPI_Comm comm, std::shared_ptr<Workspaces> workspaces, const char* name);
   ~MpiCommunicator() override;
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  std::unique_ptr<Communicator> Split(int color, int key) override;
+  std::unique_ptr<Communicator> Split(int color, int key, const char* name) override;
   void AllReduce(Stream& stream, Tensor x, ReduceOp op) override;
   void ReduceScatter(Stream& stream, Tensor out, Tensor in) override;
   void AllGather(Stream& stream, Tensor out, Tensor in) override;
@@ -38,6 +38,7 @@ class MpiCommunicator : public Communicator {
 
   MPI_Comm comm_;
   std::shared_ptr<Workspaces> workspaces_;
+  const char* name_;
   int rank_ = 0;
   int size_ = 1;
   int64_t calls_ = 0;

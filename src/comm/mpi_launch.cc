@@ -4,7 +4,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/check.h"
 #include "comm/communicator.h"
@@ -25,7 +28,22 @@ bool MpiRunning() {
   return initialized && !finalized;
 }
 
-void OnFailedCheck() { AbortJob(EXIT_FAILURE); }
+// Of every rank, so that the one that waits can say for whom.
+constexpr int kHostBytes = 64;
+std::vector<char>& Hosts() {
+  static auto* hosts = new std::vector<char>;
+  return *hosts;
+}
+
+void GatherHosts(MPI_Comm comm) {
+  int size = 0;
+  MPI_Comm_size(comm, &size);
+  Hosts().resize(static_cast<size_t>(size) * kHostBytes);
+  char mine[kHostBytes] = "";
+  std::strncpy(mine, HostName().c_str(), kHostBytes - 1);
+  CheckMpi(MPI_Allgather(mine, kHostBytes, MPI_CHAR, Hosts().data(), kHostBytes, MPI_CHAR, comm),
+           "MPI_Allgather", "names of hosts");
+}
 
 // MPI_Finalize waits for all ranks: a rank that fails alone would wait for ever for ranks that wait
 // for it in a collective.
@@ -51,16 +69,21 @@ void AbortJob(int exit_code) {
   const int code = exit_code == 0 ? EXIT_FAILURE : exit_code;
   std::fflush(stdout);
   if (MpiRunning()) {
-    int rank = 0, size = 1;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    int size = 1;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
-    std::fprintf(stderr, "rank %d on %s ends all %d ranks, exit code %d\n", rank,
-                 HostName().c_str(), size, code);
+    std::fprintf(stderr, "%s: ends all %d ranks, exit code %d\n", Where().c_str(), size, code);
     std::fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, code);
   }
   std::fflush(stderr);
   _exit(code);
+}
+
+std::string NameOfRank(int rank) {
+  const size_t at = static_cast<size_t>(rank) * kHostBytes;
+  std::string name = "rank " + std::to_string(rank);
+  if (rank >= 0 && at < Hosts().size()) name += std::string(" on ") + &Hosts()[at];
+  return name;
 }
 
 bool LaunchedUnderMpi() {
@@ -82,11 +105,12 @@ std::unique_ptr<Communicator> MakeMpiWorld(int* argc, char*** argv) {
   if (g_exit_comm == MPI_COMM_NULL) {
     MPI_Comm_dup(MPI_COMM_WORLD, &g_exit_comm);
     on_exit(FinalizeAtExit, nullptr);
-    SetFatalHandler(OnFailedCheck);
+    SetFatalHandler(AbortJob);
+    GatherHosts(MPI_COMM_WORLD);
   }
   MPI_Comm comm;
   CheckMpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup", "world");
-  auto world = std::make_unique<MpiCommunicator>(comm, std::make_shared<Workspaces>());
+  auto world = std::make_unique<MpiCommunicator>(comm, std::make_shared<Workspaces>(), "world");
   SetLogRank(world->rank());
   return world;
 }

@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/watchdog.h"
+#include "comm/host.h"
 #include "comm/reduce.h"
 
 namespace tl {
@@ -30,7 +32,28 @@ void CheckMpi(int code, const char* call, const std::string& where) {
 
 std::string Route::Describe() const {
   return std::string(name) + ", call " + std::to_string(call) + " of rank " + std::to_string(rank) +
-         " in a group of " + std::to_string(size);
+         " in the group " + group + " of " + std::to_string(size);
+}
+
+std::string Route::DescribeWait(const std::set<int>& peers) const {
+  constexpr size_t kNamed = 8;
+  MPI_Group mine, all;
+  MPI_Comm_group(comm, &mine);
+  MPI_Comm_group(MPI_COMM_WORLD, &all);
+  std::string text = Describe() + ", waits for ";
+  size_t named = 0;
+  for (const int peer : peers) {
+    if (named == kNamed) {
+      text += " and " + std::to_string(peers.size() - named) + " more";
+      break;
+    }
+    int rank = MPI_UNDEFINED;
+    MPI_Group_translate_ranks(mine, 1, &peer, all, &rank);
+    text += (named++ > 0 ? ", " : "") + NameOfRank(rank);
+  }
+  MPI_Group_free(&mine);
+  MPI_Group_free(&all);
+  return text;
 }
 
 void Requests::Send(const Route& route, int peer, const std::byte* data, int64_t bytes) {
@@ -40,6 +63,7 @@ void Requests::Send(const Route& route, int peer, const std::byte* data, int64_t
     CheckMpi(MPI_Isend(data + at, count, MPI_BYTE, peer, route.tag(), route.comm, &request),
              "MPI_Isend", route.Describe());
     requests_.push_back(request);
+    peers_.push_back(peer);
     expected_.push_back(-1);
   }
 }
@@ -51,6 +75,7 @@ void Requests::Receive(const Route& route, int peer, std::byte* data, int64_t by
     CheckMpi(MPI_Irecv(data + at, count, MPI_BYTE, peer, route.tag(), route.comm, &request),
              "MPI_Irecv", route.Describe());
     requests_.push_back(request);
+    peers_.push_back(peer);
     expected_.push_back(count);
   }
 }
@@ -78,8 +103,18 @@ bool Requests::Test(const Route& route) {
         << " bytes, expected " << expected_[i] << "; the ranks made different calls";
   }
   requests_.clear();
+  peers_.clear();
   expected_.clear();
+  Beat();
   return true;
+}
+
+void Requests::AddPending(std::set<int>* peers) const {
+  for (size_t i = 0; i < requests_.size(); ++i) {
+    int done = 0;
+    MPI_Request_get_status(requests_[i], &done, MPI_STATUS_IGNORE);
+    if (!done) peers->insert(peers_[i]);
+  }
 }
 
 MessageTask::MessageTask(Route route, std::vector<Phase> phases)
@@ -98,6 +133,12 @@ bool MessageTask::Poll() {
     }
   }
   return false;
+}
+
+std::string MessageTask::Describe() const {
+  std::set<int> peers;
+  requests_.AddPending(&peers);
+  return route_.DescribeWait(peers);
 }
 
 GatherReduceTask::GatherReduceTask(Route route, std::shared_ptr<Workspaces> workspaces, Tensor x,
@@ -126,6 +167,12 @@ bool GatherReduceTask::Poll() {
   lease_ = {};
   done_ = true;
   return true;
+}
+
+std::string GatherReduceTask::Describe() const {
+  std::set<int> peers;
+  requests_.AddPending(&peers);
+  return route_.DescribeWait(peers);
 }
 
 ReduceScatterTask::ReduceScatterTask(Route route, std::shared_ptr<Workspaces> workspaces,
@@ -209,6 +256,17 @@ bool ReduceScatterTask::Poll() {
   if (receives_done_ < receives_ || sends_done_ < sends_) return false;
   lease_ = {};
   return true;
+}
+
+std::string ReduceScatterTask::Describe() const {
+  std::set<int> peers;
+  for (const Requests& requests : sending_) requests.AddPending(&peers);
+  for (const Requests& requests : receiving_) requests.AddPending(&peers);
+  return route_.DescribeWait(peers);
+}
+
+std::string SequenceTask::Describe() const {
+  return next_ < tasks_.size() ? tasks_[next_]->Describe() : "nothing";
 }
 
 bool SequenceTask::Poll() {

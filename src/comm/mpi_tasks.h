@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,12 @@ struct Route {
   int size = 1;
   int64_t call = 0;
   const char* name = "";
+  const char* group = "";
 
   int tag() const { return static_cast<int>(call % 32768); }  // the least that MPI allows
   std::string Describe() const;
+  // The same and "waits for rank 3 on node7": peers by their rank in the group.
+  std::string DescribeWait(const std::set<int>& peers) const;
 };
 
 // Requests that complete together.
@@ -40,9 +44,12 @@ class Requests {
   // True once all are complete, and then empty. Checks that what came has the size expected.
   bool Test(const Route& route);
   bool empty() const { return requests_.empty(); }
+  // Adds the peers whose messages are not complete.
+  void AddPending(std::set<int>* peers) const;
 
  private:
   std::vector<MPI_Request> requests_;
+  std::vector<int> peers_;
   std::vector<int> expected_;  // bytes to receive; -1 for a send
   std::vector<MPI_Status> statuses_;
 };
@@ -71,6 +78,7 @@ class MessageTask : public Task {
   MessageTask(Route route, std::vector<Phase> phases);
   ~MessageTask() override;
   bool Poll() override;
+  std::string Describe() const override;
 
  private:
   Route route_;
@@ -85,6 +93,7 @@ class GatherReduceTask : public Task {
   GatherReduceTask(Route route, std::shared_ptr<Workspaces> workspaces, Tensor x, ReduceOp op);
   ~GatherReduceTask() override;
   bool Poll() override;
+  std::string Describe() const override;
 
  private:
   Route route_;
@@ -105,6 +114,7 @@ class ReduceScatterTask : public Task {
                     ReduceOp op);
   ~ReduceScatterTask() override;
   bool Poll() override;
+  std::string Describe() const override;
 
  private:
   static constexpr int kDepth = 4;
@@ -140,6 +150,7 @@ class SequenceTask : public Task {
  public:
   explicit SequenceTask(std::vector<std::unique_ptr<Task>> tasks) : tasks_(std::move(tasks)) {}
   bool Poll() override;
+  std::string Describe() const override;
 
  private:
   std::vector<std::unique_ptr<Task>> tasks_;

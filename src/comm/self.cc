@@ -14,7 +14,9 @@ class SelfCommunicator : public Communicator {
   int rank() const override { return 0; }
   int size() const override { return 1; }
 
-  std::unique_ptr<Communicator> Split(int, int) override { return MakeSelfCommunicator(); }
+  std::unique_ptr<Communicator> Split(int, int, const char*) override {
+    return MakeSelfCommunicator();
+  }
 
   void AllReduce(Stream&, Tensor x, ReduceOp op) override {
     TL_CHECK(CanReduce(op, x.dtype)) << "all_reduce of " << Name(x.dtype);

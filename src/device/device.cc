@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/watchdog.h"
 #include "device/cuda.h"
 #include "device/cuda_backend.h"
 
@@ -83,6 +84,7 @@ struct Stream::Impl {
     while (!tasks.empty() && tasks.front()->Poll()) {
       tasks.pop_front();
       ++completed;
+      Beat();
     }
   }
   void WaitFor(uint64_t ticket);
@@ -98,9 +100,12 @@ std::vector<Stream::Impl*>& AsyncStreams() {
 }  // namespace
 
 void Stream::Impl::WaitFor(uint64_t ticket) {
+  Patience patience;
   while (completed < ticket) {
     Poll();
     for (Impl* other : AsyncStreams()) other->Poll();
+    if (patience.Lost() && completed < ticket)
+      EndHung(patience.seconds(), tasks.front()->Describe());
   }
 }
 
@@ -151,7 +156,10 @@ void Stream::Enqueue(std::unique_ptr<Task> task) {
     impl_->Poll();
 }
 
-void Stream::Poll() { impl_->Poll(); }
+void Stream::Poll() {
+  Beat();
+  impl_->Poll();
+}
 
 void Stream::Wait(const Event& event) {
   if (event.mark_ != nullptr) {

@@ -55,6 +55,8 @@ class Task {
   virtual ~Task() = default;
   // Does what can be done now without waiting; true once complete.
   virtual bool Poll() = 0;
+  // What it is and what it waits for: "all_reduce, call 7 of rank 0 ...".
+  virtual std::string Describe() const = 0;
 };
 
 class Event;
@@ -78,7 +80,8 @@ class Stream {
   void Synchronize();
   // CPU: runs the task to its end (kCompute) or queues it (kAsync).
   void Enqueue(std::unique_ptr<Task> task);
-  // CPU: progresses tasks in flight without waiting. Called between ops of the compute stream.
+  // CPU: progresses tasks in flight without waiting. Called between ops of the compute stream, so
+  // that it is also the sign of life of a rank that computes (base/watchdog.h).
   void Poll();
   // Later work on this stream runs after the event.
   void Wait(const Event& event);

@@ -86,8 +86,9 @@ struct RunSettings {
   int64_t stop_after = 0;  // 0: at [train] steps
   std::string init_from;   // weights only
   int64_t log_every = 1;
-  int64_t save_every = 0;  // 0: only at the end
-  bool resume = true;      // from the run folder's newest save, where there is one
+  int64_t save_every = 0;          // 0: only at the end
+  bool resume = true;              // from the run folder's newest save, where there is one
+  int64_t watchdog_seconds = 600;  // without progress, then a rank ends the job; 0: never
   bool operator==(const RunSettings&) const = default;
 };
 

@@ -12,6 +12,7 @@
 #include "base/host_memory.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "base/where.h"
 #include "comm/host.h"
 #include "data/blend.h"
 #include "engine/placement.h"
@@ -51,6 +52,7 @@ absl::Status LoadOrInitialize(const Config& config, Communicator& world, Stepper
   // All ranks must agree, also where a shared folder is seen late by some.
   world.Broadcast(stepper.engine().stream(), Tensor::Of(&found, {1}), 0);
   if (found) {
+    const Doing doing("resuming");
     TL_RETURN_IF_ERROR(AgreeOnStatus(world, save.status()));
     return stepper.Resume(*save);
   }
@@ -101,6 +103,7 @@ struct Trainer {
 
   absl::Status Evaluate() {
     if (eval == nullptr) return absl::OkStatus();
+    const Doing doing("evaluating");
     const auto start = Clock::now();
     TL_ASSIGN_OR_RETURN(const EvalResult result,
                         stepper.Evaluate(*eval, config.train.eval_batches));
@@ -120,6 +123,7 @@ struct Trainer {
     int64_t skipped_in_a_row = 0;
     while (stepper.run().step < last) {
       const auto start = Clock::now();
+      SetStep(stepper.run().step + 1);
       TL_ASSIGN_OR_RETURN(const StepResult result, stepper.Run(*train));
       TL_RETURN_IF_ERROR(AgreeOnStatus(world, Report(result, MillisecondsSince(start))));
       skipped_in_a_row = result.skipped ? skipped_in_a_row + 1 : 0;
@@ -132,7 +136,10 @@ struct Trainer {
         return step == last || (every > 0 && step % every == 0);
       };
       // First the save: a bad file to evaluate on costs no training.
-      if (due(config.run.save_every)) TL_RETURN_IF_ERROR(stepper.Save(config.run.dir));
+      if (due(config.run.save_every)) {
+        const Doing doing("saving");
+        TL_RETURN_IF_ERROR(stepper.Save(config.run.dir));
+      }
       if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(Evaluate());
     }
     return absl::OkStatus();

@@ -70,14 +70,14 @@ void ExpectContains(const Outcome& outcome, const std::string& text) {
 TEST(JobEnds, AbortEndsAllRanksWithItsCode) {
   const Outcome outcome = RunJob("abort");
   EXPECT_EQ(outcome.exit_code, 7) << outcome.output;
-  ExpectContains(outcome, "rank 1 on " + HostName() + " ends all 2 ranks, exit code 7");
+  ExpectContains(outcome, "rank 1 on " + HostName() + ": ends all 2 ranks, exit code 7");
 }
 
 TEST(JobEnds, FailedCheckEndsAllRanksAndNamesTheRank) {
   const Outcome outcome = RunJob("check");
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
   ExpectContains(outcome, "rank 1: check failed: what != \"check\" || !failing acted out");
-  ExpectContains(outcome, "rank 1 on " + HostName() + " ends all 2 ranks");
+  ExpectContains(outcome, "rank 1 on " + HostName() + ": ends all 2 ranks");
 }
 
 TEST(JobEnds, KilledRankEndsTheJob) {

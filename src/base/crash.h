@@ -1,0 +1,11 @@
+// The last words of a rank that crashes: rank, host, step and signal or exception, before the
+// default takes its course (a backtrace by MPI, a core file), which ends the other ranks too.
+#pragma once
+
+namespace tl {
+
+// For SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, and for exceptions that nobody catches. Call
+// after MPI's start: its handlers, and a sanitizer's, come after ours.
+void InstallCrashHandlers();
+
+}  // namespace tl

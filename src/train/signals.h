@@ -1,0 +1,30 @@
+// Requests to stop a training before its end: signals to this process. The handlers only set a
+// flag; the ranks agree on it at the end of a step, so that all save the same step.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tl {
+
+// Where ranks have several reasons the largest counts.
+enum class StopReason : int32_t {
+  kNone,
+  kTimeLimit,  // [checkpoint] time_limit
+  kUser,       // SIGUSR1: what a batch system sends ahead of the end of a job's time
+  kTerminate,  // SIGTERM
+  kInterrupt   // SIGINT
+};
+
+// From now on SIGUSR1, SIGTERM and SIGINT ask for a stop. After the first SIGINT the next one ends
+// the process at once.
+void InstallStopSignals();
+// The strongest signal so far.
+StopReason StopSignal();
+
+// "SIGUSR1"
+const char* Name(StopReason reason);
+// 0 for kNone; 85 for the time limit and SIGUSR1; 128 + the signal for the others.
+int ExitCodeOf(StopReason reason);
+
+}  // namespace tl
