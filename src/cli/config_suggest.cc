@@ -59,8 +59,10 @@ constexpr Alias kAliases[] = {
     {"adam_beta1", "optimizer.beta1"},
     {"adam_beta2", "optimizer.beta2"},
     {"adam_eps", "optimizer.eps"},
-    {"save", "run.dir"},
-    {"save_interval", "run.save_every"},
+    {"save", "checkpoint.dir"},
+    {"save_interval", "checkpoint.every"},
+    {"save_every", "checkpoint.every"},
+    {"resume", "checkpoint.resume"},
     {"log_interval", "run.log_every"},
     {"load", "run.init_from"},
 };

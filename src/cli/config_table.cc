@@ -185,8 +185,20 @@ const std::vector<ConfigKey>& Table() {
       {"optimizer", "clip", TL_FIELD(optimizer.clip),
        "largest norm of the whole gradient; 0: no clipping", kZeroOrMore},
 
+      {"checkpoint", "dir", TL_FIELD(checkpoint.dir), "folder for checkpoints; \"\": [run] dir"},
+      {"checkpoint", "every", TL_FIELD(checkpoint.every),
+       "steps between checkpoints; 0: only at the end", kZeroOrMore},
+      {"checkpoint",
+       "keep",
+       TL_FIELD(checkpoint.keep),
+       "how many of the newest stay; 0: all",
+       {0, 1 << 30}},
+      {"checkpoint", "resume", TL_FIELD(checkpoint.resume),
+       "auto: go on from the newest checkpoint in dir that verifies, where there is one; never; or "
+       "the path of a checkpoint or of a folder of them"},
+
       {"run", "dir", TL_FIELD(run.dir),
-       "folder for saves, metrics and the resolved config; \"\": checkpoints/ and the config "
+       "folder for metrics, the resolved config and checkpoints; \"\": checkpoints/ and the config "
        "file's name"},
       {"run",
        "device",
@@ -204,10 +216,6 @@ const std::vector<ConfigKey>& Table() {
       {"run", "init_from", TL_FIELD(run.init_from),
        "run folder to take weights from; optimizer and data start fresh"},
       {"run", "log_every", TL_FIELD(run.log_every), "steps between progress lines", kCount},
-      {"run", "save_every", TL_FIELD(run.save_every), "steps between saves; 0: only at the end",
-       kZeroOrMore},
-      {"run", "resume", TL_FIELD(run.resume),
-       "go on from the newest save in dir, where there is one"},
       {"run",
        "watchdog_seconds",
        TL_FIELD(run.watchdog_seconds),
@@ -232,7 +240,8 @@ constexpr Section kSections[] = {
     {"precision", "number formats and loss scaling"},
     {"train", "length, batches and memory"},
     {"optimizer", "the update and its learning rate"},
-    {"run", "folder, device and saves"},
+    {"checkpoint", "what is saved, and resumed from"},
+    {"run", "folder and device"},
 };
 
 std::string Text(bool value) { return value ? "true" : "false"; }

@@ -157,6 +157,10 @@ absl::Status Validate(const Config& c, int ranks) {
   return absl::OkStatus();
 }
 
+std::string CheckpointFolder(const Config& config, const std::string& run_dir) {
+  return config.checkpoint.dir.empty() ? run_dir : config.checkpoint.dir;
+}
+
 const char* Name(Precision precision) {
   switch (precision) {
     case Precision::kFp32:

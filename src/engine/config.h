@@ -86,10 +86,16 @@ struct RunSettings {
   int64_t stop_after = 0;  // 0: at [train] steps
   std::string init_from;   // weights only
   int64_t log_every = 1;
-  int64_t save_every = 0;          // 0: only at the end
-  bool resume = true;              // from the run folder's newest save, where there is one
   int64_t watchdog_seconds = 600;  // without progress, then a rank ends the job; 0: never
   bool operator==(const RunSettings&) const = default;
+};
+
+struct CheckpointConfig {
+  std::string dir;              // empty: [run] dir
+  int64_t every = 0;            // steps; 0: only at the end
+  int64_t keep = 2;             // the newest so many; 0: all
+  std::string resume = "auto";  // "auto", "never" or a path
+  bool operator==(const CheckpointConfig&) const = default;
 };
 
 struct Config {
@@ -100,6 +106,7 @@ struct Config {
   PrecisionConfig precision;
   TrainConfig train;
   OptimizerConfig optimizer;
+  CheckpointConfig checkpoint;
   RunSettings run;
   bool operator==(const Config&) const = default;
 };
@@ -108,6 +115,9 @@ struct Config {
 // heads, ffn and batches divide over it, the schedule fits, and everything asked for exists. The
 // ranges of single keys are the parser's. Messages name keys, values and what would fit.
 absl::Status Validate(const Config& config, int ranks);
+
+// The folder of a run's checkpoints; run_dir: where the run's folder is.
+std::string CheckpointFolder(const Config& config, const std::string& run_dir);
 
 // "fp32", "none", "cosine": the names in the config file.
 const char* Name(Precision precision);

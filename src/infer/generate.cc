@@ -81,10 +81,11 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                                          {"inputs and tables", engine->input_bytes()}};
   TL_RETURN_IF_ERROR(CheckMemory(memory, engine_options.device, world));
   engine->Allocate();
-  TL_RETURN_IF_ERROR(AgreeOnStatus(
-      world, LoadWeights(run_dir, engine->params(), [&](ParamId id, const float* values) {
-        SetValues(engine->weights().View(id), values);
-      })));
+  TL_RETURN_IF_ERROR(
+      AgreeOnStatus(world, LoadWeights(CheckpointFolder(run_config, run_dir), engine->params(),
+                                       [&](ParamId id, const float* values) {
+                                         SetValues(engine->weights().View(id), values);
+                                       })));
 
   const bool print = world.rank() == 0;
   if (print) std::printf("%s", options.prompt.c_str());

@@ -34,7 +34,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
   TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), stepper->engine().options().device, world));
   stepper->Allocate();
-  TL_RETURN_IF_ERROR(stepper->InitializeFrom(options.run_dir));
+  TL_RETURN_IF_ERROR(stepper->InitializeFrom(CheckpointFolder(run_config, options.run_dir)));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
   std::printf("eval_loss %.9g over %lld targets", result.loss,

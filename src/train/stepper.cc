@@ -79,7 +79,8 @@ absl::Status Stepper::Resume(const std::string& save) {
 }
 
 absl::Status Stepper::Save(const std::string& run_dir) {
-  return SaveRun(run_dir, mesh_, engine_->stream(), engine_->params(), *state_, run_);
+  return SaveRun(run_dir, mesh_, engine_->stream(), engine_->params(), *state_, run_,
+                 config_.checkpoint.keep > 0 ? static_cast<int>(config_.checkpoint.keep) : 1 << 30);
 }
 
 int64_t Stepper::MicroBatches() const {

@@ -43,11 +43,16 @@ BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& pa
   return options;
 }
 
-// Where the weights come from: the run folder's newest save, [run] init_from, or the seed.
+// Where the weights come from: a checkpoint, [run] init_from, or the seed.
 absl::Status LoadOrInitialize(const Config& config, Communicator& world, Stepper& stepper) {
   int found = 0;
   absl::StatusOr<std::string> save = absl::NotFoundError("");
-  if (config.run.resume) save = NewestSave(config.run.dir);
+  const std::string& resume = config.checkpoint.resume;
+  if (resume == "auto") {
+    save = NewestSave(CheckpointFolder(config, config.run.dir));
+  } else if (resume != "never") {
+    save = resume;
+  }
   found = save.ok();
   // All ranks must agree, also where a shared folder is seen late by some.
   world.Broadcast(stepper.engine().stream(), Tensor::Of(&found, {1}), 0);
@@ -118,6 +123,12 @@ struct Trainer {
     return AgreeOnStatus(world, log ? log->Evaluation(report) : absl::OkStatus());
   }
 
+  // A checkpoint of now, durable when this returns. Between steps. Collective.
+  absl::Status SaveNow() {
+    const Doing doing("saving");
+    return stepper.Save(CheckpointFolder(config, config.run.dir));
+  }
+
   absl::Status Loop() {
     const int64_t last = LastStep();
     int64_t skipped_in_a_row = 0;
@@ -136,10 +147,7 @@ struct Trainer {
         return step == last || (every > 0 && step % every == 0);
       };
       // First the save: a bad file to evaluate on costs no training.
-      if (due(config.run.save_every)) {
-        const Doing doing("saving");
-        TL_RETURN_IF_ERROR(stepper.Save(config.run.dir));
-      }
+      if (due(config.checkpoint.every)) TL_RETURN_IF_ERROR(SaveNow());
       if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(Evaluate());
     }
     return absl::OkStatus();

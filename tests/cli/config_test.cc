@@ -123,13 +123,13 @@ TEST(ParseConfig, DataIsAPathAListOrWeighted) {
 }
 
 TEST(ParseConfig, Overrides) {
-  const Config config =
-      Minimal({"optimizer.lr=1e-3", "run.dir=out/one", "run.resume=false", "precision.compute=bf16",
-               "data.eval=[\"x\", \"y\"]", "train.steps = 7", "train.steps=8", "optimizer.min_lr=0",
-               "data.train=a.tok", "model.rope_scaling.factor=8", "run.init_from=2024"});
+  const Config config = Minimal(
+      {"optimizer.lr=1e-3", "run.dir=out/one", "checkpoint.resume=never", "precision.compute=bf16",
+       "data.eval=[\"x\", \"y\"]", "train.steps = 7", "train.steps=8", "optimizer.min_lr=0",
+       "data.train=a.tok", "model.rope_scaling.factor=8", "run.init_from=2024"});
   EXPECT_EQ(config.optimizer.lr, 1e-3);
   EXPECT_EQ(config.run.dir, "out/one");
-  EXPECT_FALSE(config.run.resume);
+  EXPECT_EQ(config.checkpoint.resume, "never");
   EXPECT_EQ(config.precision.compute, Precision::kBf16);
   EXPECT_EQ(config.data.eval.size(), 2u);
   EXPECT_EQ(config.train.steps, 8);

@@ -95,7 +95,7 @@ class Files : public testing::Environment {
     WriteFile(At("tiny.toml"), ConfigText());
     WriteFile(At("broken.toml"), "[model\nlayers = 1\n");
     WriteFile(At("section.toml"), ConfigText() + "[optimiser]\nlr = 1e-3\n");
-    WriteFile(At("key.toml"), ConfigText() + "[run]\nsave_evry = 3\n");
+    WriteFile(At("key.toml"), ConfigText() + "[checkpoint]\nevry = 3\n");
     WriteFile(At("foreign.toml"), ConfigText() + "[parallel]\ntensor_model_parallel_size = 2\n");
     WriteFile(At("type.toml"), ConfigText() + "[parallel]\ntensor = \"two\"\n");
     WriteFile(At("range.toml"), ConfigText() + "[run]\nlog_every = 0\n");
@@ -217,7 +217,7 @@ std::vector<Case> Cases() {
       File("Syntax", "%/broken.toml", {"/broken.toml:1:", "not TOML"}),
       File("UnknownSection", "%/section.toml",
            {"/section.toml:", "unknown section [optimiser]", "[optimizer]"}),
-      File("MistypedKey", "%/key.toml", {"/key.toml:", "run.save_evry", "run.save_every?"}),
+      File("MistypedKey", "%/key.toml", {"/key.toml:", "checkpoint.evry", "checkpoint.every?"}),
       File("ForeignKey", "%/foreign.toml",
            {"parallel.tensor_model_parallel_size", "did you mean parallel.tensor?"}),
       File("WrongType", "%/type.toml", {"[parallel] tensor: expected", "found the string \"two\""}),
@@ -400,7 +400,7 @@ Outcome RunOnSmallDisk(int ranks, int bytes, const std::string& copy) {
   const std::string disk = At("disk");
   fs::create_directories(disk);
   const std::string job = ProgramLine(ranks, {"train", At("tiny.toml"), "--set", "run.dir=" + disk,
-                                              "train.steps=4", "run.save_every=1"});
+                                              "train.steps=4", "checkpoint.every=1"});
   const std::string script = "mount -t tmpfs -o size=" + std::to_string(bytes) + " none " +
                              Quote(disk) + " || exit 77; " + job + "; code=$?; cp -a " +
                              Quote(disk) + " " + Quote(copy) + "; exit $code";
