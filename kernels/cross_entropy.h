@@ -5,26 +5,51 @@
 
 namespace tl {
 
-// Statistics of each row over this rank's slice of the vocabulary:
-//   stats[n] = (max_v z_v, sum_v exp(z_v - max), z_target or -inf where the target is elsewhere).
-// Only the first `valid` columns count; padding never gets probability. A rank with valid = 0 gives
-// (-inf, 0, -inf). targets: int32 [N] global ids, negative = masked (no target).
-struct CrossEntropyStatsArgs {
-  Tensor stats;   // fp32 [N, 3]
-  Tensor logits;  // fp32 [N, V_local]
+// target_logit[n] = z[n, targets[n]] where this slice of the vocabulary has it, else 0: summed over
+// the ranks it is the target's logit, a NaN included. targets: int32 [N] global ids, negative =
+// masked (no target).
+struct CrossEntropyTargetArgs {
+  Tensor target_logit;  // fp32 [N]
+  Tensor logits;        // fp32 [N, V_local]
   Tensor targets;
   int64_t begin = 0;  // global id of column 0
   int64_t valid = 0;
 };
+TL_DECLARE_OP(CrossEntropyTarget);
+
+// One row's statistics over a slice of the vocabulary. They travel as fp32 [4].
+struct RowStats {
+  float max;
+  float sum;        // of exp(z_v - max)
+  int32_t argmax;   // global id of the maximum, the lowest of equals; -1: no logit above -inf
+  int32_t greater;  // how many logits are greater than the target's
+};
+
+// stats[n] of each row over this rank's slice. Only the first `valid` columns count; padding never
+// gets probability. A rank with valid = 0 gives (-inf, 0, -1, 0). Masked rows count their greater
+// logits from whatever target_logit[n] says.
+struct CrossEntropyStatsArgs {
+  Tensor stats;         // fp32 [N, 4], see RowStats
+  Tensor logits;        // fp32 [N, V_local]
+  Tensor target_logit;  // fp32 [N]
+  int64_t begin = 0;
+  int64_t valid = 0;
+};
 TL_DECLARE_OP(CrossEntropyStats);
 
-// From the statistics of all ranks, [R, N, 3] in rank order:
-//   lse[n] = log sum exp,  loss[n] = lse - z_target + z_loss lse^2, or 0 where masked.
+// From the statistics of all ranks, [R, N, 4] in rank order:
+//   lse[n] = log sum exp,  loss[n] = lse - z_target + z_loss lse^2, or 0 where masked;
+//   greedy[n] = argmax over the whole vocabulary, -1 where there is none;
+//   rank[n] = how many logits are greater than the target's (0: it is the greedy token, ties
+//   aside), or -1 where masked.
 struct CrossEntropyMergeArgs {
-  Tensor lse;        // fp32 [N]
-  Tensor loss;       // fp32 [N]
-  Tensor all_stats;  // fp32 [R, N, 3]
-  Tensor targets;    // int32 [N]
+  Tensor lse;           // fp32 [N]
+  Tensor loss;          // fp32 [N]
+  Tensor greedy;        // int32 [N]
+  Tensor rank;          // int32 [N]
+  Tensor all_stats;     // fp32 [R, N, 4]
+  Tensor target_logit;  // fp32 [N]
+  Tensor targets;       // int32 [N]
   float z_loss = 0.0f;
 };
 TL_DECLARE_OP(CrossEntropyMerge);

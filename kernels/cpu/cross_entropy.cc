@@ -1,6 +1,7 @@
 #include "kernels/cross_entropy.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
@@ -41,14 +42,40 @@ HWY_INLINE float SumOfExp(D d, const float* z, size_t n, float max) {
   return sum;
 }
 
-// The row is read from memory once: maximum and sum go block by block, in cache.
+// Of a value that is there.
+template <class D>
+HWY_INLINE int64_t IndexOf(D d, const float* z, size_t n, float value) {
+  const auto wanted = hn::Set(d, value);
+  const size_t width = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const intptr_t lane = hn::FindFirstTrue(d, hn::Eq(hn::LoadU(d, z + i), wanted));
+    if (lane >= 0) return static_cast<int64_t>(i) + lane;
+  }
+  while (i < n && z[i] != value) ++i;
+  return static_cast<int64_t>(i);
+}
+
+template <class D>
+HWY_INLINE int32_t CountGreater(D d, const float* z, size_t n, float value) {
+  const auto bound = hn::Set(d, value);
+  const size_t width = hn::Lanes(d);
+  size_t count = 0, i = 0;
+  for (; i + width <= n; i += width) count += hn::CountTrue(d, hn::Gt(hn::LoadU(d, z + i), bound));
+  for (; i < n; ++i) count += z[i] > value;
+  return static_cast<int32_t>(count);
+}
+
+// The row is read from memory once: maximum, sum and count go block by block, in cache.
 void StatsRange(const CrossEntropyStatsArgs& args, int64_t begin, int64_t end) {
   const hn::ScalableTag<float> d;
-  const int32_t* targets = args.targets.as<int32_t>();
+  const float* target_logits = args.target_logit.as<float>();
   const Rows<float> logits(args.logits);
   for (int64_t n = begin; n < end; ++n) {
     const float* z = logits[n];
     float max = -kInf, sum = 0.0f;
+    int64_t argmax = -1;
+    int32_t greater = 0;
     for (int64_t v = 0; v < args.valid; v += kBlock) {
       const size_t count = std::min(kBlock, args.valid - v);
       const float block_max = MaxOf(d, z + v, count);
@@ -60,15 +87,13 @@ void StatsRange(const CrossEntropyStatsArgs& args, int64_t begin, int64_t end) {
       if (block_max > max) {
         sum *= std::exp(max - block_max);
         max = block_max;
+        argmax = args.begin + v + IndexOf(d, z + v, count, block_max);
       }
       sum += SumOfExp(d, z + v, count, max);
+      greater += CountGreater(d, z + v, count, target_logits[n]);
     }
-    const int64_t local = targets[n] - args.begin;
-    const bool here = targets[n] >= 0 && local >= 0 && local < args.valid;
-    float* stats = args.stats.as<float>() + 3 * n;
-    stats[0] = max;
-    stats[1] = sum;
-    stats[2] = here ? z[local] : -kInf;
+    const RowStats stats = {max, sum, static_cast<int32_t>(argmax), greater};
+    std::memcpy(args.stats.as<float>() + 4 * n, &stats, sizeof(stats));
   }
 }
 
@@ -117,10 +142,25 @@ namespace tl::cpu {
 HWY_EXPORT(StatsRange);
 HWY_EXPORT(GradRange);
 
+void CrossEntropyTarget(Stream&, const CrossEntropyTargetArgs& args) {
+  const int64_t rows = args.logits.shape[0];
+  CheckShape(args.target_logit, {rows});
+  CheckShape(args.targets, {rows});
+  TL_CHECK(0 <= args.valid && args.valid <= args.logits.shape[1]) << "valid " << args.valid;
+  const int32_t* targets = args.targets.as<int32_t>();
+  const Rows<float> logits(args.logits);
+  float* out = args.target_logit.as<float>();
+  for (int64_t n = 0; n < rows; ++n) {
+    const int64_t local = targets[n] - args.begin;
+    const bool here = targets[n] >= 0 && local >= 0 && local < args.valid;
+    out[n] = here ? logits[n][local] : 0.0f;
+  }
+}
+
 void CrossEntropyStats(Stream&, const CrossEntropyStatsArgs& args) {
   const int64_t rows = args.logits.shape[0];
-  CheckShape(args.stats, {rows, 3});
-  CheckShape(args.targets, {rows});
+  CheckShape(args.stats, {rows, 4});
+  CheckShape(args.target_logit, {rows});
   CheckContiguous(args.stats);
   TL_CHECK(0 <= args.valid && args.valid <= args.logits.shape[1]) << "valid " << args.valid;
   ParallelRanges(rows, ThreadsFor(args.logits.bytes()), 1, [&](int, int64_t begin, int64_t end) {
@@ -130,32 +170,42 @@ void CrossEntropyStats(Stream&, const CrossEntropyStatsArgs& args) {
 
 void CrossEntropyMerge(Stream&, const CrossEntropyMergeArgs& args) {
   const int64_t ranks = args.all_stats.shape[0], rows = args.all_stats.shape[1];
-  CheckShape(args.all_stats, {ranks, rows, 3});
-  CheckShape(args.lse, {rows});
-  CheckShape(args.loss, {rows});
-  CheckShape(args.targets, {rows});
+  CheckShape(args.all_stats, {ranks, rows, 4});
+  for (const Tensor& t :
+       {args.lse, args.loss, args.greedy, args.rank, args.target_logit, args.targets})
+    CheckShape(t, {rows});
   CheckContiguous(args.all_stats);
   const float* all = args.all_stats.as<float>();
+  const float* target_logits = args.target_logit.as<float>();
   const int32_t* targets = args.targets.as<int32_t>();
-  float* lses = args.lse.as<float>();
-  float* losses = args.loss.as<float>();
-  constexpr double kInf = std::numeric_limits<double>::infinity();
   for (int64_t n = 0; n < rows; ++n) {
-    double max = -kInf, target = -kInf, sum = 0.0;
+    const auto stats_of = [&](int64_t r) {
+      RowStats stats;
+      std::memcpy(&stats, all + 4 * (r * rows + n), sizeof(stats));
+      return stats;
+    };
+    float max = -std::numeric_limits<float>::infinity();
+    int32_t greedy = -1, greater = 0;
     for (int64_t r = 0; r < ranks; ++r) {
-      const float* stats = all + 3 * (r * rows + n);
-      max = std::max<double>(max, stats[0]);
-      // A NaN logit at the target must not vanish in a comparison.
-      if (!(stats[2] <= target)) target = stats[2];
+      const RowStats stats = stats_of(r);
+      // Equal maxima: the first rank has the lower ids.
+      if (stats.max > max) greedy = stats.argmax;
+      max = std::max(max, stats.max);
+      greater += stats.greater;
     }
+    double sum = 0.0;
     for (int64_t r = 0; r < ranks; ++r) {
-      const float* stats = all + 3 * (r * rows + n);
+      const RowStats stats = stats_of(r);
       // A rank without a finite logit adds its sum, 0 or NaN.
-      sum += stats[0] == max ? stats[1] : stats[1] * std::exp(stats[0] - max);
+      sum += stats.max == max ? stats.sum : stats.sum * std::exp(double{stats.max} - max);
     }
     const double lse = max + std::log(sum);
-    lses[n] = static_cast<float>(lse);
-    losses[n] = targets[n] < 0 ? 0.0f : static_cast<float>(lse - target + args.z_loss * lse * lse);
+    const bool masked = targets[n] < 0;
+    args.lse.as<float>()[n] = static_cast<float>(lse);
+    args.loss.as<float>()[n] =
+        masked ? 0.0f : static_cast<float>(lse - target_logits[n] + args.z_loss * lse * lse);
+    args.greedy.as<int32_t>()[n] = greedy;
+    args.rank.as<int32_t>()[n] = masked ? -1 : greater;
   }
 }
 

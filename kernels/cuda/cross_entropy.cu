@@ -12,9 +12,24 @@ constexpr int kAhead = 4;
 
 __device__ inline float Infinity() { return __int_as_float(0x7f800000); }
 
-// The maximum and sum exp(z - max) of part of a row.
+constexpr int kTargetThreads = 128;
+
+__global__ void __launch_bounds__(kTargetThreads)
+    TargetKernel(float* out, Rows<float> logits, const int32_t* targets, int64_t rows,
+                 int64_t begin, int64_t valid) {
+  const int64_t n = static_cast<int64_t>(blockIdx.x) * kTargetThreads + threadIdx.x;
+  if (n >= rows) return;
+  const int64_t local = targets[n] - begin;
+  const bool here = targets[n] >= 0 && local >= 0 && local < valid;
+  out[n] = here ? logits[n][local] : 0.0f;
+}
+
+constexpr int kNoIndex = 0x7fffffff;
+
+// RowStats of part of a row, index local to the slice.
 struct Partial {
   float max, sum;
+  int index, greater;
 };
 
 // exp(-inf - -inf) has no value: where nothing finite was seen the sum, 0 or NaN, stays as it is.
@@ -23,18 +38,20 @@ __device__ inline float Rescaled(const Partial& p, float max) {
 }
 __device__ inline Partial Merged(const Partial& a, const Partial& b) {
   const float max = fmaxf(a.max, b.max);
-  return {max, Rescaled(a, max) + Rescaled(b, max)};
+  const int index = a.max == b.max ? min(a.index, b.index) : a.max > b.max ? a.index : b.index;
+  return {max, Rescaled(a, max) + Rescaled(b, max), index, a.greater + b.greater};
 }
 
 // One block for each row, which is read once: each thread keeps the maximum of what it has seen.
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    StatsKernel(float* stats, Rows<float> logits, const int32_t* targets, int64_t begin,
+    StatsKernel(RowStats* stats, Rows<float> logits, const float* target_logits, int64_t begin,
                 int64_t valid) {
   __shared__ Partial warps[kWarps];
   const int64_t n = blockIdx.x;
   const float* z = logits[n];
-  Partial mine = {-Infinity(), 0.0f};
+  const float target = target_logits[n];
+  Partial mine = {-Infinity(), 0.0f, kNoIndex, 0};
   constexpr int64_t kStep = int64_t{kThreads} * N;
   for (int64_t base = int64_t{threadIdx.x} * N; base < valid; base += kAhead * kStep) {
     // The width is a multiple of N, so a vector that starts in the valid columns is in the row.
@@ -52,9 +69,22 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int c = 0; c < kAhead; ++c) {
 #pragma unroll
-      for (int k = 0; k < N; ++k) max = fmaxf(max, v[c].v[k]);
+      for (int k = 0; k < N; ++k) {
+        max = fmaxf(max, v[c].v[k]);
+        mine.greater += v[c].v[k] > target;
+      }
     }
-    mine = {max, Rescaled(mine, max)};
+    if (max > mine.max) {
+#pragma unroll
+      for (int c = kAhead - 1; c >= 0; --c) {
+#pragma unroll
+        for (int k = N - 1; k >= 0; --k) {
+          if (v[c].v[k] == max) mine.index = static_cast<int>(base + c * kStep + k);
+        }
+      }
+    }
+    mine.sum = Rescaled(mine, max);
+    mine.max = max;
     const float shift = max == -Infinity() ? 0.0f : max;
 #pragma unroll
     for (int c = 0; c < kAhead; ++c) {
@@ -64,41 +94,47 @@ __global__ void __launch_bounds__(kThreads)
   }
   for (int step = kWarp / 2; step > 0; step /= 2) {
     mine = Merged(mine, {__shfl_xor_sync(kAllLanes, mine.max, step),
-                         __shfl_xor_sync(kAllLanes, mine.sum, step)});
+                         __shfl_xor_sync(kAllLanes, mine.sum, step),
+                         __shfl_xor_sync(kAllLanes, mine.index, step),
+                         __shfl_xor_sync(kAllLanes, mine.greater, step)});
   }
   if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = mine;
   __syncthreads();
   if (threadIdx.x != 0) return;
   for (int w = 1; w < kWarps; ++w) mine = Merged(mine, warps[w]);
-  const int64_t local = targets[n] - begin;
-  const bool here = targets[n] >= 0 && local >= 0 && local < valid;
-  stats[3 * n] = mine.max;
-  stats[3 * n + 1] = mine.sum;
-  stats[3 * n + 2] = here ? z[local] : -Infinity();
+  const int argmax = mine.index == kNoIndex ? -1 : static_cast<int>(begin) + mine.index;
+  stats[n] = {mine.max, mine.sum, argmax, mine.greater};
 }
 
 constexpr int kMergeThreads = 128;
 
 __global__ void __launch_bounds__(kMergeThreads)
-    MergeKernel(float* lses, float* losses, const float* all, const int32_t* targets, int64_t ranks,
-                int64_t rows, float z_loss) {
+    MergeKernel(float* lses, float* losses, int32_t* greedy_tokens, int32_t* target_ranks,
+                const RowStats* all, const float* target_logits, const int32_t* targets,
+                int64_t ranks, int64_t rows, float z_loss) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kMergeThreads + threadIdx.x;
   if (n >= rows) return;
-  double max = -Infinity(), target = -Infinity(), sum = 0.0;
+  float max = -Infinity();
+  int32_t greedy = -1, greater = 0;
   for (int64_t r = 0; r < ranks; ++r) {
-    const float* stats = all + 3 * (r * rows + n);
-    max = fmax(max, static_cast<double>(stats[0]));
-    // A NaN logit at the target must not vanish in a comparison.
-    if (!(stats[2] <= target)) target = stats[2];
+    const RowStats& stats = all[r * rows + n];
+    // Equal maxima: the first rank has the lower ids.
+    if (stats.max > max) greedy = stats.argmax;
+    max = fmaxf(max, stats.max);
+    greater += stats.greater;
   }
+  double sum = 0.0;
   for (int64_t r = 0; r < ranks; ++r) {
-    const float* stats = all + 3 * (r * rows + n);
+    const RowStats& stats = all[r * rows + n];
     // A rank without a finite logit adds its sum, 0 or NaN.
-    sum += stats[0] == max ? stats[1] : stats[1] * exp(stats[0] - max);
+    sum += stats.max == max ? stats.sum : stats.sum * exp(static_cast<double>(stats.max) - max);
   }
   const double lse = max + log(sum);
+  const bool masked = targets[n] < 0;
   lses[n] = static_cast<float>(lse);
-  losses[n] = targets[n] < 0 ? 0.0f : static_cast<float>(lse - target + z_loss * lse * lse);
+  losses[n] = masked ? 0.0f : static_cast<float>(lse - target_logits[n] + z_loss * lse * lse);
+  greedy_tokens[n] = greedy;
+  target_ranks[n] = masked ? -1 : greater;
 }
 
 // One block for each row. Where the gradient is narrower and in place, what a block writes in one
@@ -142,28 +178,40 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
+void CrossEntropyTarget(Stream& stream, const CrossEntropyTargetArgs& args) {
+  const int64_t rows = args.logits.shape[0];
+  CheckShape(args.target_logit, {rows});
+  CheckShape(args.targets, {rows});
+  TL_CHECK(0 <= args.valid && args.valid <= args.logits.shape[1]) << "valid " << args.valid;
+  Launch(TargetKernel, Blocks(CeilDiv(rows, kTargetThreads)), kTargetThreads, 0, stream,
+         args.target_logit.as<float>(), Rows<float>(args.logits), args.targets.as<int32_t>(), rows,
+         args.begin, args.valid);
+}
+
 void CrossEntropyStats(Stream& stream, const CrossEntropyStatsArgs& args) {
   const int64_t rows = args.logits.shape[0], width = args.logits.shape[1];
-  CheckShape(args.stats, {rows, 3});
-  CheckShape(args.targets, {rows});
+  CheckShape(args.stats, {rows, 4});
+  CheckShape(args.target_logit, {rows});
   CheckContiguous(args.stats);
   TL_CHECK(0 <= args.valid && args.valid <= width) << "valid " << args.valid;
   WithVector<4>(width % 4 == 0 && Aligned(args.logits), [&](auto n) {
-    Launch(StatsKernel<n>, Blocks(rows), kThreads, 0, stream, args.stats.as<float>(),
-           Rows<float>(args.logits), args.targets.as<int32_t>(), args.begin, args.valid);
+    Launch(StatsKernel<n>, Blocks(rows), kThreads, 0, stream,
+           reinterpret_cast<RowStats*>(args.stats.data), Rows<float>(args.logits),
+           args.target_logit.as<float>(), args.begin, args.valid);
   });
 }
 
 void CrossEntropyMerge(Stream& stream, const CrossEntropyMergeArgs& args) {
   const int64_t ranks = args.all_stats.shape[0], rows = args.all_stats.shape[1];
-  CheckShape(args.all_stats, {ranks, rows, 3});
-  CheckShape(args.lse, {rows});
-  CheckShape(args.loss, {rows});
-  CheckShape(args.targets, {rows});
+  CheckShape(args.all_stats, {ranks, rows, 4});
+  for (const Tensor& t :
+       {args.lse, args.loss, args.greedy, args.rank, args.target_logit, args.targets})
+    CheckShape(t, {rows});
   CheckContiguous(args.all_stats);
   Launch(MergeKernel, Blocks(CeilDiv(rows, kMergeThreads)), kMergeThreads, 0, stream,
-         args.lse.as<float>(), args.loss.as<float>(), args.all_stats.as<float>(),
-         args.targets.as<int32_t>(), ranks, rows, args.z_loss);
+         args.lse.as<float>(), args.loss.as<float>(), args.greedy.as<int32_t>(),
+         args.rank.as<int32_t>(), reinterpret_cast<const RowStats*>(args.all_stats.data),
+         args.target_logit.as<float>(), args.targets.as<int32_t>(), ranks, rows, args.z_loss);
 }
 
 void CrossEntropyGrad(Stream& stream, const CrossEntropyGradArgs& args) {

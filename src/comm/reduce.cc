@@ -27,6 +27,7 @@ namespace {
 TL_INLINE uint32_t Mask(bool condition) { return -static_cast<uint32_t>(condition); }
 
 TL_INLINE float Load(float x) { return x; }
+TL_INLINE double Load(double x) { return x; }
 TL_INLINE int32_t Load(int32_t x) { return x; }
 TL_INLINE int64_t Load(int64_t x) { return x; }
 TL_INLINE float Load(BF16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
@@ -40,6 +41,7 @@ TL_INLINE float Load(F16 x) {
 }
 
 TL_INLINE void Store(float* p, float x) { *p = x; }
+TL_INLINE void Store(double* p, double x) { *p = x; }
 TL_INLINE void Store(int32_t* p, int32_t x) { *p = x; }
 TL_INLINE void Store(int64_t* p, int64_t x) { *p = x; }
 TL_INLINE void Store(BF16* p, float x) {
@@ -65,6 +67,7 @@ TL_INLINE void Store(F16* p, float x) {
 
 struct Sum {
   TL_INLINE static float Apply(float a, float b) { return a + b; }
+  TL_INLINE static double Apply(double a, double b) { return a + b; }
   // Unsigned, so that an overflow wraps.
   TL_INLINE static int32_t Apply(int32_t a, int32_t b) {
     return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
@@ -122,6 +125,7 @@ using Function = void (*)(std::byte*, const std::byte* const*, int, int64_t, int
     Reduce<Op, T>(out, rows, count, begin, end);                                              \
   }
 TL_DEFINE_REDUCE(SumF32, Sum, float)
+TL_DEFINE_REDUCE(SumF64, Sum, double)
 TL_DEFINE_REDUCE(SumBF16, Sum, BF16)
 TL_DEFINE_REDUCE(SumF16, Sum, F16)
 TL_DEFINE_REDUCE(SumI32, Sum, int32_t)
@@ -144,6 +148,7 @@ Function Find(ReduceOp op, DType dtype) {
     case DType::kI64:
       return sum ? SumI64 : nullptr;
     case DType::kF64:
+      return sum ? SumF64 : nullptr;
     case DType::kU8:
       return nullptr;
   }

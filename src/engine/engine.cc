@@ -5,13 +5,12 @@
 
 #include "base/status.h"
 #include "engine/memory.h"
+#include "kernels/head_metrics.h"
 
 namespace tl {
 namespace {
 
 constexpr int64_t kI32 = sizeof(int32_t);
-// tokens, targets, positions, segments, losses
-constexpr int kInputs = 5;
 
 Geometry MakeGeometry(const EngineOptions& options, const Mesh& mesh) {
   return {.batch = options.batch,
@@ -71,7 +70,10 @@ int64_t Engine::gradient_bytes() const {
   return training ? params_.elements() * static_cast<int64_t>(sizeof(float)) : 0;
 }
 
-int64_t Engine::input_bytes() const { return kInputs * rows() * kI32 + trunk_.table_bytes(); }
+// Of one per token: tokens, positions, segments, and targets for each offset.
+int64_t Engine::input_count() const { return 3 + lookahead(); }
+
+int64_t Engine::input_bytes() const { return input_count() * rows() * kI32 + trunk_.table_bytes(); }
 
 void Engine::Allocate() {
   const Device device = stream_.device();
@@ -81,9 +83,11 @@ void Engine::Allocate() {
       Tensor::Contiguous(weight_memory_.data(), {params_.elements()}, options_.compute, device);
   weights_.ready.resize(params_.buckets().size());
   arena_ = Buffer::Allocate(device, activation_bytes());
-  inputs_ = Buffer::Allocate(device, kInputs * rows() * kI32);
-  if (device.type != DeviceType::kCpu)
-    host_losses_ = Buffer::AllocateHost(device, rows() * sizeof(float));
+  inputs_ = Buffer::Allocate(device, input_count() * rows() * kI32);
+  const int64_t heads = lookahead();
+  sums_memory_ = Buffer::Allocate(device, heads * sizeof(HeadSums));
+  head_sums_ = Tensor::Contiguous(sums_memory_.data(), {heads, kHeadSums}, DType::kF64, device);
+  ClearHeadSums();
   if (options_.purpose != Plan::Purpose::kTraining) return;
   grad_memory_ = Buffer::Allocate(device, gradient_bytes());
   ZeroBytes(stream_, grad_memory_.data(), grad_memory_.size());
@@ -93,40 +97,26 @@ void Engine::Allocate() {
 
 Pass Engine::LoadPass(const HostBatch& batch) {
   TL_CHECK_EQ(batch.count * batch.sequence_length, rows());
-  const auto place = [&](int i, Shape shape, DType dtype) {
-    return Tensor::Contiguous(inputs_.data() + i * rows() * kI32, shape, dtype, stream_.device());
-  };
-  const auto load = [&](int i, Shape shape, const int32_t* from) {
-    const Tensor to = place(i, shape, DType::kI32);
-    CopyBytes(stream_, to.data, reinterpret_cast<const std::byte*>(from), rows() * kI32);
+  TL_CHECK_LE(lookahead(), batch.lookahead);
+  const auto load = [&](int64_t i, Shape shape, const int32_t* from) {
+    const Tensor to = Tensor::Contiguous(inputs_.data() + i * rows() * kI32, shape, DType::kI32,
+                                         stream_.device());
+    CopyBytes(stream_, to.data, reinterpret_cast<const std::byte*>(from), to.bytes());
     return to;
   };
   Pass pass;
   pass.batch = batch.count;
   pass.sequence_length = batch.sequence_length;
   pass.tokens = load(0, {rows()}, batch.inputs.data());
-  pass.targets = load(1, {rows()}, batch.targets(1).data());
-  pass.positions = load(2, {rows()}, batch.positions.data());
+  pass.positions = load(1, {rows()}, batch.positions.data());
   if (options_.segments)
-    pass.segments = load(3, {batch.count, batch.sequence_length}, batch.segments.data());
-  pass.token_losses = place(4, {rows()}, DType::kF32);
+    pass.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
+  pass.targets = load(3, {lookahead(), rows()}, batch.targets(1).data());
+  pass.head_sums = head_sums_;
   return pass;
 }
 
-void Engine::SumLosses(double* loss_sum) {
-  const std::byte* from = inputs_.data() + 4 * rows() * kI32;
-  if (host_losses_.data() != nullptr) {
-    CopyBytes(stream_, host_losses_.data(), from, rows() * sizeof(float));
-    from = host_losses_.data();
-  }
-  stream_.Synchronize();
-  const auto* losses = reinterpret_cast<const float*>(from);
-  double sum = 0.0;
-  for (int64_t i = 0; i < rows(); ++i) sum += losses[i];
-  *loss_sum += sum;
-}
-
-void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars, double* loss_sum) {
+void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars) {
   Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, grad_sync_.get(),
             scalars);
   step.Begin(LoadPass(batch));
@@ -134,27 +124,25 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
   const Residual out = trunk_.Forward(step);
   const Tensor d_stream = step.Slot(trunk_.d_stream_slot());
   objective_->Run(step, out, d_stream);
-  SumLosses(loss_sum);
   trunk_.Backward(step);
   stem_.Backward(step, d_stream);
 }
 
-void Engine::Evaluate(const HostBatch& batch, double* loss_sum) {
+void Engine::Evaluate(const HostBatch& batch) {
   Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
   step.Begin(LoadPass(batch));
   stem_.Forward(step, step.Slot(trunk_.stem_slot()));
   objective_->Run(step, trunk_.Forward(step), {});
-  SumLosses(loss_sum);
 }
 
 void Engine::NextLogits(absl::Span<const int32_t> tokens, int64_t row, std::vector<float>* logits) {
   HostBatch batch;
   batch.count = geometry_.batch;
   batch.sequence_length = geometry_.sequence_length;
-  batch.lookahead = 1;
+  batch.lookahead = lookahead();
   batch.inputs.assign(rows(), 0);
   std::copy(tokens.begin(), tokens.end(), batch.inputs.begin());
-  batch.targets_storage.assign(rows(), -1);
+  batch.targets_storage.assign(lookahead() * rows(), -1);
   batch.segments.assign(rows(), 0);
   for (int64_t i = 0; i < rows(); ++i)
     batch.positions.push_back(static_cast<int32_t>(i % geometry_.sequence_length));

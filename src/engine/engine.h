@@ -42,6 +42,7 @@ class Engine {
   const ParamTable& params() const { return params_; }
   const EngineOptions& options() const { return options_; }
   Geometry geometry() const { return geometry_; }
+  const Objective& objective() const { return *objective_; }
   int lookahead() const { return objective_->lookahead(); }
   int64_t rows() const { return geometry_.rows(); }
 
@@ -50,7 +51,7 @@ class Engine {
   int64_t gradient_bytes() const;
   int64_t activation_bytes() const { return plan_.arena_bytes(); }
   int64_t saved_activation_bytes() const { return plan_.saved_bytes(); }
-  int64_t input_bytes() const;  // tokens, positions, losses, rotary table
+  int64_t input_bytes() const;  // tokens, positions, targets, rotary table
 
   void Allocate();
   Mesh& mesh() { return mesh_; }
@@ -60,11 +61,14 @@ class Engine {
   Tensor grads() const { return grads_; }  // flat fp32; null for inference
   GradSync& grad_sync() { return *grad_sync_; }
 
-  // Forward and backward pass over one micro-batch: adds to the gradients, and to *loss_sum the sum
-  // of its tokens' losses on this data rank (the same on all ranks of the tensor group).
-  void ForwardBackward(const HostBatch& batch, const StepScalars* scalars, double* loss_sum);
-  // The loss alone.
-  void Evaluate(const HostBatch& batch, double* loss_sum);
+  // Forward and backward pass over one micro-batch: adds to the gradients and to the head sums.
+  void ForwardBackward(const HostBatch& batch, const StepScalars* scalars);
+  // Adds to the head sums alone.
+  void Evaluate(const HostBatch& batch);
+  // HeadSums of every head over this data rank's tokens since they were cleared, the same on all
+  // ranks of the tensor group: fp64 [heads, kHeadSums] on the device.
+  Tensor head_sums() const { return head_sums_; }
+  void ClearHeadSums() { ZeroBytes(stream_, head_sums_.data, head_sums_.bytes()); }
   // Logits of the main head after position `row` of the first sequence, gathered over the tensor
   // group: [vocab]. tokens: at most sequence_length of them.
   void NextLogits(absl::Span<const int32_t> tokens, int64_t row, std::vector<float>* logits);
@@ -72,7 +76,7 @@ class Engine {
  private:
   Engine(const EngineOptions& options, Mesh& mesh);
   Pass LoadPass(const HostBatch& batch);
-  void SumLosses(double* loss_sum);
+  int64_t input_count() const;
 
   EngineOptions options_;
   Mesh& mesh_;
@@ -84,10 +88,9 @@ class Engine {
   std::unique_ptr<Objective> objective_;
   Stream stream_, comm_stream_;
 
-  Buffer weight_memory_, grad_memory_, arena_, inputs_;
-  Buffer host_losses_;  // where the device is not the host
+  Buffer weight_memory_, grad_memory_, arena_, inputs_, sums_memory_;
   Weights weights_;
-  Tensor grads_;
+  Tensor grads_, head_sums_;
   std::unique_ptr<GradSync> grad_sync_;
 };
 

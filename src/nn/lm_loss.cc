@@ -37,8 +37,9 @@ void LmLoss::Declare(Plan& plan) {
   // there, which makes the products slow.
   if (g.compute != DType::kF32)
     d_logits_ = plan.Slot("d_logits", {chunk_, local_vocab_}, g.compute, Life::kForward);
-  stats_ = plan.Slot("stats", {chunk_, 3}, DType::kF32, Life::kForward);
-  all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 3}, DType::kF32, Life::kForward);
+  target_logit_ = plan.Slot("target_logit", {chunk_}, DType::kF32, Life::kForward);
+  stats_ = plan.Slot("stats", {chunk_, 4}, DType::kF32, Life::kForward);
+  all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 4}, DType::kF32, Life::kForward);
   lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
 }
 
@@ -47,63 +48,71 @@ void LmLoss::Logits(Step& step, Tensor logits, Tensor y) const {
          {.c = logits, .a = y, .b = step.Weight(weight_), .trans_b = Transpose::kYes});
 }
 
-void LmLoss::Run(Step& step, Tensor y, Tensor d_y) {
+void LmLoss::Run(Step& step, const LmLossArgs& args) {
   const auto& g = geometry_;
+  const bool training = static_cast<bool>(args.d_y);
   // Evaluations report the cross-entropy itself.
-  const float z_loss = d_y ? static_cast<float>(config_.z_loss) : 0.0f;
-  const Pass& pass = step.pass();
+  const float z_loss = training ? static_cast<float>(config_.z_loss) : 0.0f;
   Stream& stream = step.stream();
-  y = GatherRows(step, g, g.split_rows() ? step.Slot(y_full_) : y, y);
-  const Tensor dy_full = g.split_rows() && d_y ? step.Slot(dy_full_) : d_y;
+  const Tensor y = GatherRows(step, g, g.split_rows() ? step.Slot(y_full_) : args.y, args.y);
+  const Tensor dy_full = g.split_rows() && training ? step.Slot(dy_full_) : args.d_y;
   const Tensor weight = step.Weight(weight_);
   Step::GradTarget target{};
-  if (d_y) target = step.Grad(weight_);
+  if (training) target = step.Grad(weight_);
   for (int64_t begin = 0; begin < g.rows(); begin += chunk_) {
     const int64_t end = std::min(g.rows(), begin + chunk_), rows = end - begin;
-    const Tensor y_chunk = y.Slice(0, begin, end);
-    const Tensor targets = pass.targets.Slice(0, begin, end);
-    const Tensor logits = step.Slot(logits_).Slice(0, 0, rows);
-    Logits(step, logits, y_chunk);
-    const Tensor stats = step.Slot(stats_).Slice(0, 0, rows);
+    const auto chunk = [&](const Tensor& t) { return t.Slice(0, begin, end); };
+    const auto slot = [&](SlotId id) { return step.Slot(id).Slice(0, 0, rows); };
+    const Tensor targets = chunk(args.targets);
+    const Tensor logits = slot(logits_), target_logit = slot(target_logit_);
+    Logits(step, logits, chunk(y));
+    CrossEntropyTarget(stream, {.target_logit = target_logit,
+                                .logits = logits,
+                                .targets = targets,
+                                .begin = begin_,
+                                .valid = valid_});
+    if (g.tensor_size > 1) step.tensor_group().AllReduce(stream, target_logit);
+    const Tensor stats = slot(stats_);
     const Tensor all_stats = Tensor::Contiguous(
-        step.Slot(all_stats_).data, {g.tensor_size, rows, 3}, DType::kF32, stream.device());
-    CrossEntropyStats(stream, {.stats = g.tensor_size > 1 ? stats : all_stats.Reshape({rows, 3}),
+        step.Slot(all_stats_).data, {g.tensor_size, rows, 4}, DType::kF32, stream.device());
+    CrossEntropyStats(stream, {.stats = g.tensor_size > 1 ? stats : all_stats.Reshape({rows, 4}),
                                .logits = logits,
-                               .targets = targets,
+                               .target_logit = target_logit,
                                .begin = begin_,
                                .valid = valid_});
     if (g.tensor_size > 1) step.tensor_group().AllGather(stream, all_stats, stats);
-    const Tensor lse = step.Slot(lse_).Slice(0, 0, rows);
+    const Tensor lse = slot(lse_);
     CrossEntropyMerge(stream, {.lse = lse,
-                               .loss = pass.token_losses.Slice(0, begin, end),
+                               .loss = chunk(args.losses),
+                               .greedy = chunk(args.greedy),
+                               .rank = chunk(args.rank),
                                .all_stats = all_stats,
+                               .target_logit = target_logit,
                                .targets = targets,
                                .z_loss = z_loss});
-    if (!d_y) continue;
-    const Tensor d_logits =
-        g.compute == DType::kF32 ? logits : step.Slot(d_logits_).Slice(0, 0, rows);
-    CrossEntropyGrad(
-        stream, {.d_logits = d_logits,
-                 .logits = logits,
-                 .lse = lse,
-                 .targets = targets,
-                 .grad_scale = Tensor::Contiguous(
-                     reinterpret_cast<std::byte*>(const_cast<float*>(&step.scalars()->grad_scale)),
-                     {1}, DType::kF32, stream.device()),
-                 .z_loss = z_loss,
-                 .begin = begin_,
-                 .valid = valid_});
-    Matmul(stream, {.c = dy_full.Slice(0, begin, end), .a = d_logits, .b = weight});
+    if (!training) continue;
+    const Tensor d_logits = g.compute == DType::kF32 ? logits : slot(d_logits_);
+    CrossEntropyGrad(stream, {.d_logits = d_logits,
+                              .logits = logits,
+                              .lse = lse,
+                              .targets = targets,
+                              .grad_scale = Tensor::Contiguous(
+                                  reinterpret_cast<std::byte*>(const_cast<float*>(args.grad_scale)),
+                                  {1}, DType::kF32, stream.device()),
+                              .z_loss = z_loss,
+                              .begin = begin_,
+                              .valid = valid_});
+    Matmul(stream, {.c = chunk(dy_full), .a = d_logits, .b = weight});
     Matmul(stream, {.c = target.grad,
                     .a = d_logits,
-                    .b = y_chunk,
+                    .b = chunk(y),
                     .trans_a = Transpose::kYes,
                     .beta = target.accumulate ? 1.0f : 0.0f});
     target.accumulate = true;
     step.Progress();
   }
-  if (!d_y) return;
-  ReduceRows(step, g, d_y, dy_full);
+  if (!training) return;
+  ReduceRows(step, g, args.d_y, dy_full);
   step.GradDone(weight_);
 }
 

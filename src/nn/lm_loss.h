@@ -1,11 +1,11 @@
 // Linear unembedding and cross-entropy as one operation, in chunks of tokens: logits are never
 // whole, and their gradient is made in the same pass (Liger kernels; Wijmans et al. 2024 for the
 // idea of not keeping logits). The vocabulary is divided over the tensor group; one small
-// collective per chunk (max, sum of exponentials, target logit: 12 bytes per token and rank).
+// gather per chunk (RowStats: 16 bytes per token and rank) after a sum of the targets' logits.
 //
 //   loss_n = lse_n - z_{n, target} + z_loss lse_n^2,   z = y W^T;   d_y = scale sum_v dloss_n/dz_nv
 //   W_v,
-// scale = StepScalars::grad_scale, folded in since the gradient is made here.
+// scale = *grad_scale, folded in since the gradient is made here.
 #pragma once
 
 #include <string>
@@ -20,14 +20,22 @@ struct LmLossConfig {
   double z_loss = 0.0;
 };
 
+struct LmLossArgs {
+  Tensor y;                           // [local rows, hidden]
+  Tensor d_y = {};                    // the same; null: no gradients
+  Tensor targets;                     // int32 [rows], negative: masked
+  Tensor losses;                      // fp32 [rows], 0 where masked
+  Tensor greedy;                      // int32 [rows]: the most likely token
+  Tensor rank;                        // int32 [rows]: see CrossEntropyMergeArgs
+  const float* grad_scale = nullptr;  // on the device; with d_y
+};
+
 class LmLoss {
  public:
   LmLoss(LmLossConfig config, Geometry geometry);
   // Everything happens at the turning point between forward and backward pass.
   void Declare(Plan& plan);
-  // y, d_y: [local rows, hidden]; d_y null: no gradients. Writes Pass::token_losses: fp32 [rows],
-  // zero where the target is masked.
-  void Run(Step& step, Tensor y, Tensor d_y);
+  void Run(Step& step, const LmLossArgs& args);
   // logits: fp32 [rows of y, local vocabulary]; y whole, not divided.
   void Logits(Step& step, Tensor logits, Tensor y) const;
 
@@ -40,8 +48,8 @@ class LmLoss {
   int64_t local_vocab_ = 0, chunk_ = 0;
   int64_t begin_ = 0, valid_ = 0;
   ParamId weight_ = -1;
-  SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, d_logits_ = -1, stats_ = -1, all_stats_ = -1,
-         lse_ = -1;
+  SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, d_logits_ = -1, target_logit_ = -1, stats_ = -1,
+         all_stats_ = -1, lse_ = -1;
 };
 
 }  // namespace tl

@@ -19,10 +19,15 @@ struct Pass {
   int64_t batch = 0;            // sequences
   int64_t sequence_length = 0;  // tokens of each
   Tensor tokens;                // int32 [B * T]
-  Tensor targets;               // int32 [B * T], negative: masked
+  Tensor targets;               // int32 [lookahead, B * T], see Targets
   Tensor positions;             // int32 [B * T], for the rotary embedding
   Tensor segments = {};         // int32 [B, T]; null: one document per sequence
-  Tensor token_losses;          // fp32 [B * T], written by the loss
+  Tensor head_sums = {};        // fp64 [heads, kHeadSums], added to; null: not wanted
+
+  // int32 [B * T]: the token `offset` >= 1 after each input, negative: masked.
+  Tensor Targets(int offset) const {
+    return targets.Slice(0, offset - 1, offset).Reshape({targets.shape[1]});
+  }
 };
 
 // The weights in compute precision: one flat buffer, laid out by the table.

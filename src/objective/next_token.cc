@@ -6,7 +6,8 @@ NextToken::NextToken(const ObjectiveContext& context)
     : context_(context),
       norm_("final_norm.weight", context.hidden, context.norm_eps),
       loss_({.weight = context.unembedding, .chunk = context.loss_chunk, .z_loss = context.z_loss},
-            context.geometry) {}
+            context.geometry),
+      meter_(context.geometry) {}
 
 void NextToken::Declare(Plan& plan) {
   const Geometry& g = context_.geometry;
@@ -15,6 +16,7 @@ void NextToken::Declare(Plan& plan) {
   norm_.Declare(plan, g.local_rows(), 0, g.row_reduce());
   y_ = plan.Slot("final_y", shape, g.compute, Life::kForward);
   d_y_ = plan.Slot("d_final_y", shape, g.compute, Life::kSaved);
+  meter_.Declare(plan);
   loss_.Declare(plan);
 }
 
@@ -31,13 +33,9 @@ Tensor NextToken::FinalNorm(Step& step, Residual trunk_out, Tensor y) {
 void NextToken::Run(Step& step, Residual trunk_out, Tensor d_stream) {
   const Tensor y = step.Slot(y_);
   const Tensor sum = FinalNorm(step, trunk_out, y);
-  if (!d_stream) {
-    loss_.Run(step, y, {});
-    return;
-  }
-  const Tensor d_y = step.Slot(d_y_);
-  loss_.Run(step, y, d_y);
-  norm_.Backward(step, d_stream, d_y, sum, {});
+  const Tensor d_y = d_stream ? step.Slot(d_y_) : Tensor{};
+  meter_.Run(step, loss_, 0, y, d_y);
+  if (d_stream) norm_.Backward(step, d_stream, d_y, sum, {});
 }
 
 void NextToken::Logits(Step& step, Residual trunk_out, int64_t row, Tensor logits) {

@@ -1,8 +1,8 @@
 // Plain language modelling: final norm, unembedding, cross-entropy of the next token.
 #pragma once
 
-#include "nn/lm_loss.h"
 #include "nn/norm.h"
+#include "objective/head_meter.h"
 #include "objective/objective.h"
 
 namespace tl {
@@ -10,7 +10,8 @@ namespace tl {
 class NextToken : public Objective {
  public:
   explicit NextToken(const ObjectiveContext& context);
-  int lookahead() const override { return 1; }
+  std::vector<std::string> heads() const override { return {"next_token"}; }
+  double Weight(int, int64_t, int64_t) const override { return 1.0; }
   void Declare(Plan& plan) override;
   void Run(Step& step, Residual trunk_out, Tensor d_stream) override;
   void Logits(Step& step, Residual trunk_out, int64_t row, Tensor logits) override;
@@ -23,6 +24,7 @@ class NextToken : public Objective {
   ObjectiveContext context_;
   Norm norm_;
   LmLoss loss_;
+  HeadMeter meter_;
   SlotId sum_ = -1, y_ = -1, d_y_ = -1;
 };
 

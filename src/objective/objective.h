@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "nn/block.h"
@@ -30,16 +31,21 @@ class Objective {
  public:
   virtual ~Objective() = default;
 
-  // How many tokens beyond its input a sample must carry.
-  virtual int lookahead() const = 0;
+  // The main head first; head i predicts the token i + 1 after each input.
+  virtual std::vector<std::string> heads() const = 0;
+  // The weight of a head's loss in step 0, 1, ... of a training of `steps`. 0: it is not trained.
+  virtual double Weight(int head, int64_t step, int64_t steps) const = 0;
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
-  // Forward pass, loss and backward pass of the heads on the trunk's output. Writes
-  // Pass::token_losses. d_stream: receives the gradient at trunk_out's sum; null: evaluate only.
+  // Forward pass, losses and backward pass of the heads on the trunk's output; adds to
+  // Pass::head_sums. d_stream: receives the gradient at trunk_out's sum; null: evaluate only.
   virtual void Run(Step& step, Residual trunk_out, Tensor d_stream) = 0;
   // The main head's logits after one row of the trunk's output: fp32 [1, local vocabulary].
   virtual void Logits(Step& step, Residual trunk_out, int64_t row, Tensor logits) = 0;
   virtual int64_t local_vocab() const = 0;
+
+  // How many tokens beyond its input a sample must carry.
+  int lookahead() const { return static_cast<int>(heads().size()); }
 };
 
 // An unknown name is an error that lists the known ones.

@@ -61,6 +61,7 @@ void Stepper::Allocate() {
   const Device device = engine_->stream().device();
   scalars_memory_ = Buffer::Allocate(device, sizeof(StepScalars));
   host_scalars_ = Buffer::AllocateHost(device, sizeof(StepScalars));
+  host_sums_ = Buffer::AllocateHost(device, engine_->head_sums().bytes());
   sums_memory_ = Buffer::Allocate(device, 2 * sizeof(float));
   batches_.resize(MicroBatches());
 }
@@ -97,38 +98,62 @@ Schedule Stepper::MakeSchedule() const {
           .decay_fraction = o.decay_fraction};
 }
 
+void Stepper::StartReadingHeads() {
+  Stream& stream = engine_->stream();
+  const Tensor sums = engine_->head_sums();
+  mesh_.group(Axis::kData).AllReduce(stream, sums);
+  CopyBytes(stream, host_sums_.data(), sums.data, sums.bytes());
+}
+
+std::vector<HeadResult> Stepper::Heads() const {
+  const auto* sums = reinterpret_cast<const HeadSums*>(host_sums_.data());
+  std::vector<HeadResult> results;
+  for (const std::string& name : engine_->objective().heads())
+    results.push_back(MakeHeadResult(name, sums[results.size()]));
+  return results;
+}
+
 absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   const TrainConfig& t = config_.train;
   const int64_t micro_batches = MicroBatches();
   Stream& stream = engine_->stream();
   Communicator& data_group = mesh_.group(Axis::kData);
+  const Objective& objective = engine_->objective();
+  const int heads = objective.lookahead();
   absl::Status status;
-  int64_t targets = 0;
+  std::vector<int64_t> targets(heads);
   for (int64_t i = 0; i < micro_batches && status.ok(); ++i) {
     const int64_t first = run_.step * t.global_batch_size +
                           (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
     status = data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(),
                             &batches_[i]);
-    if (status.ok()) targets += batches_[i].TargetCount(1);
+    for (int k = 0; k < heads && status.ok(); ++k) targets[k] += batches_[i].TargetCount(k + 1);
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), status));
-  data_group.AllReduce(stream, Tensor::Of(&targets, {1}));
+  data_group.AllReduce(stream, Tensor::Of(targets.data(), {heads}));
 
   StepResult result;
   result.lr = MakeSchedule().Rate(run_.step);
   result.loss_scale = run_.scaler.scale;
-  result.targets = targets;
+  result.targets = targets[0];
   auto* host = new (host_scalars_.data()) StepScalars;
   host->lr = static_cast<float>(result.lr);
   host->loss_scale = static_cast<float>(run_.scaler.scale);
-  host->grad_scale = targets > 0 ? host->loss_scale / static_cast<float>(targets) : 0.0f;
+  // Of each head its own count: masks shift with the offset.
+  std::vector<double> weights(heads);
+  for (int k = 0; k < heads; ++k) {
+    weights[k] = objective.Weight(k, run_.step, t.steps);
+    if (targets[k] > 0)
+      host->grad_scale[k] =
+          static_cast<float>(run_.scaler.scale * weights[k] / static_cast<double>(targets[k]));
+  }
   host->adam_step = static_cast<int32_t>(run_.updates + 1);
   auto* scalars = reinterpret_cast<StepScalars*>(scalars_memory_.data());
   CopyBytes(stream, scalars_memory_.data(), host_scalars_.data(), sizeof(StepScalars));
 
   engine_->grad_sync().BeginStep(static_cast<int>(micro_batches));
-  double loss_sum = 0.0;
-  for (const HostBatch& batch : batches_) engine_->ForwardBackward(batch, scalars, &loss_sum);
+  engine_->ClearHeadSums();
+  for (const HostBatch& batch : batches_) engine_->ForwardBackward(batch, scalars);
   engine_->grad_sync().Finish(stream);
   if (on_gradients) on_gradients(engine_->grads());
 
@@ -140,11 +165,15 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   optimizer_->Update(stream, *state_, engine_->grads(), engine_->weights(), scalars);
   GatherWeights(stream, engine_->comm_stream(), mesh_, engine_->weights());
 
-  float loss = targets > 0 ? static_cast<float>(loss_sum / static_cast<double>(targets)) : 0.0f;
-  data_group.AllReduce(stream, Tensor::Of(&loss, {1}));
+  StartReadingHeads();
   CopyBytes(stream, host_scalars_.data(), scalars_memory_.data(), sizeof(StepScalars));
   stream.Synchronize();
-  result.loss = loss;
+  result.heads = Heads();
+  double loss = 0.0;
+  for (int k = 0; k < heads; ++k) {
+    if (weights[k] > 0.0 && targets[k] > 0) loss += weights[k] * result.heads[k].loss;
+  }
+  result.loss = static_cast<float>(loss);
   result.grad_norm = host->grad_norm;
   result.skipped = host->skip != 0;
   run_.scaler.Update(result.skipped);
@@ -159,21 +188,19 @@ absl::StatusOr<EvalResult> Stepper::Evaluate(const DataSource& data, int64_t bat
   int64_t rounds = (samples + round - 1) / round;
   if (batches > 0) rounds = std::min(rounds, batches);
   HostBatch batch;
-  double loss_sum = 0.0;
-  int64_t targets = 0;
+  engine_->ClearHeadSums();
   for (int64_t i = 0; i < rounds; ++i) {
     TL_RETURN_IF_ERROR(AgreeOnStatus(
         mesh_.world(), data.FillBatch((i * mesh_.data_size() + mesh_.data_rank()) * size, size,
                                       length, engine_->lookahead(), &batch)));
-    targets += batch.TargetCount(1);
-    engine_->Evaluate(batch, &loss_sum);
+    engine_->Evaluate(batch);
   }
-  Stream& stream = engine_->stream();
-  mesh_.group(Axis::kData).AllReduce(stream, Tensor::Of(&targets, {1}));
-  float loss = targets > 0 ? static_cast<float>(loss_sum / static_cast<double>(targets)) : 0.0f;
-  mesh_.group(Axis::kData).AllReduce(stream, Tensor::Of(&loss, {1}));
-  stream.Synchronize();
-  return EvalResult{.loss = loss, .targets = targets};
+  StartReadingHeads();
+  engine_->stream().Synchronize();
+  EvalResult result{.loss = 0.0f, .targets = 0, .heads = Heads()};
+  result.targets = result.heads[0].targets;
+  if (result.targets > 0) result.loss = static_cast<float>(result.heads[0].loss);
+  return result;
 }
 
 }  // namespace tl

@@ -12,23 +12,28 @@
 #include "data/source.h"
 #include "engine/config.h"
 #include "engine/engine.h"
+#include "objective/acceptance.h"
 #include "optim/optimizer.h"
 #include "train/progress.h"
 
 namespace tl {
 
 struct StepResult {
-  float loss = 0.0f;  // mean over the global batch's unmasked targets
+  // Means over the global batch's unmasked targets, added up by the weights of the heads; of next
+  // token prediction, its mean.
+  float loss = 0.0f;
+  std::vector<HeadResult> heads;  // the main head first
   double lr = 0.0;
   double grad_norm = 0.0;   // before clipping
   double loss_scale = 1.0;  // that the step used
   bool skipped = false;
-  int64_t targets = 0;  // unmasked, of the global batch
+  int64_t targets = 0;  // of the main head: unmasked, of the global batch
 };
 
 struct EvalResult {
-  float loss = 0.0f;
+  float loss = 0.0f;  // of the main head
   int64_t targets = 0;
+  std::vector<HeadResult> heads;
 };
 
 class Stepper {
@@ -59,13 +64,17 @@ class Stepper {
   Stepper(const Config& config, Mesh& mesh) : config_(config), mesh_(mesh) {}
   int64_t MicroBatches() const;
   Schedule MakeSchedule() const;
+  // Sums the head sums over the data group and starts to copy them to the host.
+  void StartReadingHeads();
+  // After the stream has come there.
+  std::vector<HeadResult> Heads() const;
 
   Config config_;
   Mesh& mesh_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<ShardedState> state_;
-  Buffer scalars_memory_, host_scalars_, sums_memory_;
+  Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
   RunState run_;
   std::vector<HostBatch> batches_;
 };

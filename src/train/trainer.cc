@@ -87,6 +87,9 @@ struct Trainer {
     int32_t peak = static_cast<int32_t>(PeakResidentMemory() >> 10);  // KiB
     world.AllReduce(stepper.engine().stream(), Tensor::Of(&peak, {1}), ReduceOp::kMax);
     if (!log) return absl::OkStatus();
+    std::vector<std::pair<std::string, float>> losses;
+    for (const HeadResult& head : result.heads)
+      losses.emplace_back(head.name, static_cast<float>(head.loss));
     const double tokens_per_second = static_cast<double>(TokensPerStep()) / ms * 1e3;
     const double flops = tokens_per_second *
                          TrainFlopsPerToken(config.model, config.train.sequence_length) /
@@ -94,7 +97,7 @@ struct Trainer {
     return log->Step({.step = stepper.run().step,
                       .tokens = stepper.run().step * TokensPerStep(),
                       .loss = result.loss,
-                      .losses = {{config.objective.name, result.loss}},
+                      .losses = losses,
                       .lr = result.lr,
                       .grad_norm = result.grad_norm,
                       .loss_scale = result.loss_scale,

@@ -94,6 +94,13 @@ void ExpectConversionsOfDtypeH() {
 TEST(ReduceRows, BF16) { ExpectConversionsOfDtypeH<BF16>(); }
 TEST(ReduceRows, F16) { ExpectConversionsOfDtypeH<F16>(); }
 
+TEST(ReduceRows, F64InRankOrder) {
+  std::vector<double> a = {1e16, 0.1}, b = {1.0, 0.2}, c = {-1e16, 0.3};
+  const auto bytes = [](std::vector<double>& v) { return reinterpret_cast<std::byte*>(v.data()); };
+  ReduceRows(ReduceOp::kSum, DType::kF64, bytes(a), {bytes(a), bytes(b), bytes(c)}, 2);
+  EXPECT_EQ(a, (std::vector<double>{1e16 + 1.0 - 1e16, 0.1 + 0.2 + 0.3}));
+}
+
 TEST(ReduceRows, OutMayBeAnyRow) {
   for (int target = 0; target < 3; ++target) {
     for (const int rows : {2, 3}) {

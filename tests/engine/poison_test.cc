@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "kernels/head_metrics.h"
 #include "tests/engine/rig.h"
 #include "tests/nn/layer_rig.h"
 
@@ -58,20 +59,22 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   const Geometry geometry{.batch = 2, .sequence_length = 12, .compute = dtype};
   Model m(model, geometry, recompute, Plan::Purpose::kTraining);
   HostBatch host = RandomBatch({.count = 2, .length = 12, .vocab = model.vocab, .packed = true});
-  std::vector<float> losses(24);
+  HeadSums sums;
   const Pass pass{.batch = 2,
                   .sequence_length = 12,
                   .tokens = Tensor::Of(host.inputs.data(), {24}),
-                  .targets = Tensor::Of(host.targets_storage.data(), {24}),
+                  .targets = Tensor::Of(host.targets_storage.data(), {1, 24}),
                   .positions = Tensor::Of(host.positions.data(), {24}),
                   .segments = Tensor::Of(host.segments.data(), {2, 12}),
-                  .token_losses = Tensor::Of(losses.data(), {24})};
+                  .head_sums = Tensor::Of(reinterpret_cast<double*>(&sums), {1, kHeadSums})};
   StepScalars scalars;
-  scalars.grad_scale = 1.0f;
-  std::vector<float> first_losses, first_grads;
+  scalars.grad_scale[0] = 1.0f;
+  double first_loss = 0.0;
+  std::vector<float> first_grads;
   for (int run = 0; run < 3; ++run) {
     // The second run finds what the first has left, the third NaN again.
     if (run != 1) m.rig->Poison();
+    sums = {};
     m.rig->Run(pass, &scalars, [&](Step& step) {
       m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
       const Residual out = m.trunk.Forward(step);
@@ -81,23 +84,24 @@ TEST_P(PoisonedMemory, ChangesNothing) {
       m.stem.Backward(step, d_stream);
     });
     if (run == 0) {
-      first_losses = losses;
+      first_loss = sums.loss;
       first_grads = m.rig->flat_grads();
       for (const float g : first_grads) ASSERT_TRUE(std::isfinite(g));
     }
-    EXPECT_EQ(losses, first_losses) << run;
+    EXPECT_EQ(sums.loss, first_loss) << run;
+    EXPECT_EQ(sums.targets, host.TargetCount(1));
     EXPECT_EQ(m.rig->flat_grads(), first_grads) << run;
   }
 
   // The same losses without a backward pass, in less memory.
   Model evaluated(model, geometry, recompute, Plan::Purpose::kInference);
   EXPECT_LT(evaluated.rig->plan().arena_bytes(), m.rig->plan().arena_bytes());
-  losses.assign(24, NAN);
+  sums = {};
   evaluated.rig->Evaluate(pass, [&](Step& step) {
     evaluated.stem.Forward(step, step.Slot(evaluated.trunk.stem_slot()));
     evaluated.objective->Run(step, evaluated.trunk.Forward(step), {});
   });
-  EXPECT_EQ(losses, first_losses);
+  EXPECT_EQ(sums.loss, first_loss);
   std::printf("activations: training %lld bytes, inference %lld\n",
               static_cast<long long>(m.rig->plan().arena_bytes()),
               static_cast<long long>(evaluated.rig->plan().arena_bytes()));
@@ -136,7 +140,8 @@ TEST(Memory, InferencePlansOfManySizes) {
             engine->Allocate();
             ShardedState state(engine->params(), mesh, {}, engine->weights(), 0);
             state.Initialize(1);
-            engine->Evaluate(batch, &losses[purpose == Plan::Purpose::kInference]);
+            engine->Evaluate(batch);
+            losses[purpose == Plan::Purpose::kInference] = *engine->head_sums().as<double>();
           }
           ASSERT_EQ(losses[0], losses[1])
               << layers << " layers of " << hidden << ", ffn " << ffn << ", chunk " << chunk;

@@ -34,6 +34,20 @@ std::vector<int32_t> Targets(const Case& c) {
   return targets;
 }
 
+std::vector<int32_t> Ints(const Owned& x) {
+  const std::vector<uint8_t> bytes = x.Bytes();
+  std::vector<int32_t> out(x.tensor().elements());
+  std::memcpy(out.data(), bytes.data(), out.size() * sizeof(int32_t));
+  return out;
+}
+
+std::vector<RowStats> Stats(const Owned& x) {
+  const std::vector<uint8_t> bytes = x.Bytes();
+  std::vector<RowStats> out(x.tensor().elements() / 4);
+  std::memcpy(out.data(), bytes.data(), out.size() * sizeof(RowStats));
+  return out;
+}
+
 // The vocabulary cut over `ranks` owners, the last one with padding, merged.
 void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
   Stream& stream = TestStream();
@@ -49,7 +63,8 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
 
   const int64_t local = (c.width + ranks - 1) / ranks;
   std::vector<Owned> slices;
-  Owned all(DType::kF32, {ranks, c.rows, 3});
+  Owned all(DType::kF32, {ranks, c.rows, 4});
+  Doubles target_sums(c.rows);
   for (int64_t r = 0; r < ranks; ++r) {
     const int64_t begin = r * local, valid = std::clamp<int64_t>(c.valid - begin, 0, local);
     // Padding and what lies beyond the vocabulary hold NaN.
@@ -57,22 +72,54 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
     for (int64_t n = 0; n < c.rows; ++n)
       std::copy_n(logits.begin() + n * c.width + begin, valid, slice.begin() + n * local);
     slices.emplace_back(DType::kF32, Shape{c.rows, local}, slice);
-    const Tensor stats = all.tensor().Slice(0, r, r + 1).Reshape({c.rows, 3});
-    CrossEntropyStats(
-        stream,
-        {.stats = stats, .logits = slices.back(), .targets = tt, .begin = begin, .valid = valid});
+    Owned target(DType::kF32, {c.rows});
+    CrossEntropyTarget(stream, {.target_logit = target,
+                                .logits = slices.back(),
+                                .targets = tt,
+                                .begin = begin,
+                                .valid = valid});
+    const Doubles here = target.Get();
+    for (int64_t n = 0; n < c.rows; ++n) target_sums[n] += here[n];
+  }
+  for (int64_t n = 0; n < c.rows; ++n)
+    EXPECT_EQ(target_sums[n], targets[n] < 0 ? 0.0 : logits[n * c.width + targets[n]]);
+  const Owned target_logit(DType::kF32, {c.rows}, target_sums);
+  for (int64_t r = 0; r < ranks; ++r) {
+    const int64_t begin = r * local, valid = std::clamp<int64_t>(c.valid - begin, 0, local);
+    const Tensor stats = all.tensor().Slice(0, r, r + 1).Reshape({c.rows, 4});
+    CrossEntropyStats(stream, {.stats = stats,
+                               .logits = slices[r],
+                               .target_logit = target_logit,
+                               .begin = begin,
+                               .valid = valid});
     if (valid == 0) {
-      const Doubles now = all.Get();
+      const std::vector<RowStats> now = Stats(all);
       for (int64_t n = r * c.rows; n < (r + 1) * c.rows; ++n) {
-        EXPECT_EQ(now[3 * n], -kInf);
-        EXPECT_EQ(now[3 * n + 1], 0);
-        EXPECT_EQ(now[3 * n + 2], -kInf);
+        EXPECT_EQ(now[n].max, -kInf);
+        EXPECT_EQ(now[n].sum, 0);
+        EXPECT_EQ(now[n].argmax, -1);
+        EXPECT_EQ(now[n].greater, 0);
       }
     }
   }
   Owned lse(DType::kF32, {c.rows}), loss(DType::kF32, {c.rows});
-  CrossEntropyMerge(stream,
-                    {.lse = lse, .loss = loss, .all_stats = all, .targets = tt, .z_loss = kZLoss});
+  Owned greedy(DType::kI32, {c.rows}), rank(DType::kI32, {c.rows});
+  CrossEntropyMerge(stream, {.lse = lse,
+                             .loss = loss,
+                             .greedy = greedy,
+                             .rank = rank,
+                             .all_stats = all,
+                             .target_logit = target_logit,
+                             .targets = tt,
+                             .z_loss = kZLoss});
+  const std::vector<int32_t> greedy_now = Ints(greedy), rank_now = Ints(rank);
+  for (int64_t n = 0; n < c.rows; ++n) {
+    const auto row = logits.begin() + n * c.width;
+    EXPECT_EQ(greedy_now[n], std::max_element(row, row + c.valid) - row) << what;
+    const auto greater = [&](double z) { return z > target_sums[n]; };
+    EXPECT_EQ(rank_now[n], targets[n] < 0 ? -1 : std::count_if(row, row + c.valid, greater))
+        << what;
+  }
   ExpectWithinBound(DType::kF32, lse.Get(), ref.lse, naive.lse, "lse" + what);
   ExpectWithinBound(DType::kF32, loss.Get(), ref.loss, naive.loss, "loss" + what);
 
@@ -169,11 +216,26 @@ TEST(CrossEntropy, KeepsExtremesAndShowsNonFiniteLogits) {
   std::vector<int32_t> targets = {kWidth - 1, 3, 1, 1, 1, 7};
   const Owned tt({kRows}, targets);
   const Owned tl(DType::kF32, {kRows, kWidth}, logits);
-  Owned stats(DType::kF32, {1, kRows, 3}), lse(DType::kF32, {kRows}), loss(DType::kF32, {kRows});
-  CrossEntropyStats(
-      stream,
-      {.stats = stats.tensor().Reshape({kRows, 3}), .logits = tl, .targets = tt, .valid = kWidth});
-  CrossEntropyMerge(stream, {.lse = lse, .loss = loss, .all_stats = stats, .targets = tt});
+  Owned stats(DType::kF32, {1, kRows, 4}), lse(DType::kF32, {kRows}), loss(DType::kF32, {kRows});
+  Owned target(DType::kF32, {kRows}), greedy(DType::kI32, {kRows}), rank(DType::kI32, {kRows});
+  CrossEntropyTarget(stream,
+                     {.target_logit = target, .logits = tl, .targets = tt, .valid = kWidth});
+  CrossEntropyStats(stream, {.stats = stats.tensor().Reshape({kRows, 4}),
+                             .logits = tl,
+                             .target_logit = target,
+                             .valid = kWidth});
+  CrossEntropyMerge(stream, {.lse = lse,
+                             .loss = loss,
+                             .greedy = greedy,
+                             .rank = rank,
+                             .all_stats = stats,
+                             .target_logit = target,
+                             .targets = tt});
+  // The lowest of equal logits; none where no logit is above -Inf.
+  EXPECT_EQ(Ints(greedy), (std::vector<int32_t>{kWidth - 1, 0, -1, 0, 4000, 7}));
+  EXPECT_EQ(Ints(rank)[0], 0);
+  EXPECT_EQ(Ints(rank)[1], 0);
+  EXPECT_EQ(Ints(rank)[4], 1);
   EXPECT_EQ(lse.Get()[0], -3);
   EXPECT_EQ(loss.Get()[0], 0);
   EXPECT_NEAR(loss.Get()[1], std::log(kWidth), 1e-6);

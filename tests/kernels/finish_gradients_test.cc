@@ -1,5 +1,6 @@
 #include "kernels/finish_gradients.h"
 
+#include <cstring>
 #include <limits>
 
 #include "tests/kernels/kernel_test.h"
@@ -22,7 +23,8 @@ TEST(FinishGradients, ClipsAndUnscales) {
   };
   for (const auto [loss_scale, sum_squares, clip] :
        {Case{1, 9, 1}, Case{1, 0.25, 1}, Case{1024, 3e6, 2}, Case{1024, 3e9, 0}, Case{8, 0, 1}}) {
-    const StepScalars before = {.lr = 3, .loss_scale = loss_scale, .skip = 1, .adam_step = 7};
+    const StepScalars before = {
+        .lr = 3, .loss_scale = loss_scale, .grad_scale = {5, 6}, .skip = 1, .adam_step = 7};
     const StepScalars s = Finish(before, sum_squares, 0, clip);
     const double norm = std::sqrt(double{sum_squares}) / loss_scale;
     const double factor = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0;
@@ -34,7 +36,7 @@ TEST(FinishGradients, ClipsAndUnscales) {
     // The rest is as it was.
     EXPECT_EQ(s.lr, before.lr);
     EXPECT_EQ(s.loss_scale, before.loss_scale);
-    EXPECT_EQ(s.grad_scale, before.grad_scale);
+    EXPECT_EQ(std::memcmp(s.grad_scale, before.grad_scale, sizeof(s.grad_scale)), 0);
     EXPECT_EQ(s.adam_step, before.adam_step);
   }
 }

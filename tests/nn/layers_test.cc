@@ -68,10 +68,9 @@ struct Fixture {
     pass.batch = kBatch;
     pass.sequence_length = kLength;
     pass.tokens = Tensor::Of(host.inputs.data(), {kRows});
-    pass.targets = Tensor::Of(host.targets_storage.data(), {kRows});
+    pass.targets = Tensor::Of(host.targets_storage.data(), {1, kRows});
     pass.positions = Tensor::Of(host.positions.data(), {kRows});
     if (packed) pass.segments = Tensor::Of(host.segments.data(), {kBatch, kLength});
-    pass.token_losses = losses.tensor();
   }
   Tensor Rope() { return Tensor::Of(table.data(), {kLength, 2, model.head_dim / 2}); }
   AttentionConfig Attention() const {
@@ -84,6 +83,15 @@ struct Fixture {
             .qk_norm = model.qk_norm,
             .norm_eps = model.norm_eps,
             .window = model.sliding_window};
+  }
+  LmLossArgs Loss(Tensor d_y) {
+    return {.y = x,
+            .d_y = d_y,
+            .targets = pass.Targets(1),
+            .losses = losses,
+            .greedy = greedy,
+            .rank = rank,
+            .grad_scale = &grad_scale};
   }
   reference::Params Only(const std::string& prefix) const {
     reference::Params some;
@@ -102,6 +110,8 @@ struct Fixture {
   std::vector<float> table;
   Pass pass;
   Owned losses{DType::kF32, {kRows}};
+  Owned greedy{DType::kI32, {kRows}}, rank{DType::kI32, {kRows}};
+  float grad_scale = 0.125f;
   Doubles x_values = Normals(DType::kF32, kRows* kHidden, 1);
   Doubles dy_values = Normals(DType::kF32, kRows* kHidden, 2);
   Owned x{DType::kF32, {kRows, kHidden}, x_values}, dy{DType::kF32, {kRows, kHidden}, dy_values};
@@ -298,9 +308,7 @@ TEST(Layers, LossInChunks) {
       EXPECT_EQ(loss.chunk(), chunk == 0 ? kRows : std::min(chunk, kRows));
       LayerRig rig(f.geometry, [&](Plan& plan) { loss.Declare(plan); });
       rig.SetWeights(f.params);
-      StepScalars scalars;
-      scalars.grad_scale = 0.125f;
-      rig.Run(f.pass, &scalars, [&](Step& step) { loss.Run(step, f.x, f.dx); });
+      rig.Run(f.pass, nullptr, [&](Step& step) { loss.Run(step, f.Loss(f.dx)); });
       const auto vocab = static_cast<size_t>(f.model.vocab);
       const Doubles& w = f.params.at("embedding.weight");
       const Doubles logits = reference::Linear(f.x_values, w, kHidden);
@@ -332,7 +340,7 @@ TEST(Layers, LossWithoutGradient) {
               f.geometry);
   LayerRig rig(f.geometry, [&](Plan& plan) { loss.Declare(plan); });
   rig.SetWeights(f.params);
-  rig.Evaluate(f.pass, [&](Step& step) { loss.Run(step, f.x, {}); });
+  rig.Evaluate(f.pass, [&](Step& step) { loss.Run(step, f.Loss({})); });
   const Doubles logits = reference::Linear(f.x_values, f.params.at("embedding.weight"), kHidden);
   const auto twin =
       reference::CrossEntropy(logits, f.host.targets_storage, static_cast<size_t>(f.model.vocab));

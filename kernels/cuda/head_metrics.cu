@@ -1,0 +1,54 @@
+#include "kernels/head_metrics.h"
+
+#include "kernels/cuda/common.h"
+
+namespace tl::cuda {
+namespace {
+
+constexpr int kThreads = 512;
+
+// One block: the rows of a micro-batch are few, and the order of the sums is fixed.
+__global__ void __launch_bounds__(kThreads)
+    HeadMetricsKernel(double* sums, int32_t* alive, const float* losses, const int32_t* targets,
+                      const int32_t* greedy, const int32_t* rank, const int32_t* main, int64_t rows,
+                      int64_t offset, int64_t length) {
+  __shared__ double parts[kThreads];
+  double mine[kHeadSums] = {};
+  for (int64_t n = threadIdx.x; n < rows; n += kThreads) {
+    const HeadRow row = JudgeRow(n, alive[n], targets, greedy, rank, main, offset, length);
+    alive[n] = row.alive;
+    mine[0] += losses[n];
+    mine[1] += row.target;
+    mine[2] += row.top1;
+    mine[3] += row.top5;
+    mine[4] += row.compared;
+    mine[5] += row.agreed;
+    mine[6] += row.reached;
+    mine[7] += row.reached && row.agreed;
+  }
+  for (int k = 0; k < kHeadSums; ++k) {
+    parts[threadIdx.x] = mine[k];
+    __syncthreads();
+    for (int half = kThreads / 2; half > 0; half /= 2) {
+      if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
+      __syncthreads();
+    }
+    if (threadIdx.x == 0) sums[k] += parts[0];
+    __syncthreads();
+  }
+}
+
+}  // namespace
+
+void HeadMetrics(Stream& stream, const HeadMetricsArgs& args) {
+  const int64_t rows = args.targets.shape[0];
+  CheckShape(args.sums, {kHeadSums});
+  for (const Tensor& t : {args.alive, args.losses, args.greedy, args.rank, args.main})
+    CheckShape(t, {rows});
+  Launch(HeadMetricsKernel, 1, kThreads, 0, stream, args.sums.as<double>(),
+         args.alive.as<int32_t>(), args.losses.as<float>(), args.targets.as<int32_t>(),
+         args.greedy.as<int32_t>(), args.rank.as<int32_t>(), args.main.as<int32_t>(), rows,
+         args.offset, args.sequence_length);
+}
+
+}  // namespace tl::cuda
