@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int k = 0; k < kHeadSums; ++k) {
     parts[threadIdx.x] = mine[k];
     __syncthreads();
-    for (int half = kThreads / 2; half > 0; half /= 2) {
+    for (unsigned half = kThreads / 2; half > 0; half /= 2) {
       if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
       __syncthreads();
     }
