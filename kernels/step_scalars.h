@@ -11,7 +11,7 @@ inline constexpr int kMaxHeads = 16;
 
 struct StepScalars {
   float lr = 0.0f;
-  float loss_scale = 1.0f;        // multiplied into the loss gradient
+  float loss_scale = 1.0f;  // multiplied into the loss gradient
   // Of each head: loss_scale x head weight / count of its unmasked targets in the global batch.
   float grad_scale[kMaxHeads] = {};
   float grad_sum_squares = 0.0f;  // of the scaled gradients, over all ranks, each parameter once

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "grid_run.h"
+#include "kernels/cross_entropy.h"
 
 namespace tl::test {
 
@@ -88,9 +89,10 @@ inline int64_t SavedBytes(const Quantities& s) {
 inline int64_t PeakBytes(const Quantities& s) {
   const int64_t stream = s.r * s.H * s.e, whole = s.split ? s.R * s.H * s.e : 0;
   // A chunk's logits, their gradient where it is narrower than they are, statistics of this rank
-  // and of all; the final norm's output; whole inputs and gradients.
+  // and of all, the targets' logits, log-sum-exp; each token's loss, greedy token, the target's
+  // rank and two more; the final norm's output; whole inputs and gradients.
   const int64_t logits = (4 + (s.e == 4 ? 0 : s.e)) * s.V;
-  const int64_t loss = s.chunk * (logits + 12 + s.T * 12 + 4) + stream + 2 * whole;
+  const int64_t loss = s.chunk * (logits + 16 + s.T * 16 + 8) + 5 * s.R * 4 + stream + 2 * whole;
   const bool selective = s.recompute == Recompute::kSelective;
   const bool full = s.recompute == Recompute::kFull;
   const int64_t act = s.R * s.F * s.e;
@@ -122,8 +124,10 @@ inline SentBytes ExpectedSent(const Quantities& s, int64_t elements) {
   const int64_t P = s.D * s.T;
   // An agreement that the data was read, and the gradient's norm with the overflow count.
   at(kWorldGroup, CollectiveKind::kAllReduce) = (P - 1) * (4 + 8);
-  // ZeRO-1: sums of fp32 gradients to their owners, weights back to all; counts and losses.
-  at(kDataGroup, CollectiveKind::kAllReduce) = (s.D - 1) * (8 + 4);
+  // ZeRO-1: sums of fp32 gradients to their owners, weights back to all; counts of targets and
+  // sums of heads.
+  at(kDataGroup, CollectiveKind::kAllReduce) =
+      (s.D - 1) * static_cast<int64_t>(8 + sizeof(HeadSums));
   at(kDataGroup, CollectiveKind::kReduceScatter) = (s.D - 1) * elements / s.D * 4;
   at(kDataGroup, CollectiveKind::kAllGather) = (s.D - 1) * elements / s.D * s.e;
   if (s.T == 1) return sent;
@@ -136,8 +140,9 @@ inline SentBytes ExpectedSent(const Quantities& s, int64_t elements) {
   // Per block the sum after each half, forward and back; the embedding's and the loss's.
   const int64_t sums = 4 * s.L + again + 2;
   const int64_t part = (s.T - 1) * whole / s.T;
-  const int64_t statistics = (s.T - 1) * s.R * 12;
-  at(kTensorGroup, CollectiveKind::kAllReduce) = (s.T - 1) * norms * 4;
+  const int64_t statistics = (s.T - 1) * s.R * static_cast<int64_t>(sizeof(RowStats));
+  const int64_t target_logits = (s.T - 1) * s.R * 4;
+  at(kTensorGroup, CollectiveKind::kAllReduce) = (s.T - 1) * norms * 4 + s.M * target_logits;
   at(kTensorGroup, CollectiveKind::kAllGather) = s.M * statistics;
   if (s.split) {
     // Per half: x forward, dy and x again backward; the embedding's gradient, the loss's input.
