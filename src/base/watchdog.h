@@ -18,6 +18,11 @@ void Beat();
 // again, it changes the limit.
 void StartWatchdog(double seconds);
 
+// This process was asked to end: from now on a wait in a step may last 5 s. Where a rank has died
+// SLURM asks the others to end, which would wait for it until they are killed half a minute later.
+// Saves and what else is named (Doing) keep their time. For signal handlers.
+void ShortenWaits();
+
 class Patience {
  public:
   // Called in each turn of a loop that polls. True once the limit has passed without a Beat.

@@ -54,6 +54,7 @@ void SetStep(int64_t step) { g_step = step; }
 
 Doing::Doing(const char* what) : before_(g_doing.exchange(what)) {}
 Doing::~Doing() { g_doing = before_; }
+const char* Doing::Now() { return g_doing; }
 
 size_t WriteWhere(char* out, size_t size) {
   char host[256] = "";

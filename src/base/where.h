@@ -20,6 +20,7 @@ class Doing {
   Doing(const Doing&) = delete;
   Doing& operator=(const Doing&) = delete;
   ~Doing();
+  static const char* Now();  // null: nothing named
 
  private:
   const char* before_;

@@ -95,6 +95,20 @@ class Setter {
     return absl::OkStatus();
   }
 
+  absl::Status operator()(Duration& (*field)(Config&)) const {
+    if (const auto* v = node_.as_string()) {
+      const absl::StatusOr<Duration> duration = ParseDuration(v->get());
+      if (!duration.ok()) return Expected(key_.type(), Found(node_));
+      field(config_) = *duration;
+      return absl::OkStatus();
+    }
+    const std::optional<double> v = node_.is_number() ? node_.value<double>() : std::nullopt;
+    if (!v.has_value() || !(*v >= 0) || !std::isfinite(*v))
+      return Expected(key_.type(), Found(node_));
+    field(config_) = {*v};
+    return absl::OkStatus();
+  }
+
   template <typename E>
   absl::Status operator()(E& (*field)(Config&)) const {
     const auto* v = node_.as_string();

@@ -196,6 +196,8 @@ const std::vector<ConfigKey>& Table() {
       {"checkpoint", "resume", TL_FIELD(checkpoint.resume),
        "auto: go on from the newest checkpoint in dir that verifies, where there is one; never; or "
        "the path of a checkpoint or of a folder of them"},
+      {"checkpoint", "time_limit", TL_FIELD(checkpoint.time_limit),
+       "from the program's start: save in time and end with exit code 85; 0s: none"},
 
       {"run", "dir", TL_FIELD(run.dir),
        "folder for metrics, the resolved config and checkpoints; \"\": checkpoints/ and the config "
@@ -248,6 +250,7 @@ std::string Text(bool value) { return value ? "true" : "false"; }
 std::string Text(int64_t value) { return absl::StrCat(value); }
 std::string Text(int value) { return absl::StrCat(value); }
 std::string Text(const std::string& value) { return QuoteToml(value); }
+std::string Text(Duration value) { return QuoteToml(ToString(value)); }
 std::string Text(Precision value) { return QuoteToml(Name(value)); }
 std::string Text(Recompute value) { return QuoteToml(Name(value)); }
 std::string Text(ScheduleKind value) { return QuoteToml(Name(value)); }
@@ -291,6 +294,9 @@ struct TypeText {
   std::string operator()(double& (*)(Config&)) const { return "number, " + key.range.ToString(); }
   std::string operator()(std::string& (*)(Config&)) const {
     return key.choices.empty() ? "string" : OneOf(key.choices);
+  }
+  std::string operator()(Duration& (*)(Config&)) const {
+    return "duration such as \"3h50m\", \"90s\" or seconds";
   }
   std::string operator()(std::vector<WeightedPath>& (*)(Config&)) const { return "paths"; }
   template <typename E>

@@ -14,8 +14,9 @@ namespace tl {
 // Where a key's value lives; its type is the key's type.
 using ConfigField =
     std::variant<bool& (*)(Config&), int& (*)(Config&), int64_t& (*)(Config&), double& (*)(Config&),
-                 std::string& (*)(Config&), std::vector<WeightedPath>& (*)(Config&),
-                 Precision& (*)(Config&), Recompute& (*)(Config&), ScheduleKind& (*)(Config&)>;
+                 std::string& (*)(Config&), Duration& (*)(Config&),
+                 std::vector<WeightedPath>& (*)(Config&), Precision& (*)(Config&),
+                 Recompute& (*)(Config&), ScheduleKind& (*)(Config&)>;
 
 // The values that a number may take.
 struct Range {
@@ -40,7 +41,7 @@ struct ConfigKey {
   Presence presence = Presence::kOptional;
 
   std::string full_name() const;  // "model.layers"
-  bool is_text() const;           // a string, a choice or paths
+  bool is_text() const;           // a string, a duration, a choice or paths
   std::string type() const;       // "integer", "number", "true or false", "one of "a", "b"", ...
 };
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "base/crash.h"
+#include "base/exit_code.h"
 #include "base/logging.h"
 #include "cli/command.h"
 #include "comm/communicator.h"
@@ -12,16 +14,21 @@
 int main(int argc, char** argv) {
   const std::unique_ptr<tl::Communicator> world =
       tl::LaunchedUnderMpi() ? tl::MakeMpiWorld(&argc, &argv) : tl::MakeSelfCommunicator();
+  tl::InstallCrashHandlers();
   absl::Status mine = tl::CheckLauncher();
   try {
     if (mine.ok()) mine = tl::RunCommand(tl::Args(argv + 1, argv + argc), *world);
   } catch (const std::exception& error) {  // of a library; the other ranks may wait for this one
     tl::LogError(error.what());
-    world->Abort(1);
+    world->Abort(tl::kExitError);
   }
-  // One rank speaks for all; its own error needs no rank in front.
   const absl::Status all = tl::AgreeOnStatus(*world, mine);
-  if (all.ok()) return 0;
-  if (world->rank() == 0) tl::LogError(std::string((mine.ok() ? all : mine).message()));
-  return 1;
+  // One rank speaks for all; its own error needs no rank in front.
+  const absl::Status& told = mine.ok() ? all : mine;
+  const int code = tl::ExitCodeOf(told);
+  if (world->rank() == 0 && !told.ok()) {
+    const std::string message(told.message());
+    code == tl::kExitError ? tl::LogError(message) : tl::LogWarning(message);
+  }
+  return code;
 }

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/config.h"
 #include "train/machine.h"
+#include "train/signals.h"
 
 namespace tl {
 
@@ -15,7 +16,8 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
       "Trains a model as a config file says. Ranks started by mpirun or srun form a data x tensor "
       "grid; alone it trains on one. Progress goes to the screen; metrics.jsonl, TensorBoard "
       "events, the resolved config and the saves go to [run] dir. Started again, it goes on from "
-      "the newest save there.",
+      "the newest save there. SIGUSR1 and [checkpoint] time_limit save and end it with exit code "
+      "85, SIGTERM and SIGINT with 143 and 130.",
       "  trunkline train configs/quickstart.toml --set train.steps=200 run.dir=/tmp/first\n"
       "  mpirun -n 4 trunkline train configs/kjv-10m.toml --set parallel.tensor=2 "
       "precision.compute=bf16\n");
@@ -23,6 +25,7 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
+  InstallStopSignals();
   TL_ASSIGN_OR_RETURN(const Config config, LoadValidConfig(path, overrides, world));
   if (config.data.train.empty()) {
     return absl::InvalidArgumentError(

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/duration.h"
 #include "model/config.h"
 #include "nn/recompute.h"
 #include "objective/objective.h"
@@ -95,6 +96,7 @@ struct CheckpointConfig {
   int64_t every = 0;            // steps; 0: only at the end
   int64_t keep = 2;             // the newest so many; 0: all
   std::string resume = "auto";  // "auto", "never" or a path
+  Duration time_limit;          // from the program's start, the last save included; 0: none
   bool operator==(const CheckpointConfig&) const = default;
 };
 

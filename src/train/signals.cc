@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "base/exit_code.h"
+#include "base/watchdog.h"
 
 namespace tl {
 namespace {
@@ -16,7 +17,10 @@ static_assert(std::atomic<int32_t>::is_always_lock_free);
 // Only calls that a signal handler may make.
 void OnSignal(int signal) {
   StopReason reason = StopReason::kUser;
-  if (signal == SIGTERM) reason = StopReason::kTerminate;
+  if (signal == SIGTERM) {
+    reason = StopReason::kTerminate;
+    ShortenWaits();
+  }
   if (signal == SIGINT) {
     reason = StopReason::kInterrupt;
     struct sigaction by_default {};

@@ -9,6 +9,8 @@
 #include <numbers>
 #include <optional>
 
+#include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "base/host_memory.h"
 #include "base/logging.h"
 #include "base/status.h"
@@ -20,7 +22,9 @@
 #include "train/machine.h"
 #include "train/progress.h"
 #include "train/run_log.h"
+#include "train/signals.h"
 #include "train/stepper.h"
+#include "train/time_limit.h"
 
 namespace tl {
 namespace {
@@ -74,6 +78,7 @@ struct Trainer {
   std::unique_ptr<DataSource> train, eval;
   std::optional<RunLog> log;  // rank 0's
   double roof = 0.0;          // FLOP/s of one rank
+  TimeLimit limit;
 
   int64_t LastStep() const {
     return config.run.stop_after > 0 ? std::min(config.run.stop_after, config.train.steps)
@@ -83,9 +88,18 @@ struct Trainer {
     return config.train.global_batch_size * config.train.sequence_length;
   }
 
-  absl::Status Report(const StepResult& result, double ms) {
-    int32_t peak = static_cast<int32_t>(PeakResidentMemory() >> 10);  // KiB
-    world.AllReduce(stepper.engine().stream(), Tensor::Of(&peak, {1}), ReduceOp::kMax);
+  StopReason WantsToStop() const {
+    return std::max(StopSignal(), limit.Reached(SecondsSinceStart()) ? StopReason::kTimeLimit
+                                                                     : StopReason::kNone);
+  }
+
+  // *stop: the strongest reason of any rank, the same on all.
+  absl::Status Report(const StepResult& result, double ms, StopReason* stop) {
+    limit.TurnEnds(SecondsSinceStart());
+    int32_t largest[] = {static_cast<int32_t>(PeakResidentMemory() >> 10),  // KiB
+                         static_cast<int32_t>(WantsToStop())};
+    world.AllReduce(stepper.engine().stream(), Tensor::Of(largest, {2}), ReduceOp::kMax);
+    *stop = static_cast<StopReason>(largest[1]);
     if (!log) return absl::OkStatus();
     std::vector<std::pair<std::string, float>> losses;
     for (const HeadResult& head : result.heads)
@@ -106,7 +120,7 @@ struct Trainer {
                       .tokens_per_second = tokens_per_second,
                       .tflops = flops / 1e12,
                       .mfu = roof > 0 ? flops / roof : 0.0,
-                      .memory_bytes = int64_t{peak} << 10});
+                      .memory_bytes = int64_t{largest[0]} << 10});
   }
 
   absl::Status Evaluate() {
@@ -129,17 +143,37 @@ struct Trainer {
   // A checkpoint of now, durable when this returns. Between steps. Collective.
   absl::Status SaveNow() {
     const Doing doing("saving");
-    return stepper.Save(CheckpointFolder(config, config.run.dir));
+    const double start = SecondsSinceStart();
+    TL_RETURN_IF_ERROR(stepper.Save(CheckpointFolder(config, config.run.dir)));
+    limit.Saved(SecondsSinceStart() - start);
+    return absl::OkStatus();
+  }
+
+  // How a training ends whose last step is saved.
+  absl::Status Stopped(StopReason reason) const {
+    const int64_t step = stepper.run().step;
+    if (step == LastStep()) {
+      if (log && eval != nullptr)
+        LogWarning(absl::StrCat("no last evaluation: stopped by ", Name(reason)));
+      return absl::OkStatus();
+    }
+    return EndWith(
+        ExitCodeOf(reason),
+        absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ", LastStep(),
+                     ", which is saved in ", CheckpointFolder(config, config.run.dir),
+                     "; started again, it goes on"));
   }
 
   absl::Status Loop() {
     const int64_t last = LastStep();
+    limit.TurnEnds(SecondsSinceStart());
     int64_t skipped_in_a_row = 0;
     while (stepper.run().step < last) {
       const auto start = Clock::now();
       SetStep(stepper.run().step + 1);
       TL_ASSIGN_OR_RETURN(const StepResult result, stepper.Run(*train));
-      TL_RETURN_IF_ERROR(AgreeOnStatus(world, Report(result, MillisecondsSince(start))));
+      StopReason stop = StopReason::kNone;
+      TL_RETURN_IF_ERROR(AgreeOnStatus(world, Report(result, MillisecondsSince(start), &stop)));
       skipped_in_a_row = result.skipped ? skipped_in_a_row + 1 : 0;
       if (skipped_in_a_row >= kMaxSkippedInARow)
         return absl::AbortedError("step " + std::to_string(stepper.run().step) +
@@ -150,7 +184,8 @@ struct Trainer {
         return step == last || (every > 0 && step % every == 0);
       };
       // First the save: a bad file to evaluate on costs no training.
-      if (due(config.checkpoint.every)) TL_RETURN_IF_ERROR(SaveNow());
+      if (stop != StopReason::kNone || due(config.checkpoint.every)) TL_RETURN_IF_ERROR(SaveNow());
+      if (stop != StopReason::kNone) return Stopped(stop);
       if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(Evaluate());
     }
     return absl::OkStatus();
@@ -170,7 +205,8 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
                   .stepper = *stepper,
                   .train = nullptr,
                   .eval = nullptr,
-                  .log = std::nullopt};
+                  .log = std::nullopt,
+                  .limit = TimeLimit(config.checkpoint.time_limit)};
   std::vector<BlendFile> files = MakeBlend(config, config.data.train).files;
   const std::vector<BlendFile> held_out = MakeBlend(config, config.data.eval).files;
   files.insert(files.end(), held_out.begin(), held_out.end());
