@@ -1,0 +1,25 @@
+# Whole models and the whole program on the machine. What lies above the kernels comes from the
+# product's own library; the machine's kernels and calls are all linked, so they come before the
+# product's.
+add_library(trunkline_simt_program INTERFACE)
+target_link_libraries(trunkline_simt_program INTERFACE
+  $<LINK_LIBRARY:WHOLE_ARCHIVE,trunkline_simt> trunkline_lib)
+
+foreach(name golden gradients)
+  set(target simt_engine_${name})
+  add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/engine/${name}_test.cc)
+  target_link_libraries(${target} PRIVATE trunkline_simt_program GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${target} PRIVATE
+    TL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME unit.simt.engine.${name} COMMAND ${target})
+  set_tests_properties(unit.simt.engine.${name} PROPERTIES TIMEOUT 600
+    ENVIRONMENT "OMP_WAIT_POLICY=passive")
+  add_dependencies(unit_tests ${target})
+endforeach()
+
+# The program; `trunkline train --set run.device=cuda` runs on the machine.
+add_executable(simt_trunkline ${CMAKE_SOURCE_DIR}/src/cli/main.cc)
+target_link_libraries(simt_trunkline PRIVATE trunkline_simt_program)
+set_target_properties(simt_trunkline PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
