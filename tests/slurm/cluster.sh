@@ -1,6 +1,6 @@
 #!/bin/bash
 # A real SLURM of two nodes, n1 and n2, on this host, for tests: its own munge, controller and two
-# slurmd, everything in one folder. As root; needs Debian's slurmctld, slurmd, slurm-client, munge.
+# slurmd, everything in one folder. As root; launch/setup.sh --slurm installs it.
 #   tests/slurm/cluster.sh start DIR    then: export SLURM_CONF=DIR/slurm.conf
 #   tests/slurm/cluster.sh stop DIR
 #   tests/slurm/cluster.sh missing      prints why it cannot run here; nothing: it can
@@ -88,10 +88,13 @@ start() {
 }
 
 stop() {
-  local dir=$1 daemon pid
+  local dir=$1 daemon pid waited
   for daemon in slurmd.n1 slurmd.n2 slurmctld munged; do
     if pid=$(cat "$dir/$daemon.pid" 2> /dev/null); then
-      kill "$pid" 2> /dev/null || true
+      for ((waited = 0; waited < 100; waited++)); do
+        kill "$pid" 2> /dev/null || break
+        sleep 0.1
+      done
     fi
   done
 }
