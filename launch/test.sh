@@ -24,6 +24,10 @@ say "checking the format"
 git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' |
   xargs -0 -n 16 -P "$cores" clang-format-14 --dry-run -Werror
 
+if command -v shellcheck > /dev/null; then
+  shellcheck -x launch/slurm/*.sh tests/slurm/*.sh
+fi
+
 say "building"
 launch/build.sh --tests
 

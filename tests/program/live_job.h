@@ -33,6 +33,7 @@ class LiveJob {
     std::string line = "exec ";
     if (!before.empty()) line += "env " + before + " ";
     line += ProgramLine(ranks, arguments) + " < /dev/null > " + Quote(log) + " 2>&1";
+    std::filesystem::remove(log);  // of the job before
     pid_ = fork();
     if (pid_ == 0) {
       setpgid(0, 0);
