@@ -40,7 +40,8 @@ TL_DECLARE_OP(Attention);
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i.
 // dq, dk, dv have the layouts of q, k, v and are overwritten; they alias nothing. delta: fp32
 // [B, Hq, Tq], receives D_i. Sums are fp32, in an order that depends on shapes and the number of
-// threads only: same input, same bits.
+// threads only: same input, same bits. On CUDA devices the 16-bit types take scratch of the stream:
+// 4 bytes for each element of q and 8 for each of lse, T and D rounded up to whole tiles.
 struct AttentionBackwardArgs {
   Tensor dq;
   Tensor dk;

@@ -69,13 +69,30 @@ Params CheckAttention(const Args& args) {
   return p;
 }
 
+// Whether tensor cores' copies can read and write the views.
+template <class... Views>
+bool FitsMma(DType dtype, const Views&... views) {
+  return dtype != DType::kF32 && (views.Aligned(2) && ...);
+}
+
 }  // namespace
 
+bool FitsSharedMemory(size_t bytes) {
+  int device = 0, most = 0;
+  TL_CHECK(cudaGetDevice(&device) == cudaSuccess);
+  TL_CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) ==
+           cudaSuccess);
+  return bytes <= static_cast<size_t>(most);
+}
+
+// A path of one architecture alone comes before those below.
 void Attention(Stream& stream, const AttentionArgs& args) {
   auto p = CheckAttention<ForwardParams>(args);
   CheckLike(args.o, args.q);
   if (p.batch == 0 || p.mask.tq == 0 || p.q_heads == 0) return;
-  AttentionForwardPlain(stream, p, args.q.dtype);
+  const DType dtype = args.q.dtype;
+  if (FitsMma(dtype, p.o, p.q, p.k, p.v) && AttentionForwardMma(stream, p, dtype)) return;
+  AttentionForwardPlain(stream, p, dtype);
 }
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
@@ -91,7 +108,11 @@ void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
   p.dk = View(args.dk);
   p.dv = View(args.dv);
   p.delta = args.delta.as<float>();
-  AttentionBackwardPlain(stream, p, args.q.dtype);
+  const DType dtype = args.q.dtype;
+  if (FitsMma(dtype, p.dq, p.dk, p.dv, p.d_o, p.o, p.q, p.k, p.v) &&
+      AttentionBackwardMma(stream, p, dtype))
+    return;
+  AttentionBackwardPlain(stream, p, dtype);
 }
 
 }  // namespace tl::cuda

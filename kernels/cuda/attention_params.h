@@ -94,6 +94,14 @@ struct BackwardParams {
   __device__ int group() const { return q_heads / k_heads; }
 };
 
+// Whether a block of the current device can have so much shared memory, static and dynamic.
+bool FitsSharedMemory(size_t bytes);
+
+// Tensor cores: mma.sync, on every GPU since Ampere; 16-bit types, 16-byte aligned views. A path of
+// one architecture alone gets a file of its own and its place in the choice in attention.cu. False
+// where the device has too little shared memory.
+bool AttentionForwardMma(Stream& stream, const ForwardParams& params, DType dtype);
+bool AttentionBackwardMma(Stream& stream, const BackwardParams& params, DType dtype);
 // Fused multiply-adds alone: fp32, and views whose vectors are not 16-byte aligned.
 void AttentionForwardPlain(Stream& stream, const ForwardParams& params, DType dtype);
 void AttentionBackwardPlain(Stream& stream, const BackwardParams& params, DType dtype);

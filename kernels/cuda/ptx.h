@@ -97,6 +97,22 @@ __device__ inline void BarrierSync(int id, int threads) {
 __device__ inline float AtomicAdd(float* address, float value) { return atomicAdd(address, value); }
 __device__ inline int AtomicAdd(int* address, int value) { return atomicAdd(address, value); }
 
+// A flag between blocks: who reads a value sees what its writer, and those who met the writer at a
+// barrier before, wrote to global memory.
+__device__ inline int LoadAcquire(const int* flag) {
+  int value;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];\n"
+               : "=r"(value)
+               : "l"(__cvta_generic_to_global(flag))
+               : "memory");
+  return value;
+}
+__device__ inline void StoreRelease(int* flag, int value) {
+  asm volatile("st.release.gpu.global.s32 [%0], %1;\n" ::"l"(__cvta_generic_to_global(flag)),
+               "r"(value)
+               : "memory");
+}
+
 }  // namespace tl::cuda::ptx
 
 #endif

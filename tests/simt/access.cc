@@ -42,7 +42,10 @@ void CheckGlobal(const void* address, size_t bytes, void* site) {
 
 void CheckAccess(const void* address, size_t bytes, Access access, void* site) {
   if (g_thread == nullptr || IsStack(address, *g_thread)) return;
-  if (IsShared(address)) {
+  const bool shared = IsShared(address);
+  if (access != Access::kAtomic && (shared || IsDeviceRegion(address)))
+    NoteAccess(address, bytes, shared, site);
+  if (shared) {
     CheckShared(address, bytes, access, site);
   } else if (IsDeviceRegion(address)) {
     CheckGlobal(address, bytes, site);
@@ -158,10 +161,30 @@ void CpAsync16(void* shared, const void* global, bool valid) {
     CheckGlobal(global, 16, site);
   }
   MarkInFlight(shared, 16, site);
+  NoteAccess(shared, 16, true, site);
+  // The same instruction's other half, under a name of its own.
+  if (valid) NoteAccess(global, 16, false, static_cast<std::byte*>(site) + 1);
   // Lands as late as it may; until then whoever reads finds NaNs.
   std::memset(shared, 0xff, 16);
   const auto* from = valid ? static_cast<const std::byte*>(global) : nullptr;
   g_thread->copies.back().push_back({static_cast<std::byte*>(shared), from});
+}
+
+int LoadAcquire(const int* flag) {
+  constexpr int kPatience = 1000;
+  void* const site = __builtin_return_address(0);
+  CheckAccess(flag, sizeof(int), Access::kRead, site);
+  Thread& t = *g_thread;
+  t.spins = t.flag == flag && t.flag_value == *flag ? t.spins + 1 : 0;
+  t.flag = flag;
+  t.flag_value = *flag;
+  if (t.spins > kPatience)
+    Fail("waits for a flag that no one will set, found " + std::to_string(*flag), site);
+  return *flag;
+}
+void StoreRelease(int* flag, int value) {
+  CheckAccess(flag, sizeof(int), Access::kWrite, __builtin_return_address(0));
+  *flag = value;
 }
 
 void CpAsyncCommit() { g_thread->copies.emplace_back(); }

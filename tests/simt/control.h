@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,32 @@ class CollectReports {
   friend void Report(const std::string& text);
   std::vector<std::string> reports_;
   CollectReports* outer_;
+};
+
+// What the accesses of a kernel's warps cost the memories.
+struct AccessCounts {
+  int64_t shared_instructions = 0;
+  int64_t bank_conflicts = 0;  // passes of shared memory beyond the first of each phase
+  int64_t global_instructions = 0;
+  int64_t global_sectors = 0;  // of 32 bytes, that were touched
+  int64_t least_sectors = 0;   // that would have held the same bytes
+};
+
+// Counts while it lives: loads, stores, ldmatrix and cp.async, not atomics.
+class CountAccesses {
+ public:
+  CountAccesses();
+  ~CountAccesses();
+  CountAccesses(const CountAccesses&) = delete;
+  CountAccesses& operator=(const CountAccesses&) = delete;
+
+  // Of all kernels whose names contain the text.
+  AccessCounts Of(const std::string& kernel) const;
+
+ private:
+  friend void CountWarp(int warp);
+  std::map<void*, AccessCounts> counts_;
+  CountAccesses* outer_;
 };
 
 }  // namespace tl::simt

@@ -154,6 +154,7 @@ void StartBlock(uint3 index) {
     t.index = {i % b.shape.x, i / b.shape.x % b.shape.y, i / (b.shape.x * b.shape.y)};
     t.exited = false;
     t.waits_for = nullptr;
+    t.flag = nullptr;
     t.copies.assign(1, {});
   }
   ResetShared(b.shared_bytes);
@@ -209,6 +210,7 @@ void RunGrid(void* kernel, dim3 grid, dim3 block, size_t shared_bytes,
     tl_simt_switch(&g_scheduler, g_thread->stack_pointer);
     g_thread = nullptr;
     if (g_dropped) return;
+    for (int w = 0; w < b.warps; ++w) CountWarp(w);
   }
 }
 
@@ -237,6 +239,7 @@ void Meet(const char* name, uint32_t mask, void* operand, void* site,
   meeting->arrived |= self;
   meeting->operand[t.lane()] = operand;
   if (meeting->arrived != mask) return Suspend(name, site);
+  if (mask == warp.exists) CountWarp(t.warp());
   Meeting complete = *meeting;
   warp.meetings.erase(meeting);
   action(complete);
@@ -263,6 +266,7 @@ void Arrive(const char* name, int id, int expected, void* site) {
     if (lanes[w] != std::popcount(g_block.warp[w].exists))
       Fail(std::string(name) + " " + std::to_string(id) + " joins a part of a warp", site);
     warps |= 1u << w;
+    CountWarp(w);
   }
   OrderWarps(warps);
   for (int i : barrier.threads)

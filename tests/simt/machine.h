@@ -34,6 +34,9 @@ struct Thread {
   const char* waits_for = nullptr;        // null: it can run
   void* site = nullptr;                   // the code that waits
   std::vector<std::vector<Copy>> copies;  // cp.async in flight, the last group is open
+  const int* flag = nullptr;              // the last one read, what it held, and how often in a row
+  int flag_value = 0;
+  int spins = 0;
   int warp() const { return linear / kWarp; }
   int lane() const { return linear % kWarp; }
 };
@@ -107,6 +110,10 @@ void MarkLanded(const void* address, size_t bytes);
 // Everything that these threads did comes before everything that they will do.
 void OrderWarp(int warp, uint32_t mask);
 void OrderWarps(uint32_t warps);
+
+// For CountAccesses: the running thread's access; and all that a warp noted since it last met.
+void NoteAccess(const void* address, size_t bytes, bool shared, void* site);
+void CountWarp(int warp);
 
 // Device memory. Null where the address is not inside of an allocation.
 struct Allocation {

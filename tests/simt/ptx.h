@@ -28,4 +28,9 @@ void BarrierSync(int id, int threads);
 inline float AtomicAdd(float* address, float value) { return ::atomicAdd(address, value); }
 inline int AtomicAdd(int* address, int value) { return ::atomicAdd(address, value); }
 
+// A thread that reads a flag over and over waits for a value that no one will write: blocks run one
+// after the other.
+int LoadAcquire(const int* flag);
+void StoreRelease(int* flag, int value);
+
 }  // namespace tl::cuda::ptx

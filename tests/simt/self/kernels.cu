@@ -158,6 +158,27 @@ __global__ void AddOneKernel(float* x, int n) {
   if (i < n) x[i] += 1;
 }
 
+__global__ void StridedKernel(const float* x, float* y, int stride) {
+  __shared__ float words[32 * 32];
+  const int i = static_cast<int>(threadIdx.x);
+  words[i * stride] = x[i * stride];
+  __syncwarp();
+  y[i] = words[i * stride];
+}
+
+// flags: a ticket, then a flag for each block.
+__global__ void ChainKernel(float* x, int* flags, Fault fault) {
+  if (threadIdx.x != 0) return;
+  const int block = ptx::AtomicAdd(flags, 1);
+  const int wanted = fault == Fault::kNoWait ? 2 : 1;
+  if (block > 0) {
+    while (ptx::LoadAcquire(flags + block) != wanted) {
+    }
+  }
+  x[block] = block == 0 ? 1.0f : 1.0f + x[block - 1];
+  ptx::StoreRelease(flags + 1 + block, 1);
+}
+
 }  // namespace
 
 void SumBlock(Stream& stream, const float* x, float* sum, Fault fault) {
@@ -193,6 +214,13 @@ void CopyFloats(Stream& stream, const float* x, float* y, int n, int skew, Fault
 }
 void AddOne(Stream& stream, float* x, int n) {
   Launch(AddOneKernel, (n + 127) / 128, 128, 0, stream, x, n);
+}
+
+void Strided(Stream& stream, const float* x, float* y, int stride) {
+  Launch(StridedKernel, 1, 32, 0, stream, x, y, stride);
+}
+void Chain(Stream& stream, float* x, int* flags, int blocks, Fault fault) {
+  Launch(ChainKernel, blocks, 32, 0, stream, x, flags, fault);
 }
 
 }  // namespace tl::cuda

@@ -45,5 +45,9 @@ void Count(Stream& stream, int blocks, int threads, int* count);
 // y[i] = x[i] for n floats, in vectors of four from x + skew where n is a multiple of four.
 void CopyFloats(Stream& stream, const float* x, float* y, int n, int skew, Fault fault);
 void AddOne(Stream& stream, float* x, int n);
+// y[i] = x[i stride] through shared memory, in one warp, i at word i stride of it.
+void Strided(Stream& stream, const float* x, float* y32, int stride);
+// x[block] = 1 + x[block - 1], each block waiting for the last; kNoWait: for one that never comes.
+void Chain(Stream& stream, float* x, int* flags, int blocks, Fault fault);
 
 }  // namespace tl::cuda

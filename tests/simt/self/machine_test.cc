@@ -203,5 +203,20 @@ TEST(Machine, EndsTheProcessWhereNobodyCollects) {
       "uninitialised");
 }
 
+void WaitInChain(const std::string& expected, Fault fault) {
+  Expect(expected, [&](Stream& stream) {
+    OnDevice<float> x(stream, 5);
+    OnDevice<int> flags(stream, 6);
+    cuda::Chain(stream, x.data(), flags.data(), 5, fault);
+    if (fault != Fault::kNone) return;
+    EXPECT_EQ(x.Get(stream), (std::vector<float>{1, 2, 3, 4, 5}));
+  });
+}
+
+TEST(Machine, PassesATurnFromBlockToBlock) { WaitInChain("", Fault::kNone); }
+TEST(Machine, FindsAFlagThatNoOneSets) {
+  WaitInChain("waits for a flag that no one will set, found 1", Fault::kNoWait);
+}
+
 }  // namespace
 }  // namespace tl
