@@ -1,0 +1,34 @@
+// Attention of new tokens over a K/V cache, in which several possible continuations of a sequence
+// may lie side by side: a tree of drafted tokens (tree attention, Miao et al. 2023; Cai et al.
+// 2024).
+#pragma once
+
+#include "kernels/dispatch_cpu.h"
+
+namespace tl {
+
+constexpr int64_t kTreeKeys = 128;  // keys behind the prefix that a query may choose among
+
+// Row n is one new query of sequence s = sequences[n]. It sees the keys 0 .. prefix[n] - 1 of that
+// sequence, and key prefix[n] + j for every bit j that is set in ancestors[n]: bit j % 32 of word
+// j / 32. In this order, and with window > 0 only the last `window` of them, they are its keys t:
+//   s_t = scale q . k_t;  o = sum_t softmax(s)_t v_t;  no keys: o = 0.
+// The bits of a row depend on its query and on its keys in their order alone: not on where the keys
+// of the tree lie, nor on the rows that go with it or the number of threads. So a drafted token
+// gets the same bits in a tree as on its own. Sums are fp32. o, q: [N, Hq, D], strided but for the
+// last axis; k, v: [S, Hkv, C, D], query head h uses key head h / (Hq / Hkv); all one type, fp32,
+// bf16 or fp16. sequences, prefix: int32 [N]; ancestors: int32 [N, 4].
+struct CachedAttentionArgs {
+  Tensor o;
+  Tensor q;
+  Tensor k;
+  Tensor v;
+  Tensor sequences;
+  Tensor prefix;
+  Tensor ancestors;
+  int64_t window = 0;  // 0: all
+  float scale = 0.0f;  // 0: 1 / sqrt(D)
+};
+TL_DECLARE_CPU_OP(CachedAttention);
+
+}  // namespace tl
