@@ -105,6 +105,11 @@ Arguments& Arguments::Option(const std::string& name, double* value, double leas
   return *this;
 }
 
+Arguments& Arguments::Flag(const std::string& name, bool* given, const std::string& help) {
+  impl_->app.add_flag(name, *given, help);
+  return *this;
+}
+
 Arguments& Arguments::Overrides(std::vector<std::string>* overrides) {
   impl_->app
       .add_option("--set", *overrides,

@@ -30,6 +30,8 @@ class Arguments {
   Arguments& Option(const std::string& name, int64_t* value, int64_t least,
                     const std::string& help);
   Arguments& Option(const std::string& name, double* value, double least, const std::string& help);
+  // Given or not, without a value.
+  Arguments& Flag(const std::string& name, bool* given, const std::string& help);
   // --set section.key=value, several times or with several values.
   Arguments& Overrides(std::vector<std::string>* overrides);
 

@@ -1,34 +1,123 @@
 #include "infer/generate.h"
 
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "train/machine.h"
 
 namespace tl {
+namespace {
+
+// The lines of a file, or of stdin for "-".
+absl::Status ReadLines(const std::string& path, std::vector<std::string>* lines) {
+  std::ifstream file;
+  if (path != "-") file.open(path);
+  std::istream& in = path == "-" ? std::cin : file;
+  if (!in) return absl::NotFoundError(absl::StrCat("--prompts-from ", path, ": cannot open"));
+  for (std::string line; std::getline(in, line);) lines->push_back(line);
+  if (in.bad()) return absl::DataLossError(absl::StrCat("--prompts-from ", path, ": cannot read"));
+  if (lines->empty())
+    return absl::InvalidArgumentError(
+        absl::StrCat("--prompts-from ", path, ": expected a prompt per line, found none"));
+  return absl::OkStatus();
+}
+
+// Rank 0's lines on every rank: it alone has stdin.
+void ShareLines(std::vector<std::string>* lines, Communicator& world) {
+  std::string all;
+  for (const std::string& line : *lines) absl::StrAppend(&all, line, "\n");
+  int64_t size = static_cast<int64_t>(all.size());
+  Stream stream = Stream::Cpu();
+  world.Broadcast(stream, Tensor::Of(&size, {1}), 0);
+  all.resize(static_cast<size_t>(size));
+  if (size > 0)
+    world.Broadcast(stream, Tensor::Of(reinterpret_cast<uint8_t*>(all.data()), {size}), 0);
+  lines->clear();
+  for (size_t begin = 0; begin < all.size();) {
+    const size_t end = all.find('\n', begin);
+    lines->push_back(all.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
+absl::Status GatherPrompts(const std::string& prompt, const std::string& from,
+                           std::vector<std::string>* prompts, Communicator& world) {
+  if (from.empty() && prompt.empty())
+    return absl::InvalidArgumentError("--prompt or --prompts-from is required");
+  if (!from.empty() && !prompt.empty())
+    return absl::InvalidArgumentError("--prompt and --prompts-from: expected one of them");
+  *prompts = {prompt};
+  if (from.empty()) return absl::OkStatus();
+  prompts->clear();
+  const absl::Status mine = world.rank() == 0 ? ReadLines(from, prompts) : absl::OkStatus();
+  const absl::Status all = AgreeOnStatus(world, mine);
+  if (!all.ok()) return mine.ok() ? all : mine;
+  ShareLines(prompts, world);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status RunGenerate(const Args& args, Communicator& world) {
-  std::string dir;
+  std::string dir, prompt, prompts_from;
   GenerateOptions options;
   int64_t seed = 1;
   Args overrides;
-  Arguments arguments("generate",
-                      "Continues a prompt with the model of a run folder and prints the text as it "
-                      "comes.",
-                      "  trunkline generate checkpoints/quickstart --prompt 'And God said' "
-                      "--max-tokens 300 --temperature 0.7\n");
+  Arguments arguments(
+      "generate",
+      "Continues prompts with the model of a run folder. Several are decoded at once; texts depend "
+      "on the seed and the place of the prompt, not on the batch. With --speculate, several tokens "
+      "are drafted and then checked in one pass of the model.",
+      "  trunkline generate checkpoints/quickstart --prompt 'And God said' "
+      "--max-tokens 300 --temperature 0.7\n"
+      "  trunkline generate checkpoints/quickstart --prompt 'And God said' --speculate lookup "
+      "--report\n"
+      "  mpirun -n 2 trunkline generate RUN --prompts-from - --batch 8 --json < prompts.txt\n");
   arguments.Positional("WHERE", &dir, "The run folder: [run] dir of a training")
-      .Option("--prompt", &options.prompt, "The text to continue", Arguments::Need::kRequired)
+      .Option("--prompt", &prompt, "The text to continue")
+      .Option("--prompts-from", &prompts_from, "A file with a prompt per line; - for stdin")
+      .Option("--batch", &options.batch, 1, "Prompts that are continued at once")
       .Option("--max-tokens", &options.max_tokens, 1, "Tokens to add at most")
-      .Option("--temperature", &options.temperature, 0.0, "0: always the likeliest token")
-      .Option("--top-k", &options.top_k, 0, "Choose among the k likeliest tokens; 0: among all")
+      .Option("--temperature", &options.sampling.temperature, 0.0, "0: always the likeliest token")
+      .Option("--top-k", &options.sampling.top_k, 0,
+              "Choose among the k likeliest tokens; 0: among all")
+      .Option("--top-p", &options.sampling.top_p, 0.0,
+              "Choose among the likeliest tokens that together reach this probability")
       .Option("--seed", &seed, 0, "The same seed gives the same text")
+      .Option("--stop", &options.stops, "End before this text; may be given several times")
+      .Option("--speculate", &options.speculate, "Who drafts: " + DrafterNames())
+      .Option("--drafts", &options.drafts, 1, "Drafted tokens per sequence and pass, at most")
+      .Option("--branches", &options.branches, 1, "lookup: continuations drafted side by side")
+      .Option("--draft-model", &options.draft_model, "draft-model: its run folder")
+      .Option("--exit-layer", &options.exit_layer, 0,
+              "early-exit: layers that draft; 0: half of them")
+      .Option("--verify", &options.verify,
+              "match: the text of plain decoding, to the token; rejection: the same law, more "
+              "drafts taken; typical: more still, but not lossless. By default rejection where "
+              "drafts are sampled, else match")
+      .Flag("--json", &options.json, "Print an object per sequence and line")
+      .Flag("--stream", &options.stream, "Print as it comes; with --json, an object per pass too")
+      .Flag("--report", &options.report,
+            "Speeds, and what became of drafts; decodes again without them to compare")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   options.seed = static_cast<uint64_t>(seed);
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(dir, overrides, world));
+  TL_RETURN_IF_ERROR(GatherPrompts(prompt, prompts_from, &options.prompts, world));
+  TL_RETURN_IF_ERROR(Validate(options));
+  std::optional<Config> draft_config;
+  if (!options.draft_model.empty()) {
+    TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, {}, world));
+    draft_config->parallel.tensor = config.parallel.tensor;
+    draft_config->run.device = config.run.device;
+  }
   SetThreads(config.run.threads, world);
-  return Generate(dir, config, options, world);
+  return Generate(dir, config, draft_config ? &*draft_config : nullptr, options, world);
 }
 
 }  // namespace tl

@@ -1,8 +1,5 @@
 #include "engine/engine.h"
 
-#include <algorithm>
-#include <cstring>
-
 #include "base/status.h"
 #include "engine/memory.h"
 #include "kernels/head_metrics.h"
@@ -32,7 +29,7 @@ Engine::Engine(const EngineOptions& options, Mesh& mesh)
       geometry_(MakeGeometry(options, mesh)),
       params_(mesh.data_size(), mesh.tensor_size(), mesh.tensor_rank()),
       plan_(params_, options.purpose),
-      trunk_(options.model, geometry_, options.recompute, options.device),
+      trunk_(options.model, geometry_, options.recompute, options.device, options.positions),
       stem_(EmbeddingSpec(options.model), geometry_),
       stream_(Stream::On(options.device)),
       comm_stream_(Stream::On(options.device, Stream::Mode::kAsync)) {}
@@ -133,33 +130,6 @@ void Engine::Evaluate(const HostBatch& batch) {
   step.Begin(LoadPass(batch));
   stem_.Forward(step, step.Slot(trunk_.stem_slot()));
   objective_->Run(step, trunk_.Forward(step), {});
-}
-
-void Engine::NextLogits(absl::Span<const int32_t> tokens, int64_t row, std::vector<float>* logits) {
-  HostBatch batch;
-  batch.count = geometry_.batch;
-  batch.sequence_length = geometry_.sequence_length;
-  batch.lookahead = lookahead();
-  batch.inputs.assign(rows(), 0);
-  std::copy(tokens.begin(), tokens.end(), batch.inputs.begin());
-  batch.targets_storage.assign(lookahead() * rows(), -1);
-  batch.segments.assign(rows(), 0);
-  for (int64_t i = 0; i < rows(); ++i)
-    batch.positions.push_back(static_cast<int32_t>(i % geometry_.sequence_length));
-  Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
-  step.Begin(LoadPass(batch));
-  stem_.Forward(step, step.Slot(trunk_.stem_slot()));
-  const int64_t local = objective_->local_vocab(), ranks = geometry_.tensor_size;
-  const Buffer memory = Buffer::Allocate(options_.device, (ranks + 1) * local * sizeof(float));
-  const Tensor both =
-      Tensor::Contiguous(memory.data(), {(ranks + 1) * local}, DType::kF32, options_.device);
-  const Tensor part = both.Slice(0, 0, local), all = both.Slice(0, local, (ranks + 1) * local);
-  objective_->Logits(step, trunk_.Forward(step), row, part.Reshape({1, local}));
-  step.tensor_group().AllGather(stream_, all, part);
-  logits->resize(options_.model.vocab);
-  CopyBytes(stream_, reinterpret_cast<std::byte*>(logits->data()), all.data,
-            logits->size() * sizeof(float));
-  stream_.Synchronize();
 }
 
 }  // namespace tl

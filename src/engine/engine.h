@@ -8,8 +8,10 @@
 #include "absl/status/statusor.h"
 #include "comm/mesh.h"
 #include "data/source.h"
+#include "engine/decode.h"
 #include "model/trunk.h"
 #include "nn/embedding.h"
+#include "nn/kv_cache.h"
 #include "nn/step.h"
 #include "objective/objective.h"
 
@@ -21,6 +23,7 @@ struct EngineOptions {
   DType compute = DType::kF32;
   int64_t batch = 1;  // sequences of one pass
   int64_t sequence_length = 0;
+  int64_t positions = 0;  // of the rotary table; 0: sequence_length
   bool sequence_parallel = false;
   Recompute recompute = Recompute::kNone;
   double z_loss = 0.0;
@@ -69,14 +72,24 @@ class Engine {
   // ranks of the tensor group: fp64 [heads, kHeadSums] on the device.
   Tensor head_sums() const { return head_sums_; }
   void ClearHeadSums() { ZeroBytes(stream_, head_sums_.data, head_sums_.bytes()); }
-  // Logits of the main head after position `row` of the first sequence, gathered over the tensor
-  // group: [vocab]. tokens: at most sequence_length of them.
-  void NextLogits(absl::Span<const int32_t> tokens, int64_t row, std::vector<float>* logits);
+
+  // Decoding: for engines made for inference, one sequence of as many rows as a pass has at most.
+  KvCache MakeCache(int64_t sequences, int64_t capacity) const;
+  int64_t CacheBytes(int64_t sequences, int64_t capacity) const;
+  // Runs rows on top of what the cache holds. logits: the main head's, gathered over the tensor
+  // group, [rows asked for, vocab]; the same bits on all ranks. A row's bits do not depend on the
+  // other rows.
+  void Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
+              std::vector<float>* logits);
 
  private:
   Engine(const EngineOptions& options, Mesh& mesh);
   Pass LoadPass(const HostBatch& batch);
   int64_t input_count() const;
+  // Places int32 behind the *used bytes of the decoding inputs.
+  Tensor Upload(absl::Span<const int32_t> values, int64_t* used);
+  void GatherLogits(Step& step, Residual residual, int64_t begin, int64_t count,
+                    std::vector<float>* logits);
 
   EngineOptions options_;
   Mesh& mesh_;
@@ -89,6 +102,7 @@ class Engine {
   Stream stream_, comm_stream_;
 
   Buffer weight_memory_, grad_memory_, arena_, inputs_, sums_memory_;
+  Buffer decode_inputs_, logits_memory_;
   Weights weights_;
   Tensor grads_, head_sums_;
   std::unique_ptr<GradSync> grad_sync_;

@@ -66,7 +66,9 @@ absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
   const double inputs = rows * hidden * (training ? layers : 1.0);
   const double logits = std::min(rows, static_cast<double>(options.loss_chunk)) * vocab;
   const double largest = std::max({rows * heads, rows * ffn, logits});
-  const double tables = length * static_cast<double>(m.head_dim_or_default());
+  const auto positions =
+      static_cast<double>(options.positions > 0 ? options.positions : options.sequence_length);
+  const double tables = positions * static_cast<double>(m.head_dim_or_default());
   const MemoryRow lower_bound[] = {
       {"weights", Clamped(parameters / tensor * size)},
       {"gradients", training ? Clamped(parameters / tensor * 4.0) : 0},

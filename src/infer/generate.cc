@@ -1,45 +1,19 @@
 #include "infer/generate.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
-#include <numeric>
 
-#include "base/philox.h"
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "checkpoint/run_state.h"
 #include "data/blend.h"
-#include "engine/memory.h"
-#include "engine/options.h"
-#include "engine/placement.h"
+#include "engine/config.h"
+#include "infer/continue.h"
+#include "infer/report.h"
+#include "kernels/cached_attention.h"
+#include "nlohmann/json.hpp"
 
 namespace tl {
 namespace {
-
-// softmax(logits / temperature) over the top_k likeliest, drawn with a uniform in (0, 1).
-int32_t Sample(const std::vector<float>& logits, double temperature, int64_t top_k, float uniform) {
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto likelier = [&](int32_t a, int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-  };
-  if (temperature == 0.0) return *std::min_element(order.begin(), order.end(), likelier);
-  if (top_k > 0 && top_k < static_cast<int64_t>(order.size())) {
-    std::nth_element(order.begin(), order.begin() + top_k, order.end(), likelier);
-    order.resize(top_k);
-    std::sort(order.begin(), order.end());
-  }
-  float most = logits[order[0]];
-  for (const int32_t id : order) most = std::max(most, logits[id]);
-  std::vector<double> weights;
-  for (const int32_t id : order) weights.push_back(std::exp((logits[id] - most) / temperature));
-  double left = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
-  for (size_t i = 0; i < order.size(); ++i) {
-    left -= weights[i];
-    if (left <= 0.0) return order[i];
-  }
-  return order.back();
-}
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> RunTokenizer(const Config& config) {
   std::vector<BlendFile> files;
@@ -57,54 +31,224 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> RunTokenizer(const Config& config) {
   return tokenizer;
 }
 
-}  // namespace
+absl::StatusOr<std::vector<std::vector<int32_t>>> EncodeAll(const std::vector<std::string>& prompts,
+                                                            const Tokenizer& tokenizer) {
+  std::vector<std::vector<int32_t>> all;
+  for (const std::string& prompt : prompts) {
+    std::vector<int32_t>& ids = all.emplace_back();
+    TL_RETURN_IF_ERROR(tokenizer.Encode(prompt, &ids));
+    // A model continues something: without a prompt, the end of a document or token 0.
+    if (ids.empty()) ids.push_back(std::max(0, tokenizer.end_id()));
+  }
+  return all;
+}
 
-absl::Status Generate(const std::string& run_dir, const Config& run_config,
-                      const GenerateOptions& options, Communicator& world) {
-  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, run_config.parallel.tensor));
-  auto tokenizer = RunTokenizer(run_config);
-  std::vector<int32_t> ids;
-  absl::Status status = tokenizer.status();
-  if (status.ok()) status = (*tokenizer)->Encode(options.prompt, &ids);
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, status));
-  // A model continues something: without a prompt, the end of a document or token 0.
-  if (ids.empty()) ids.push_back(std::max(0, (*tokenizer)->end_id()));
+// Equal ids must stand for equal texts.
+absl::Status CheckDraftTokenizer(const Tokenizer& tokenizer, const Config& draft_config,
+                                 const std::string& draft_dir) {
+  TL_ASSIGN_OR_RETURN(const auto other, RunTokenizer(draft_config));
+  if (other->hash() == tokenizer.hash()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--draft-model ", draft_dir,
+                                                 ": expected the model's tokenizer, ",
+                                                 tokenizer.name(), ", found ", other->name()));
+}
 
-  EngineOptions engine_options = MakeEngineOptions(run_config);
-  engine_options.batch = 1;
-  engine_options.sequence_parallel = false;
-  engine_options.purpose = Plan::Purpose::kInference;
-  TL_ASSIGN_OR_RETURN(engine_options.device, ChooseDevice(run_config.run.device, world));
-  TL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(engine_options, mesh));
-  const std::vector<MemoryRow> memory = {{"weights", engine->weight_bytes()},
-                                         {"activations", engine->activation_bytes()},
-                                         {"inputs and tables", engine->input_bytes()}};
-  TL_RETURN_IF_ERROR(CheckMemory(memory, engine_options.device, world));
-  engine->Allocate();
-  TL_RETURN_IF_ERROR(
-      AgreeOnStatus(world, LoadWeights(CheckpointFolder(run_config, run_dir), engine->params(),
-                                       [&](ParamId id, const float* values) {
-                                         SetValues(engine->weights().View(id), values);
-                                       })));
+// Drafts of these are drawn from a law of their own, where anything is drawn.
+bool DraftsBySampling(const std::string& drafter) {
+  return drafter == "draft-model" || drafter == "early-exit";
+}
 
-  const bool print = world.rank() == 0;
-  if (print) std::printf("%s", options.prompt.c_str());
-  const int64_t context = run_config.train.sequence_length;
-  std::vector<float> logits;
-  for (int64_t i = 0; i < options.max_tokens; ++i) {
-    // Beyond the length it was trained on, the model sees the last tokens.
-    const auto size = static_cast<int64_t>(ids.size());
-    const int64_t seen = std::min(size, context);
-    engine->NextLogits(absl::MakeConstSpan(ids).subspan(size - seen), seen - 1, &logits);
-    const float uniform = UniformFromWord(Philox(options.seed, static_cast<uint64_t>(i), 0).w[0]);
-    ids.push_back(Sample(logits, options.temperature, options.top_k, uniform));
-    if (ids.back() == (*tokenizer)->end_id()) break;
-    if (!print) continue;
-    const std::string text = (*tokenizer)->Decode(absl::MakeConstSpan(ids).last(1));
+absl::StatusOr<Verification> ChooseVerification(const GenerateOptions& options) {
+  const bool sampled = DraftsBySampling(options.speculate) && options.sampling.temperature > 0.0;
+  if (options.verify.empty()) return sampled ? Verification::kRejection : Verification::kMatch;
+  TL_ASSIGN_OR_RETURN(const Verification verification, VerificationNamed(options.verify));
+  if (verification == Verification::kRejection && !DraftsBySampling(options.speculate))
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--verify rejection needs drafts that are sampled, by draft-model or early-exit; ",
+        options.speculate, " drafts are as well off with match"));
+  return verification;
+}
+
+std::string Line(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+// What rank 0 prints.
+class Printer {
+ public:
+  explicit Printer(const GenerateOptions& options) : options_(options) {
+    if (!options_.json && single()) Put(options_.prompts[0]);
+  }
+
+  void Pass(const Continuation& c, absl::Span<const int32_t> added, const std::string& text,
+            const Decoder::Outcome& outcome) {
+    if (options_.json && options_.stream)
+      Put(Line({{"record", "pass"},
+                {"sequence", c.sequence.id},
+                {"pass", c.passes},
+                {"drafted", outcome.drafted},
+                {"accepted", outcome.accepted},
+                {"tokens", std::vector<int32_t>(added.begin(), added.end())},
+                {"text", text}}));
+    if (!options_.json && single()) Put(text);
+    if (c.stop == StopReason::kNone) return;
+    if (options_.json) {
+      const auto tokens = c.tokens();
+      Put(Line({{"record", "sequence"},
+                {"sequence", c.sequence.id},
+                {"prompt", options_.prompts[static_cast<size_t>(c.sequence.id)]},
+                {"text", c.text.text()},
+                {"tokens", std::vector<int32_t>(tokens.begin(), tokens.end())},
+                {"stop", Name(c.stop)},
+                {"passes", c.passes},
+                {"drafted", c.drafted},
+                {"accepted", c.accepted}}));
+    } else if (single()) {
+      Put("\n");
+    } else {
+      PutInOrder(c);
+    }
+  }
+
+  void Report(const DecodeReport& report) {
+    if (options_.json) {
+      nlohmann::json json = ReportJson(report);
+      json["record"] = "report";
+      Put(Line(json));
+    } else {
+      std::fputs(ReportText(report).c_str(), stderr);
+    }
+  }
+
+ private:
+  bool single() const { return options_.prompts.size() == 1; }
+  static void Put(const std::string& text) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   }
-  if (print) std::printf("\n");
+  void PutInOrder(const Continuation& c) {
+    texts_.resize(options_.prompts.size());
+    const auto id = static_cast<size_t>(c.sequence.id);
+    texts_[id] = options_.prompts[id] + c.text.text() + "\n";
+    for (; next_ < texts_.size() && !texts_[next_].empty(); ++next_) Put(texts_[next_]);
+  }
+
+  const GenerateOptions& options_;
+  std::vector<std::string> texts_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+absl::Status Validate(const GenerateOptions& options) {
+  TL_RETURN_IF_ERROR(CheckDrafter(options.speculate));
+  TL_RETURN_IF_ERROR(ChooseVerification(options).status());
+  if (options.prompts.empty()) return absl::InvalidArgumentError("no prompts");
+  if (options.sampling.top_p <= 0.0 || options.sampling.top_p > 1.0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--top-p ", options.sampling.top_p, ": expected more than 0, at most 1"));
+  if (options.drafts >= kTreeKeys)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--drafts ", options.drafts, ": expected fewer than ", kTreeKeys));
+  for (const std::string& stop : options.stops) {
+    if (stop.empty()) return absl::InvalidArgumentError("--stop: expected a text, found nothing");
+  }
+  if (!options.draft_model.empty() && options.speculate != "draft-model")
+    return absl::InvalidArgumentError("--draft-model is for --speculate draft-model");
+  if (options.branches > 1 && options.speculate != "lookup")
+    return absl::InvalidArgumentError("--branches is for --speculate lookup");
+  if (options.exit_layer > 0 && options.speculate != "early-exit")
+    return absl::InvalidArgumentError("--exit-layer is for --speculate early-exit");
+  if (options.stream && !options.json && options.prompts.size() > 1)
+    return absl::InvalidArgumentError(
+        "--stream: the texts of several prompts come side by side; use --json with it");
+  return absl::OkStatus();
+}
+
+absl::Status Generate(const std::string& run_dir, const Config& run_config,
+                      const Config* draft_config, const GenerateOptions& options,
+                      Communicator& world) {
+  TL_RETURN_IF_ERROR(Validate(options));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, run_config.parallel.tensor));
+  auto tokenizer = RunTokenizer(run_config);
+  std::vector<std::vector<int32_t>> prompts;
+  absl::Status status = tokenizer.status();
+  if (status.ok()) {
+    auto encoded = EncodeAll(options.prompts, **tokenizer);
+    status = encoded.status();
+    if (status.ok()) prompts = *std::move(encoded);
+    if (status.ok() && draft_config != nullptr)
+      status = CheckDraftTokenizer(**tokenizer, *draft_config, options.draft_model);
+  }
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, status));
+
+  int64_t longest = 0;
+  for (const auto& prompt : prompts)
+    longest = std::max(longest, static_cast<int64_t>(prompt.size()));
+  const auto limits = [&](const Config& config, int64_t drafts) {
+    const int64_t length = config.train.sequence_length;
+    const int64_t all = options.max_tokens >= length ? length : longest + options.max_tokens;
+    return DecodeLimits{.sequences = std::min(options.batch, static_cast<int64_t>(prompts.size())),
+                        .context = std::min(length, all),
+                        .drafts = drafts};
+  };
+  const bool speculative = options.speculate != "none";
+  TL_ASSIGN_OR_RETURN(
+      const auto model,
+      LanguageModel::Load(run_dir, run_config, limits(run_config, speculative ? options.drafts : 0),
+                          mesh));
+  std::unique_ptr<LanguageModel> draft_model;
+  if (draft_config != nullptr) {
+    TL_ASSIGN_OR_RETURN(draft_model, LanguageModel::Load(options.draft_model, *draft_config,
+                                                         limits(*draft_config, 0), mesh));
+  }
+  TL_ASSIGN_OR_RETURN(const Verification verification, ChooseVerification(options));
+  TL_ASSIGN_OR_RETURN(const auto drafter, MakeDrafter({.kind = options.speculate,
+                                                       .drafts = options.drafts,
+                                                       .branches = options.branches,
+                                                       .exit_layer = options.exit_layer,
+                                                       .draft_model = options.draft_model,
+                                                       .sampling = options.sampling,
+                                                       .seed = options.seed,
+                                                       .verification = verification},
+                                                      *model, draft_model.get()));
+  DecodeOptions decode{.sampling = options.sampling,
+                       .seed = options.seed,
+                       .max_tokens = options.max_tokens,
+                       .verification = verification,
+                       .typical = options.typical};
+  ContinueOptions how{.max_tokens = options.max_tokens,
+                      .end_id = (*tokenizer)->end_id(),
+                      .stops = options.stops,
+                      .decode = [&](int32_t id) {
+                        return (*tokenizer)->Decode({&id, 1});
+                      }};
+  std::unique_ptr<Printer> printer;
+  if (world.rank() == 0) {
+    printer = std::make_unique<Printer>(options);
+    how.on_pass = [&](const Continuation& c, absl::Span<const int32_t> added,
+                      const std::string& text,
+                      const Decoder::Outcome& outcome) { printer->Pass(c, added, text, outcome); };
+  }
+  const int64_t slots = model->limits().sequences;
+  Decoder decoder(*model, drafter.get(), decode);
+  const auto texts = ContinueAll(prompts, slots, how, decoder);
+  if (!options.report) return absl::OkStatus();
+
+  DecodeReport report{.drafter = options.speculate,
+                      .verification = verification,
+                      .stats = decoder.stats(),
+                      .sequences = static_cast<int64_t>(prompts.size())};
+  if (speculative) {
+    decode.verification = Verification::kMatch;
+    how.on_pass = nullptr;
+    Decoder plain(*model, nullptr, decode);
+    const auto plain_texts = ContinueAll(prompts, slots, how, plain);
+    report.plain = plain.stats();
+    for (size_t i = 0; i < texts.size(); ++i)
+      report.same_text += texts[i].sequence.tokens == plain_texts[i].sequence.tokens ? 1 : 0;
+  }
+  if (printer != nullptr) printer->Report(report);
   return absl::OkStatus();
 }
 

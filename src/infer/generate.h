@@ -3,25 +3,44 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "comm/communicator.h"
+#include "infer/drafter.h"
+#include "infer/verify.h"
 
 namespace tl {
 
 struct Config;  // engine/config.h
 
 struct GenerateOptions {
-  std::string prompt;
+  std::vector<std::string> prompts;
+  int64_t batch = 1;  // of them decoded at once; the texts do not depend on it
   int64_t max_tokens = 200;
-  double temperature = 0.8;  // 0: the likeliest token each time
+  std::vector<std::string> stops;  // a text ends before the first of them
   uint64_t seed = 1;
-  int64_t top_k = 0;  // 0: all
+  SamplingOptions sampling;
+  std::string speculate = "none";
+  std::string verify;  // empty: what suits the drafter
+  TypicalOptions typical;
+  int64_t drafts = 4;
+  int64_t branches = 1;
+  int64_t exit_layer = 0;
+  std::string draft_model;  // a run folder
+  bool json = false;        // one JSON object per line
+  bool stream = false;      // with json: one per pass too
+  bool report = false;
 };
 
-// Continues the prompt with the newest save in run_dir and prints prompt and text to stdout as it
-// comes, on rank 0. Collective.
+// Refuses options that do not go together, before anything is loaded.
+absl::Status Validate(const GenerateOptions& options);
+
+// Continues the prompts with the newest save in run_dir and prints to stdout, on rank 0: one
+// prompt's text as it comes, several ones' in their order, each when complete. draft_config: of
+// options.draft_model, else null. Collective.
 absl::Status Generate(const std::string& run_dir, const Config& run_config,
-                      const GenerateOptions& options, Communicator& world);
+                      const Config* draft_config, const GenerateOptions& options,
+                      Communicator& world);
 
 }  // namespace tl

@@ -6,7 +6,8 @@
 
 namespace tl {
 
-Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device)
+Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device,
+             int64_t positions)
     : geometry_(geometry), hidden_(model.hidden), recompute_(recompute) {
   const double out_std = model.init_std / std::sqrt(2.0 * static_cast<double>(model.layers));
   blocks_.reserve(model.layers);
@@ -35,14 +36,14 @@ Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, D
                     .recompute = recompute},
         geometry);
   }
-  std::vector<float> table = MakeRopeTable(model, geometry.sequence_length);
+  if (positions == 0) positions = geometry.sequence_length;
+  std::vector<float> table = MakeRopeTable(model, positions);
   rope_memory_ = Buffer::Allocate(device, table.size() * sizeof(float));
   Stream copies = Stream::On(device);
   CopyBytes(copies, rope_memory_.data(), reinterpret_cast<const std::byte*>(table.data()),
             table.size() * sizeof(float));
   rope_ = Tensor::Contiguous(rope_memory_.data(),
-                             {geometry.sequence_length, 2, model.head_dim_or_default() / 2},
-                             DType::kF32, device);
+                             {positions, 2, model.head_dim_or_default() / 2}, DType::kF32, device);
 }
 
 void Trunk::Declare(Plan& plan) {
@@ -61,8 +62,11 @@ void Trunk::Declare(Plan& plan) {
 }
 
 Residual Trunk::Forward(Step& step) {
-  Residual stream{.h = step.Slot(stem_), .delta = {}};
-  for (Block& block : blocks_) stream = block.Forward(step, stream, rope_);
+  return Forward(step, {.h = step.Slot(stem_), .delta = {}}, 0, layers());
+}
+
+Residual Trunk::Forward(Step& step, Residual stream, int64_t first, int64_t last) {
+  for (int64_t i = first; i < last; ++i) stream = blocks_[i].Forward(step, stream, rope_);
   return stream;
 }
 

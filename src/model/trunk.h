@@ -11,8 +11,9 @@ namespace tl {
 
 class Trunk {
  public:
-  // device: where the rotary table is kept.
-  Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device);
+  // device: where the rotary table is kept. positions: how many it holds; 0: a sequence's.
+  Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device,
+        int64_t positions = 0);
   void Declare(Plan& plan);
   // Where the stem writes its output, [local rows, hidden]; kept for the backward pass.
   SlotId stem_slot() const { return stem_; }
@@ -21,6 +22,9 @@ class Trunk {
   SlotId d_stream_slot() const { return d_stream_; }
   // h + delta: the stream after the last block, valid until the next pass.
   Residual Forward(Step& step);
+  // Blocks [first, last) alone, from the stream before the first of them.
+  Residual Forward(Step& step, Residual stream, int64_t first, int64_t last);
+  int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
   void Backward(Step& step);
   int64_t table_bytes() const { return static_cast<int64_t>(rope_memory_.size()); }
 

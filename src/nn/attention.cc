@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "kernels/attention.h"
+#include "kernels/cached_attention.h"
+#include "kernels/kv_cache.h"
 #include "kernels/rope.h"
+#include "nn/kv_cache.h"
 
 namespace tl {
 
@@ -38,6 +41,7 @@ void SelfAttention::Declare(Plan& plan) {
                          .parts = fused("weight"),
                          .init_std = c.init_std,
                          .reduce = reduce};
+  cache_ = plan.Cache({.heads = local_kv_heads_, .head_dim = d});
   const auto scope = plan.Enter();
   if (g.split_rows()) {
     x_full_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kForward);
@@ -97,6 +101,43 @@ void SelfAttention::Rotate(Step& step, Tensor x, Tensor rope, bool inverse) cons
                        .direction = inverse ? RopeDirection::kInverse : RopeDirection::kForward});
 }
 
+void SelfAttention::AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) const {
+  const Heads heads = Views(qkv, qk);
+  Attention(step.stream(),
+            {.o = o.SplitAxis(0, geometry_.sequence_length).SplitAxis(-1, config_.head_dim),
+             .lse = step.Slot(lse_),
+             .q = heads.q,
+             .k = heads.k,
+             .v = heads.v,
+             .mask = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
+             .window = config_.window,
+             .q_segments = step.pass().segments,
+             .k_segments = step.pass().segments});
+}
+
+void SelfAttention::AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) const {
+  const CachedRows& rows = *step.pass().cached;
+  const int64_t d = config_.head_dim, q = local_heads_ * d, kv = local_kv_heads_ * d;
+  const auto heads = [&](Tensor x, int64_t begin, int64_t end) {
+    return x.Slice(1, begin, end).SplitAxis(1, d);
+  };
+  const Tensor keys = rows.cache->keys(cache_), values = rows.cache->values(cache_);
+  CacheStore(step.stream(), {.k_cache = keys,
+                             .v_cache = values,
+                             .k = heads(qk, q, q + kv),
+                             .v = heads(qkv, q + kv, q + 2 * kv),
+                             .sequences = rows.sequences,
+                             .indices = rows.indices});
+  CachedAttention(step.stream(), {.o = o.SplitAxis(1, d),
+                                  .q = heads(qk, 0, q),
+                                  .k = keys,
+                                  .v = values,
+                                  .sequences = rows.sequences,
+                                  .prefix = rows.prefix,
+                                  .ancestors = rows.ancestors,
+                                  .window = config_.window});
+}
+
 void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {
   const auto& g = geometry_;
   const Tensor qkv = step.Slot(qkv_);
@@ -111,17 +152,12 @@ void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {
                     qkv.Slice(1, q, q + kv).SplitAxis(1, d));
   }
   Rotate(step, qk, rope, /*inverse=*/false);
-  const Heads heads = Views(qkv, qk);
   const Tensor o = step.Slot(o_);
-  Attention(step.stream(), {.o = o.SplitAxis(0, g.sequence_length).SplitAxis(-1, config_.head_dim),
-                            .lse = step.Slot(lse_),
-                            .q = heads.q,
-                            .k = heads.k,
-                            .v = heads.v,
-                            .mask = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
-                            .window = config_.window,
-                            .q_segments = step.pass().segments,
-                            .k_segments = step.pass().segments});
+  if (step.pass().cached != nullptr) {
+    AttendCached(step, o, qkv, qk);
+  } else {
+    AttendWhole(step, o, qkv, qk);
+  }
   step.Progress();
   const Tensor partial = g.split_rows() ? step.Slot(y_full_) : y;
   out_linear_.Forward(step, partial, o);

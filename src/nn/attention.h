@@ -41,6 +41,9 @@ class SelfAttention {
   // Views of what goes into attention: rotated, and normed where the config says so.
   Heads Views(Tensor qkv, Tensor qk) const;
   void Rotate(Step& step, Tensor qkv_or_qk, Tensor rope, bool inverse) const;
+  // o = attention of the rows among themselves; of each row over its past, which gets its key.
+  void AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) const;
+  void AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) const;
 
   AttentionConfig config_;
   Geometry geometry_;
@@ -51,6 +54,7 @@ class SelfAttention {
   SlotId x_full_ = -1, y_full_ = -1;                           // split rows, forward
   SlotId x_full_backward_ = -1, dy_full_ = -1, dx_full_ = -1;  // split rows, backward
   SlotId d_o_ = -1, d_qkv_ = -1, delta_ = -1;
+  int cache_ = -1;
 };
 
 }  // namespace tl

@@ -2,8 +2,17 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "kernels/row_matmul.h"
 
 namespace tl {
+
+void Product(Step& step, Tensor y, Tensor x, Tensor w, Tensor bias) {
+  if (step.pass().cached != nullptr) {
+    RowMatmul(step.stream(), {.y = y, .x = x, .w = w, .bias = bias});
+  } else {
+    Matmul(step.stream(), {.c = y, .a = x, .b = w, .trans_b = Transpose::kYes, .bias = bias});
+  }
+}
 
 void Linear::Declare(Plan& plan, const ParamSpec& weight) { weight_ = plan.Param(weight); }
 
@@ -13,11 +22,7 @@ void Linear::Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias)
 }
 
 void Linear::Forward(Step& step, Tensor y, Tensor x) const {
-  Matmul(step.stream(), {.c = y,
-                         .a = x,
-                         .b = step.Weight(weight_),
-                         .trans_b = Transpose::kYes,
-                         .bias = bias_ >= 0 ? step.Weight(bias_) : Tensor{}});
+  Product(step, y, x, step.Weight(weight_), bias_ >= 0 ? step.Weight(bias_) : Tensor{});
   step.Progress();
 }
 

@@ -9,6 +9,9 @@
 
 namespace tl {
 
+// y = x w^T (+ bias); when decoding, every row by itself.
+void Product(Step& step, Tensor y, Tensor x, Tensor w, Tensor bias = {});
+
 class Linear {
  public:
   // weight: parts of shape [out, in] stacked by rows; bias, where has_bias: parts of shape [out].

@@ -4,6 +4,7 @@
 
 #include "kernels/cross_entropy.h"
 #include "kernels/matmul.h"
+#include "nn/linear.h"
 
 namespace tl {
 namespace {
@@ -44,8 +45,7 @@ void LmLoss::Declare(Plan& plan) {
 }
 
 void LmLoss::Logits(Step& step, Tensor logits, Tensor y) const {
-  Matmul(step.stream(),
-         {.c = logits, .a = y, .b = step.Weight(weight_), .trans_b = Transpose::kYes});
+  Product(step, logits, y, step.Weight(weight_));
 }
 
 void LmLoss::Run(Step& step, const LmLossArgs& args) {

@@ -24,6 +24,12 @@ enum class Life : uint8_t {
 
 using SlotId = int;
 
+// Of what one attention layer keeps per token when decoding: this rank's key/value heads.
+struct CacheShape {
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+};
+
 class Plan {
  public:
   enum class Purpose : uint8_t {
@@ -42,6 +48,12 @@ class Plan {
   // The last use in the forward pass (kForward), or the first in the backward pass (kBackward), is
   // before what is declared from now on.
   void End(SlotId slot);
+  // An attention layer's place in a KvCache: its index there.
+  int Cache(CacheShape shape) {
+    caches_.push_back(shape);
+    return static_cast<int>(caches_.size()) - 1;
+  }
+  const std::vector<CacheShape>& caches() const { return caches_; }
 
   // Ends the slots declared in it at its own end.
   class Scope {
@@ -91,6 +103,7 @@ class Plan {
   ParamTable& params_;
   Purpose purpose_;
   std::vector<SlotInfo> slots_;
+  std::vector<CacheShape> caches_;
   int tick_ = 0;
   int scope_begin_ = 0;  // first slot of the innermost scope
   int recompute_scope_ = -1;

@@ -14,6 +14,8 @@
 
 namespace tl {
 
+struct CachedRows;  // nn/kv_cache.h
+
 // One micro-batch through the model. All on the device.
 struct Pass {
   int64_t batch = 0;            // sequences
@@ -23,6 +25,9 @@ struct Pass {
   Tensor positions;             // int32 [B * T], for the rotary embedding
   Tensor segments = {};         // int32 [B, T]; null: one document per sequence
   Tensor head_sums = {};        // fp64 [heads, kHeadSums], added to; null: not wanted
+  // Decoding: one sequence of as many rows as are to be run, at most as many as were planned, each
+  // with its own past in the cache. The bits of a row then do not depend on the others.
+  const CachedRows* cached = nullptr;
 
   // int32 [B * T]: the token `offset` >= 1 after each input, negative: masked.
   Tensor Targets(int offset) const {
@@ -71,7 +76,11 @@ class Step {
     ready = Event();
     return weights_.View(id);
   }
-  Tensor Slot(SlotId id) const { return plan_.View(id, arena_, stream_.device()); }
+  // As planned; when decoding, its first rows.
+  Tensor Slot(SlotId id) const {
+    const Tensor view = plan_.View(id, arena_, stream_.device());
+    return pass_.cached == nullptr ? view : view.Slice(0, 0, pass_.sequence_length);
+  }
 
   struct GradTarget {
     Tensor grad;      // fp32

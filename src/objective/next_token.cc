@@ -41,7 +41,7 @@ void NextToken::Run(Step& step, Residual trunk_out, Tensor d_stream) {
 void NextToken::Logits(Step& step, Residual trunk_out, int64_t row, Tensor logits) {
   const Tensor y = step.Slot(y_);
   FinalNorm(step, trunk_out, y);
-  loss_.Logits(step, logits, y.Slice(0, row, row + 1));
+  loss_.Logits(step, logits, y.Slice(0, row, row + logits.shape[0]));
 }
 
 }  // namespace tl

@@ -40,7 +40,8 @@ class Objective {
   // Forward pass, losses and backward pass of the heads on the trunk's output; adds to
   // Pass::head_sums. d_stream: receives the gradient at trunk_out's sum; null: evaluate only.
   virtual void Run(Step& step, Residual trunk_out, Tensor d_stream) = 0;
-  // The main head's logits after one row of the trunk's output: fp32 [1, local vocabulary].
+  // The main head's logits after rows of the trunk's output, from `row` on: fp32 [rows, local
+  // vocabulary].
   virtual void Logits(Step& step, Residual trunk_out, int64_t row, Tensor logits) = 0;
   virtual int64_t local_vocab() const = 0;
 

@@ -269,8 +269,8 @@ std::vector<Case> Cases() {
        {"[train]", "memory available"}},
       Use("eval", "run", {"[train]", "memory available"},
           {"--set", "train.sequence_length=2147483647"}),
-      Use("generate", "run", {"[train]", "memory available"},
-          {"--set", "train.sequence_length=2147483647"}),
+      Use("generate", "run", {"memory available"},
+          {"--set", "train.sequence_length=2147483647", "--max-tokens", "2147483000"}),
       // Token files.
       Set("NoTokens", {tok + "none.tok"}, {"/none.tok: cannot open", "No such file"}),
       Set("NoEvalTokens", {"data.eval=%/none.tok"}, {"/none.tok: cannot open", "No such file"}),

@@ -1,0 +1,96 @@
+#include "engine/decode.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/engine.h"
+
+namespace tl {
+
+KvCache Engine::MakeCache(int64_t sequences, int64_t capacity) const {
+  return KvCache(plan_, options_.compute, options_.device, sequences, capacity);
+}
+
+int64_t Engine::CacheBytes(int64_t sequences, int64_t capacity) const {
+  return KvCache::Bytes(plan_, options_.compute, sequences, capacity);
+}
+
+Tensor Engine::Upload(absl::Span<const int32_t> values, int64_t* used) {
+  const Tensor to =
+      Tensor::Contiguous(decode_inputs_.data() + *used, {static_cast<int64_t>(values.size())},
+                         DType::kI32, stream_.device());
+  TL_CHECK_LE(*used + to.bytes(), static_cast<int64_t>(decode_inputs_.size()));
+  CopyBytes(stream_, to.data, reinterpret_cast<const std::byte*>(values.data()), to.bytes());
+  *used += to.bytes();
+  return to;
+}
+
+void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
+                    std::vector<float>* logits) {
+  const int64_t n = batch.rows();
+  TL_CHECK(0 < n && n <= rows()) << n << " rows of " << rows();
+  const size_t needed = static_cast<size_t>(rows()) * 9 * sizeof(int32_t);
+  if (decode_inputs_.size() < needed) decode_inputs_ = Buffer::Allocate(stream_.device(), needed);
+  int64_t used = 0;
+  Pass pass;
+  pass.batch = 1;
+  pass.sequence_length = n;
+  pass.tokens = Upload(batch.tokens, &used);
+  pass.positions = Upload(batch.positions, &used);
+  CachedRows cached{.cache = &cache,
+                    .sequences = Upload(batch.sequences, &used),
+                    .indices = Upload(batch.indices, &used),
+                    .prefix = Upload(batch.prefix, &used),
+                    .ancestors = Upload(batch.ancestors, &used).Reshape({n, 4})};
+  pass.cached = &cached;
+  Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
+  step.Begin(pass);
+  Residual residual = part.in;
+  if (part.first_layer == 0) {
+    residual = {.h = step.Slot(trunk_.stem_slot()), .delta = {}};
+    stem_.Forward(step, residual.h);
+  }
+  const int64_t last = part.last_layer < 0 ? trunk_.layers() : part.last_layer;
+  residual = trunk_.Forward(step, residual, part.first_layer, last);
+  if (part.out.h) {
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t to = part.out_rows[static_cast<size_t>(i)];
+      const auto copy = [&](Tensor out, Tensor in) {
+        CopyBytes(stream_, out.Slice(0, to, to + 1).data, in.Slice(0, i, i + 1).data,
+                  static_cast<size_t>(in.bytes() / n));
+      };
+      copy(part.out.h, residual.h);
+      copy(part.out.delta, residual.delta);
+    }
+  }
+  const int64_t wanted = part.logits_end - part.logits_begin;
+  if (wanted > 0) GatherLogits(step, residual, part.logits_begin, wanted, logits);
+}
+
+void Engine::GatherLogits(Step& step, Residual residual, int64_t begin, int64_t count,
+                          std::vector<float>* logits) {
+  const int64_t local = objective_->local_vocab(), ranks = geometry_.tensor_size;
+  const int64_t vocab = options_.model.vocab, part_size = count * local;
+  const auto bytes = static_cast<size_t>((ranks + 1) * part_size) * sizeof(float);
+  if (logits_memory_.size() < bytes) logits_memory_ = Buffer::Allocate(options_.device, bytes);
+  const Tensor both = Tensor::Contiguous(logits_memory_.data(), {(ranks + 1) * part_size},
+                                         DType::kF32, options_.device);
+  const Tensor part = both.Slice(0, 0, part_size);
+  const Tensor all = both.Slice(0, part_size, (ranks + 1) * part_size);
+  objective_->Logits(step, residual, begin, part.Reshape({count, local}));
+  step.tensor_group().AllGather(stream_, all, part);
+  std::vector<float> parts(static_cast<size_t>(ranks * part_size));
+  CopyBytes(stream_, reinterpret_cast<std::byte*>(parts.data()), all.data,
+            parts.size() * sizeof(float));
+  stream_.Synchronize();
+  logits->resize(static_cast<size_t>(count * vocab));
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    const int64_t valid = std::min(local, vocab - rank * local);
+    for (int64_t row = 0; row < count && valid > 0; ++row)
+      std::memcpy(logits->data() + row * vocab + rank * local,
+                  parts.data() + (rank * count + row) * local,
+                  static_cast<size_t>(valid) * sizeof(float));
+  }
+}
+
+}  // namespace tl

@@ -1,0 +1,76 @@
+// Decoding, pass by pass: every live sequence gets at least one token per pass of the model, and as
+// many more as its drafter guessed right.
+#pragma once
+
+#include <vector>
+
+#include "absl/types/span.h"
+#include "infer/drafter.h"
+#include "infer/language_model.h"
+#include "infer/sequence.h"
+#include "infer/verify.h"
+
+namespace tl {
+
+struct DecodeOptions {
+  SamplingOptions sampling = {};
+  uint64_t seed = 1;
+  int64_t max_tokens = 0;  // per sequence, beyond its prompt
+  Verification verification = Verification::kMatch;
+  TypicalOptions typical = {};
+};
+
+// What became of drafts, over all sequences and passes.
+struct DraftCounts {
+  // By depth, from 0: sequence-passes whose drafts reached so deep; those whose accepted path came
+  // to a node with drafts below it at this depth; those in which one of these was taken.
+  std::vector<int64_t> offered, tried, taken;
+
+  // P(taken | what is above it was), P(taken at all).
+  double Conditional(size_t depth) const;
+  double Unconditional(size_t depth) const;
+};
+
+struct DecodeStats {
+  int64_t passes = 0;           // of the model over all live sequences at once
+  int64_t sequence_passes = 0;  // sum of the sequences in them
+  int64_t tokens = 0;           // decoded, before any is cut off by a stop
+  int64_t drafted = 0;
+  double prefill_seconds = 0.0, draft_seconds = 0.0, verify_seconds = 0.0;
+  DraftCounts drafts;
+
+  double seconds() const { return draft_seconds + verify_seconds; }
+  // Mean tokens per sequence and pass: 1 + the mean number of drafts taken.
+  double tau() const;
+  double tokens_per_second() const;
+};
+
+class Decoder {
+ public:
+  // drafter may be null. All outlive the decoder.
+  Decoder(LanguageModel& model, Drafter* drafter, const DecodeOptions& options)
+      : model_(model), drafter_(drafter), options_(options) {}
+
+  // What one pass did for one sequence.
+  struct Outcome {
+    int64_t drafted = 0;
+    int64_t accepted = 0;  // of them; one more token than this was added
+  };
+  // Adds 1 to 1 + drafts tokens to each sequence; each has at least one token, fewer than
+  // max_tokens generated, and a slot of its own. Collective.
+  std::vector<Outcome> Pass(absl::Span<Sequence* const> live);
+
+  const DecodeStats& stats() const { return stats_; }
+
+ private:
+  std::vector<DraftTree> Draft(absl::Span<Sequence* const> live);
+  void Record(const DraftTree& tree, const Verdict& verdict);
+
+  LanguageModel& model_;
+  Drafter* drafter_;
+  DecodeOptions options_;
+  DecodeStats stats_;
+  std::vector<float> logits_;
+};
+
+}  // namespace tl

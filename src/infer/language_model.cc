@@ -1,0 +1,91 @@
+#include "infer/language_model.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "checkpoint/run_state.h"
+#include "engine/config.h"
+#include "engine/memory.h"
+#include "engine/options.h"
+#include "engine/placement.h"
+#include "kernels/cached_attention.h"
+
+namespace tl {
+namespace {
+
+// Rows of one pass over a prompt: enough to keep the products busy, few enough to need no memory.
+constexpr int64_t kPrefillRows = 128;
+
+int64_t Places(const DecodeLimits& limits) { return limits.context + limits.drafts; }
+
+}  // namespace
+
+LanguageModel::LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits)
+    : engine_(std::move(engine)),
+      limits_(limits),
+      cache_(engine_->MakeCache(limits.sequences, Places(limits))) {
+  engine_->Allocate();
+}
+
+absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptions options,
+                                                                     const DecodeLimits& limits,
+                                                                     Mesh& mesh) {
+  TL_CHECK(limits.sequences > 0 && limits.context > 0 && limits.drafts < kTreeKeys);
+  if (options.device.type != DeviceType::kCpu)
+    return absl::UnimplementedError(
+        "decoding with a K/V cache runs on CPUs only so far; set [run] device = \"cpu\"");
+  options.batch = 1;
+  options.sequence_length =
+      std::max(limits.sequences * (1 + limits.drafts), std::min(limits.context, kPrefillRows));
+  options.positions = limits.context;
+  options.sequence_parallel = false;
+  options.recompute = Recompute::kNone;
+  options.segments = false;
+  options.loss_chunk = 1;  // no loss is made
+  options.purpose = Plan::Purpose::kInference;
+  TL_ASSIGN_OR_RETURN(auto engine, Engine::Create(options, mesh));
+  const std::vector<MemoryRow> memory = {
+      {"weights", engine->weight_bytes()},
+      {"activations", engine->activation_bytes()},
+      {"inputs and tables", engine->input_bytes()},
+      {"K/V cache", engine->CacheBytes(limits.sequences, Places(limits))}};
+  TL_RETURN_IF_ERROR(CheckMemory(memory, options.device, mesh.world()));
+  return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(engine), limits));
+}
+
+absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::string& run_dir,
+                                                                   const Config& config,
+                                                                   const DecodeLimits& limits,
+                                                                   Mesh& mesh) {
+  EngineOptions options = MakeEngineOptions(config);
+  TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(config.run.device, mesh.world()));
+  TL_ASSIGN_OR_RETURN(auto model, Create(options, limits, mesh));
+  Engine& engine = model->engine();
+  TL_RETURN_IF_ERROR(
+      AgreeOnStatus(mesh.world(), LoadWeights(CheckpointFolder(config, run_dir), engine.params(),
+                                              [&](ParamId id, const float* values) {
+                                                SetValues(engine.weights().View(id), values);
+                                              })));
+  return model;
+}
+
+void LanguageModel::Prefill(absl::Span<const int32_t> tokens, int64_t position, int64_t sequence) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  for (int64_t begin = 0; begin < count; begin += max_rows()) {
+    DecodeBatch batch;
+    for (int64_t i = begin; i < std::min(count, begin + max_rows()); ++i)
+      batch.AddNext(tokens[static_cast<size_t>(i)], position + i, sequence);
+    Run(batch, {}, nullptr);
+  }
+}
+
+void LanguageModel::MoveRows(std::vector<int32_t> sequences, std::vector<int32_t> from,
+                             std::vector<int32_t> to) {
+  if (sequences.empty()) return;
+  const auto count = static_cast<int64_t>(sequences.size());
+  cache_.Move(engine_->stream(), Tensor::Of(sequences.data(), {count}),
+              Tensor::Of(from.data(), {count}), Tensor::Of(to.data(), {count}));
+}
+
+}  // namespace tl

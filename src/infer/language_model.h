@@ -1,0 +1,58 @@
+// A model made for decoding: its engine and the K/V cache of the sequences it works on.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/engine.h"
+
+namespace tl {
+
+struct Config;  // engine/config.h
+
+struct DecodeLimits {
+  int64_t sequences = 1;  // at once
+  int64_t context = 0;    // tokens that one sequence may have in the cache
+  int64_t drafts = 0;     // drafted tokens per sequence and pass, at most kTreeKeys - 1
+};
+
+class LanguageModel {
+ public:
+  // options: model, objective, compute type and device; the rest is set here. Refuses devices that
+  // cannot decode and what memory does not hold. Collective.
+  static absl::StatusOr<std::unique_ptr<LanguageModel>> Create(EngineOptions options,
+                                                               const DecodeLimits& limits,
+                                                               Mesh& mesh);
+  // With the weights of a run folder's newest save. Collective.
+  static absl::StatusOr<std::unique_ptr<LanguageModel>> Load(const std::string& run_dir,
+                                                             const Config& config,
+                                                             const DecodeLimits& limits,
+                                                             Mesh& mesh);
+
+  Engine& engine() { return *engine_; }
+  const DecodeLimits& limits() const { return limits_; }
+  int64_t layers() const { return engine_->options().model.layers; }
+  int64_t vocab() const { return engine_->options().model.vocab; }
+  // Rows of one pass.
+  int64_t max_rows() const { return engine_->rows(); }
+
+  // logits: [rows asked for, vocab]; null where part asks for none.
+  void Run(const DecodeBatch& batch, const DecodePart& part, std::vector<float>* logits) {
+    engine_->Decode(batch, cache_, part, logits);
+  }
+  // The first of tokens has position `position` in its sequence; all get their places in the cache.
+  void Prefill(absl::Span<const int32_t> tokens, int64_t position, int64_t sequence);
+  // In sequence sequences[i], the row at from[i] goes to to[i].
+  void MoveRows(std::vector<int32_t> sequences, std::vector<int32_t> from, std::vector<int32_t> to);
+
+ private:
+  LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits);
+
+  std::unique_ptr<Engine> engine_;
+  DecodeLimits limits_;
+  KvCache cache_;
+};
+
+}  // namespace tl

@@ -1,0 +1,98 @@
+// Small models for decoding tests, and what they write.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/philox.h"
+#include "infer/continue.h"
+#include "infer/drafter.h"
+#include "infer/language_model.h"
+
+namespace tl {
+
+// Every feature at once: grouped heads, biases, norms of q and k, a window, a padded vocabulary.
+// Weights are large enough for laws with a clear favourite.
+inline ModelConfig DecodingModel() {
+  return {.layers = 4,
+          .hidden = 48,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 32,
+          .ffn = 80,
+          .vocab = 67,
+          .tie_embeddings = false,
+          .qkv_bias = true,
+          .qk_norm = true,
+          .sliding_window = 20,
+          .init_std = 0.25};
+}
+
+// noise: how much of another model's weights is mixed in.
+inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType compute,
+                                                const DecodeLimits& limits, Mesh& mesh,
+                                                double noise = 0.0) {
+  EngineOptions options;
+  options.model = config;
+  options.compute = compute;
+  auto model = LanguageModel::Create(options, limits, mesh).value();
+  Engine& engine = model->engine();
+  for (ParamId id = 0; id < engine.params().size(); ++id) {
+    const Param& param = engine.params()[id];
+    std::vector<float> values(static_cast<size_t>(param.local.elements()));
+    std::vector<float> other(values.size());
+    InitialValues(param, 11, values.data());
+    InitialValues(param, 12, other.data());
+    const bool normal = param.spec.init == InitKind::kNormal;
+    for (size_t i = 0; i < values.size() && normal; ++i)
+      values[i] += static_cast<float>(noise) * other[i];
+    SetValues(engine.weights().View(id), values.data());
+  }
+  return model;
+}
+
+// Prompts of 1 to `count` tokens; every third repeats itself, for lookup to find something.
+inline std::vector<std::vector<int32_t>> Prompts(int count, int64_t vocab) {
+  std::vector<std::vector<int32_t>> prompts;
+  for (int p = 0; p < count; ++p) {
+    std::vector<int32_t>& prompt = prompts.emplace_back();
+    for (int i = 0; i <= p; ++i)
+      prompt.push_back(static_cast<int32_t>(
+          Philox(5, static_cast<uint64_t>(p), static_cast<uint64_t>(p % 3 == 0 ? i % 4 : i)).w[0] %
+          static_cast<uint64_t>(vocab)));
+  }
+  return prompts;
+}
+
+struct DecodeRun {
+  std::vector<std::vector<int32_t>> texts;  // prompts included
+  DecodeStats stats;
+};
+
+struct DecodeCase {
+  DrafterOptions drafter = {};
+  int64_t batch = 1;
+  int64_t max_tokens = 40;
+};
+
+inline DecodeRun Decode(LanguageModel& model, LanguageModel* draft_model, const DecodeCase& c,
+                        const std::vector<std::vector<int32_t>>& prompts) {
+  const auto drafter = MakeDrafter(c.drafter, model, draft_model).value();
+  Decoder decoder(model, drafter.get(),
+                  {.sampling = c.drafter.sampling,
+                   .seed = c.drafter.seed,
+                   .max_tokens = c.max_tokens,
+                   .verification = c.drafter.verification});
+  const ContinueOptions options{.max_tokens = c.max_tokens,
+                                .decode = [](int32_t id) { return std::to_string(id) + " "; }};
+  DecodeRun run;
+  for (const Continuation& text : ContinueAll(prompts, c.batch, options, decoder))
+    run.texts.push_back(text.sequence.tokens);
+  run.stats = decoder.stats();
+  return run;
+}
+
+}  // namespace tl

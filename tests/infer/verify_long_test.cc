@@ -1,0 +1,26 @@
+// The suite of verify_test.cc with a million draws per case.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/infer/law_suite.h"
+
+namespace tl {
+namespace {
+
+constexpr int64_t kDraws = 1000000;
+
+TEST(LawLong, OfThreeTokensIsTheModels) {
+  for (const LawCase& c : LosslessCases()) {
+    const LawOutcome outcome = RunLawCase(c, kDraws);
+    RecordProperty(c.name, std::to_string(outcome.deviate));
+    EXPECT_LT(outcome.deviate, 4.5) << c.name;
+  }
+}
+
+TEST(LawLong, OfWrongRulesIsNoticed) {
+  for (const LawCase& c : LossyCases()) EXPECT_GT(RunLawCase(c, kDraws).deviate, 40.0) << c.name;
+}
+
+}  // namespace
+}  // namespace tl

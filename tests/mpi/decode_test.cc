@@ -1,0 +1,62 @@
+// Decoding on the ranks of a tensor group: speculation still changes nothing, and the logits are
+// those of one rank.
+#include <cmath>
+
+#include "mpi_main.h"
+#include "tests/infer/model_rig.h"
+
+namespace tl {
+namespace {
+
+using test::World;
+
+TEST(TensorParallelDecoding, SpeculationAndBatchesKeepTheText) {
+  Mesh mesh = Mesh::Create(World(), World().size()).value();
+  const ModelConfig config = DecodingModel();
+  const auto prompts = Prompts(5, config.vocab);
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    const DecodeLimits limits{.sequences = 2, .context = 32, .drafts = 8};
+    const auto model = MakeModel(config, compute, limits, mesh);
+    const auto draft_model = MakeModel(config, compute, {.sequences = 2, .context = 32}, mesh, 0.1);
+    for (const double temperature : {0.0, 0.8}) {
+      DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = temperature}},
+                   .max_tokens = 20};
+      const DecodeRun plain = Decode(*model, nullptr, c, prompts);
+      c.batch = 2;
+      c.drafter.branches = 2;
+      for (const char* kind : {"none", "lookup", "draft-model", "early-exit"}) {
+        c.drafter.kind = kind;
+        const DecodeRun run = Decode(*model, draft_model.get(), c, prompts);
+        EXPECT_EQ(run.texts, plain.texts) << kind << " " << Name(compute) << " T " << temperature;
+      }
+    }
+  }
+}
+
+// Sums over ranks are made in another order: equal to rounding, token by token on one text.
+TEST(TensorParallelDecoding, LogitsAreThoseOfOneRank) {
+  Mesh mesh = Mesh::Create(World(), World().size()).value();
+  const auto self = MakeSelfCommunicator();
+  Mesh alone = Mesh::Create(*self, 1).value();
+  const ModelConfig config = DecodingModel();
+  const DecodeLimits limits{.sequences = 1, .context = 24};
+  const auto divided = MakeModel(config, DType::kF32, limits, mesh);
+  const auto whole = MakeModel(config, DType::kF32, limits, alone);
+  for (int64_t i = 0; i < limits.context; ++i) {
+    DecodeBatch row;
+    row.AddNext(static_cast<int32_t>(i * 7 % config.vocab), i, 0);
+    std::vector<float> a, b;
+    divided->Run(row, {.logits_end = 1}, &a);
+    whole->Run(row, {.logits_end = 1}, &b);
+    ASSERT_EQ(a.size(), b.size());
+    double error = 0.0, size = 0.0;
+    for (size_t v = 0; v < a.size(); ++v) {
+      error = std::max(error, std::abs(static_cast<double>(a[v]) - b[v]));
+      size = std::max(size, std::abs(static_cast<double>(b[v])));
+    }
+    ASSERT_LE(error, 1e-4 * size) << "at " << i;
+  }
+}
+
+}  // namespace
+}  // namespace tl

@@ -1,0 +1,210 @@
+// `trunkline generate` on a model that it trained itself: batches, stdin, JSON, drafters and ranks
+// change how fast the text comes, not the text.
+#include "data/tokenize.h"
+#include "nlohmann/json.hpp"
+#include "tests/data/temp_folder.h"
+#include "tests/program/job.h"
+
+namespace tl {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+constexpr int kSeconds = 60;
+
+std::string At(const std::string& name) { return Folder() + "/" + name; }
+
+class Runs : public testing::Environment {
+ public:
+  void SetUp() override {
+    SetJobEnvironment();
+    std::string text;
+    for (int i = 0; i < 600; ++i)
+      text += "In the beginning God created the heaven and the earth " + std::to_string(i % 7) +
+              " times.\n";
+    WriteFile(At("text.txt"), text);
+    ASSERT_TRUE(TokenizeFiles({.texts = {At("text.txt")},
+                               .out = At("train.tok"),
+                               .holdout = 0.1,
+                               .holdout_out = At("eval.tok")})
+                    .ok());
+    WriteFile(At("prompts.txt"), "In the\nGod \n\nand the ear\n");
+    for (const auto& [name, layers] : {std::pair("run", 3), std::pair("small", 1)}) {
+      WriteFile(At("config.toml"), "[model]\nlayers = " + std::to_string(layers) +
+                                       "\nhidden = 64\nheads = 2\nffn = 96\nvocab = 256\n[data]\n"
+                                       "train = \"" +
+                                       At("train.tok") + "\"\neval = \"" + At("eval.tok") +
+                                       "\"\n[train]\nsteps = 60\nsequence_length = 48\n"
+                                       "global_batch_size = 8\nmicro_batch_size = 8\n"
+                                       "eval_batches = 1\n[optimizer]\nlr = 1e-2\n"
+                                       "warmup_steps = 5\n");
+      const Outcome trained = RunShell(
+          ProgramLine(1, {"train", At("config.toml"), "--set", "run.dir=" + At(name)}), 120);
+      ASSERT_EQ(trained.exit_code, 0) << trained.output;
+    }
+  }
+};
+const auto* const kRuns = testing::AddGlobalTestEnvironment(new Runs);
+
+std::string Generate(const Strings& arguments, int ranks = 1, const std::string& after = "") {
+  Strings all = {"generate", At("run"), "--max-tokens", "60", "--seed", "5"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  const Outcome outcome = RunShell(ProgramLine(ranks, all) + after, kSeconds);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  return outcome.output;
+}
+
+std::vector<nlohmann::json> Lines(const std::string& output) {
+  std::vector<nlohmann::json> lines;
+  for (size_t begin = 0; begin < output.size();) {
+    const size_t end = output.find('\n', begin);
+    lines.push_back(nlohmann::json::parse(output.substr(begin, end - begin), nullptr, false));
+    EXPECT_FALSE(lines.back().is_discarded()) << output.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  return lines;
+}
+
+// The text and the tokens of each prompt.
+std::vector<std::pair<std::string, std::string>> Texts(const std::string& output) {
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (const nlohmann::json& line : Lines(output)) {
+    if (line["record"] != "sequence") continue;
+    const auto at = line["sequence"].get<size_t>();
+    if (texts.size() <= at) texts.resize(at + 1);
+    texts[at] = {line["text"], line["tokens"].dump()};
+  }
+  return texts;
+}
+
+TEST(Generate, ContinuesAPrompt) {
+  const std::string output = Generate({"--prompt", "In the", "--temperature", "0"});
+  // The model has seen this sentence hundreds of times.
+  EXPECT_EQ(output.substr(0, 30), "In the beginning God created t") << output;
+  EXPECT_EQ(output.size(), std::string("In the").size() + 60 + 1) << output;
+}
+
+TEST(Generate, BatchesStdinAndDraftersKeepTheText) {
+  for (const char* temperature : {"0", "0.9"}) {
+    const Strings base = {"--prompts-from", At("prompts.txt"), "--json", "--temperature",
+                          temperature};
+    const auto with = [&](const Strings& more) {
+      Strings all = base;
+      all.insert(all.end(), more.begin(), more.end());
+      return all;
+    };
+    const auto plain = Texts(Generate(base));
+    ASSERT_EQ(plain.size(), 4u);
+    EXPECT_EQ(Texts(Generate(with({"--batch", "3"}))), plain);
+    EXPECT_EQ(Texts(Generate({"--prompts-from", "-", "--json", "--temperature", temperature}, 1,
+                             " < " + Quote(At("prompts.txt")))),
+              plain);
+    EXPECT_EQ(Texts(Generate(with(
+                  {"--batch", "2", "--speculate", "lookup", "--drafts", "9", "--branches", "2"}))),
+              plain);
+    EXPECT_EQ(Texts(Generate(with({"--speculate", "draft-model", "--draft-model", At("small"),
+                                   "--verify", "match"}))),
+              plain);
+    EXPECT_EQ(Texts(Generate(with({"--batch", "4", "--speculate", "early-exit", "--exit-layer", "2",
+                                   "--verify", "match"}))),
+              plain);
+  }
+}
+
+TEST(Generate, TwoRanksAgree) {
+  const Strings base = {"--prompts-from",   "-", "--json", "--temperature", "0", "--set",
+                        "parallel.tensor=2"};
+  Strings drafted = base;
+  drafted.insert(drafted.end(), {"--speculate", "lookup", "--batch", "4"});
+  const std::string in = " < " + Quote(At("prompts.txt"));
+  const auto plain = Texts(Generate(base, 2, in));
+  ASSERT_EQ(plain.size(), 4u);
+  EXPECT_EQ(Texts(Generate(drafted, 2, in)), plain);
+}
+
+TEST(Generate, JsonHasPassesAndAReport) {
+  const auto lines = Lines(Generate({"--prompt", "God", "--temperature", "0", "--json", "--stream",
+                                     "--report", "--speculate", "lookup"}));
+  std::string text, whole;
+  int64_t tokens = 0, passes = 0, accepted = 0;
+  nlohmann::json report;
+  for (const nlohmann::json& line : lines) {
+    if (line["record"] == "pass") {
+      text += line["text"].get<std::string>();
+      tokens += static_cast<int64_t>(line["tokens"].size());
+      accepted += line["accepted"].get<int64_t>();
+      ++passes;
+    }
+    if (line["record"] == "sequence") {
+      whole = line["text"];
+      EXPECT_EQ(line["stop"], "length");
+      EXPECT_EQ(line["passes"], passes);
+    }
+    if (line["record"] == "report") report = line;
+  }
+  EXPECT_EQ(text, whole);
+  EXPECT_EQ(tokens, 60);
+  EXPECT_EQ(tokens, passes + accepted);
+  ASSERT_FALSE(report.is_null());
+  EXPECT_EQ(report["same_text"], 1);
+  EXPECT_EQ(report["decoding"]["tokens"], 60);
+  EXPECT_EQ(report["decoding"]["passes"], passes);
+  EXPECT_DOUBLE_EQ(report["decoding"]["tau"].get<double>(), 60.0 / static_cast<double>(passes));
+  EXPECT_EQ(report["plain"]["passes"], 60);
+  EXPECT_TRUE(report["lossless"].get<bool>());
+}
+
+TEST(Generate, EndsBeforeAStopString) {
+  const std::string all = Generate({"--prompt", "In the", "--temperature", "0"});
+  ASSERT_NE(all.find("created"), std::string::npos) << all;
+  for (const char* speculate : {"none", "lookup"})
+    EXPECT_EQ(Generate({"--prompt", "In the", "--temperature", "0", "--stop", "nowhere", "--stop",
+                        "created", "--speculate", speculate}),
+              all.substr(0, all.find("created")) + "\n");
+}
+
+TEST(Generate, ReportTellsWhatWasWon) {
+  const std::string output = Generate({"--prompt", "In the", "--temperature", "0.8", "--report",
+                                       "--speculate", "early-exit", "--verify", "typical"});
+  for (const char* part : {"60 tokens of 1 sequences in",
+                           "drafts by early-exit, verified by "
+                           "typical (not lossless)",
+                           "tau ", "position 1: accepted ", "predicted"})
+    EXPECT_NE(output.find(part), std::string::npos) << part << "\n" << output;
+}
+
+struct Refusal {
+  Strings arguments;
+  Strings parts;
+};
+
+TEST(Generate, RefusesWhatDoesNotFit) {
+  const Refusal refusals[] = {
+      {{}, {"--prompt or --prompts-from is required"}},
+      {{"--prompt", "x", "--prompts-from", "-"}, {"--prompt and --prompts-from"}},
+      {{"--prompts-from", At("none.txt")}, {"--prompts-from", "/none.txt: cannot open"}},
+      {{"--prompts-from", "-"}, {"--prompts-from -: expected a prompt per line, found none"}},
+      {{"--prompt", "x", "--speculate", "heads"},
+       {"--speculate heads: expected one of none, lookup, draft-model, early-exit"}},
+      {{"--prompt", "x", "--speculate", "lookup", "--verify", "rejection"},
+       {"--verify rejection needs drafts that are sampled"}},
+      {{"--prompt", "x", "--verify", "exact"}, {"--verify exact", "match, rejection, typical"}},
+      {{"--prompt", "x", "--speculate", "draft-model"}, {"--draft-model"}},
+      {{"--prompt", "x", "--draft-model", At("small")}, {"--speculate draft-model"}},
+      {{"--prompt", "x", "--speculate", "early-exit", "--exit-layer", "3"},
+       {"--exit-layer 3: expected fewer than the model's 3 layers"}},
+      {{"--prompt", "x", "--branches", "2"}, {"--branches is for --speculate lookup"}},
+      {{"--prompt", "x", "--top-p", "1.5"}, {"--top-p 1.5"}},
+      {{"--prompt", "x", "--speculate", "lookup", "--drafts", "128"}, {"--drafts 128", "128"}},
+      {{"--prompt", "x", "--stop", ""}, {"--stop"}},
+      {{"--prompts-from", At("prompts.txt"), "--stream"}, {"--stream", "--json"}},
+  };
+  for (const Refusal& refusal : refusals) {
+    Strings all = {"generate", At("run")};
+    all.insert(all.end(), refusal.arguments.begin(), refusal.arguments.end());
+    ExpectOneError(RunShell(ProgramLine(1, all), kSeconds), refusal.parts);
+  }
+}
+
+}  // namespace
+}  // namespace tl
