@@ -109,7 +109,6 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
   options.seed = static_cast<uint64_t>(seed);
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(dir, overrides, world));
   TL_RETURN_IF_ERROR(GatherPrompts(prompt, prompts_from, &options.prompts, world));
-  TL_RETURN_IF_ERROR(Validate(options));
   std::optional<Config> draft_config;
   if (!options.draft_model.empty()) {
     TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, {}, world));

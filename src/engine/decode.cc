@@ -63,8 +63,8 @@ void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const Decode
       copy(part.out.delta, residual.delta);
     }
   }
-  const int64_t wanted = part.logits_end - part.logits_begin;
-  if (wanted > 0) GatherLogits(step, residual, part.logits_begin, wanted, logits);
+  // Also where no logits are wanted: a main head may have attention, and thus a past, of its own.
+  GatherLogits(step, residual, part.logits_begin, part.logits_end - part.logits_begin, logits);
 }
 
 void Engine::GatherLogits(Step& step, Residual residual, int64_t begin, int64_t count,
@@ -78,6 +78,7 @@ void Engine::GatherLogits(Step& step, Residual residual, int64_t begin, int64_t 
   const Tensor part = both.Slice(0, 0, part_size);
   const Tensor all = both.Slice(0, part_size, (ranks + 1) * part_size);
   objective_->Logits(step, residual, begin, part.Reshape({count, local}));
+  if (count == 0) return;
   step.tensor_group().AllGather(stream_, all, part);
   std::vector<float> parts(static_cast<size_t>(ranks * part_size));
   CopyBytes(stream_, reinterpret_cast<std::byte*>(parts.data()), all.data,

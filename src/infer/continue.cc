@@ -11,13 +11,13 @@ void TakeTokens(Continuation& c, int64_t from, const ContinueOptions& options) {
   for (int64_t i = from; i < c.sequence.size(); ++i) {
     const int32_t token = tokens[static_cast<size_t>(i)];
     if (token == options.end_id) {
-      c.stop = StopReason::kEnd;
+      c.stop = FinishReason::kEnd;
     } else if (c.text.Append(options.decode(token))) {
-      c.stop = StopReason::kStopString;
+      c.stop = FinishReason::kStopString;
     } else if (i + 1 - c.sequence.prompt >= options.max_tokens) {
-      c.stop = StopReason::kLength;
+      c.stop = FinishReason::kLength;
     }
-    if (c.stop == StopReason::kNone) continue;
+    if (c.stop == FinishReason::kNone) continue;
     tokens.resize(static_cast<size_t>(i + 1));
     c.text.Finish();
   }
@@ -25,15 +25,15 @@ void TakeTokens(Continuation& c, int64_t from, const ContinueOptions& options) {
 
 }  // namespace
 
-const char* Name(StopReason reason) {
+const char* Name(FinishReason reason) {
   switch (reason) {
-    case StopReason::kLength:
+    case FinishReason::kLength:
       return "length";
-    case StopReason::kEnd:
+    case FinishReason::kEnd:
       return "end";
-    case StopReason::kStopString:
+    case FinishReason::kStopString:
       return "stop";
-    case StopReason::kNone:
+    case FinishReason::kNone:
       break;
   }
   return "none";
@@ -79,10 +79,10 @@ std::vector<Continuation> ContinueAll(const std::vector<std::vector<int32_t>>& p
         options.on_pass(
             c, absl::MakeConstSpan(c.sequence.tokens).subspan(static_cast<size_t>(sizes[i])), text,
             outcomes[i]);
-      if (c.stop != StopReason::kNone) free_slots.push_back(c.sequence.slot);
+      if (c.stop != FinishReason::kNone) free_slots.push_back(c.sequence.slot);
     }
     live.erase(std::remove_if(live.begin(), live.end(),
-                              [](const Continuation* c) { return c->stop != StopReason::kNone; }),
+                              [](const Continuation* c) { return c->stop != FinishReason::kNone; }),
                live.end());
   }
 }

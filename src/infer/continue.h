@@ -12,14 +12,14 @@
 
 namespace tl {
 
-enum class StopReason : uint8_t { kNone, kLength, kEnd /* of the document */, kStopString };
-const char* Name(StopReason reason);  // "length", "end", "stop"
+enum class FinishReason : uint8_t { kNone, kLength, kEnd /* of the document */, kStopString };
+const char* Name(FinishReason reason);  // "length", "end", "stop"
 
 // One prompt and its continuation.
 struct Continuation {
   Sequence sequence;
   TextOutput text;
-  StopReason stop = StopReason::kNone;
+  FinishReason stop = FinishReason::kNone;
   int64_t passes = 0, drafted = 0, accepted = 0;
 
   absl::Span<const int32_t> tokens() const {

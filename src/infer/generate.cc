@@ -91,7 +91,7 @@ class Printer {
                 {"tokens", std::vector<int32_t>(added.begin(), added.end())},
                 {"text", text}}));
     if (!options_.json && single()) Put(text);
-    if (c.stop == StopReason::kNone) return;
+    if (c.stop == FinishReason::kNone) return;
     if (options_.json) {
       const auto tokens = c.tokens();
       Put(Line({{"record", "sequence"},

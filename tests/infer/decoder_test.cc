@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "tests/infer/model_law.h"
 #include "tests/infer/model_rig.h"
 #include "tests/model/cases.h"
 #include "tests/reference/model.h"
@@ -75,35 +76,16 @@ TEST_P(Decoding, LogitsAreThoseOfTheWholeModel) {
 
 constexpr DecodeLimits kLimits{.sequences = 5, .context = 48, .drafts = 12};
 
-// Every drafter, with the verification that keeps plain decoding's draws.
-std::vector<DecodeCase> Cases(const SamplingOptions& sampling) {
-  std::vector<DecodeCase> cases;
-  for (const int64_t batch : {1, 3, 5}) {
-    const auto add = [&](DrafterOptions options) {
-      options.sampling = sampling;
-      options.seed = 3;
-      cases.push_back({.drafter = options, .batch = batch});
-    };
-    add({.kind = "none"});
-    add({.kind = "lookup", .drafts = 5});
-    add({.kind = "lookup", .drafts = 12, .branches = 3});
-    add({.kind = "draft-model", .drafts = 3});
-    add({.kind = "early-exit", .drafts = 4, .exit_layer = 3});
-    add({.kind = "early-exit", .drafts = 2});
-  }
-  return cases;
-}
-
 TEST_P(Decoding, EveryDrafterWritesThePlainText) {
   const ModelConfig config = DecodingModel();
   const auto model = MakeModel(config, GetParam(), kLimits, mesh_);
   // Of another context length, so that the two are read again at different times.
   const auto draft_model =
       MakeModel(config, GetParam(), {.sequences = 5, .context = 30}, mesh_, 0.1);
-  const auto prompts = Prompts(12, config.vocab);
+  const auto prompts = Prompts(9, config.vocab);
   for (const SamplingOptions& sampling :
        {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.7, .top_p = 0.9}}) {
-    const auto cases = Cases(sampling);
+    const auto cases = MatchCases(sampling, {1, 4});
     const DecodeRun plain = Decode(*model, nullptr, cases[0], prompts);
     int64_t moved = 0;
     for (const DecodeCase& c : cases) {
@@ -156,6 +138,20 @@ TEST_P(Decoding, TextsDependOnSeedAndPlaceAlone) {
   EXPECT_EQ(Decode(*model, nullptr, c, prompts).texts, first.texts);
   c.drafter.seed = 2;
   EXPECT_NE(Decode(*model, nullptr, c, prompts).texts, first.texts);
+}
+
+// Drafts that are sampled and then taken or refused change the text, not its law. The drafts of the
+// other drafters are held to the text itself above; decoder_long_test.cc draws more.
+TEST(SampledDrafts, KeepTheModelsLaw) {
+  const auto world = MakeSelfCommunicator();
+  Mesh mesh = Mesh::Create(*world, 1).value();
+  ModelLaw law(mesh);
+  for (const ModelLawCase& c : ModelLawCases({.temperature = 1.0})) {
+    if (c.drafter.verification != Verification::kRejection) continue;
+    const ModelLaw::Result result = law.Run(c.drafter, 10000);
+    EXPECT_LT(result.deviate, 4.5) << c.name;
+    EXPECT_GT(result.tau, 1.02) << c.name;
+  }
 }
 
 TEST(FitContext, KeepsWhatFitsThenHalf) {

@@ -78,6 +78,26 @@ struct DecodeCase {
   int64_t max_tokens = 40;
 };
 
+// Every drafter, with the verification that keeps plain decoding's draws. The first case is plain.
+inline std::vector<DecodeCase> MatchCases(const SamplingOptions& sampling,
+                                          const std::vector<int64_t>& batches) {
+  std::vector<DecodeCase> cases;
+  for (const int64_t batch : batches) {
+    const auto add = [&](DrafterOptions options) {
+      options.sampling = sampling;
+      options.seed = 3;
+      cases.push_back({.drafter = options, .batch = batch});
+    };
+    add({.kind = "none"});
+    add({.kind = "lookup", .drafts = 5});
+    add({.kind = "lookup", .drafts = 12, .branches = 3});
+    add({.kind = "draft-model", .drafts = 3});
+    add({.kind = "early-exit", .drafts = 4, .exit_layer = 3});
+    add({.kind = "early-exit", .drafts = 2});
+  }
+  return cases;
+}
+
 inline DecodeRun Decode(LanguageModel& model, LanguageModel* draft_model, const DecodeCase& c,
                         const std::vector<std::vector<int32_t>>& prompts) {
   const auto drafter = MakeDrafter(c.drafter, model, draft_model).value();

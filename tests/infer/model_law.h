@@ -1,0 +1,108 @@
+// The law of the first three tokens that a real model and a real drafter write, against the product
+// of the model's own laws.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/infer/chi_square.h"
+#include "tests/infer/model_rig.h"
+
+namespace tl {
+
+inline ModelConfig EightTokenModel() {
+  return {.layers = 2,
+          .hidden = 32,
+          .heads = 1,
+          .head_dim = 32,
+          .ffn = 32,
+          .vocab = 8,
+          .tie_embeddings = false,
+          .init_std = 0.2};
+}
+
+struct ModelLawCase {
+  std::string name;
+  DrafterOptions drafter;
+};
+
+// Every drafter with every lossless rule it can have.
+inline std::vector<ModelLawCase> ModelLawCases(const SamplingOptions& sampling) {
+  std::vector<ModelLawCase> cases;
+  const auto add = [&](std::string name, DrafterOptions options) {
+    options.sampling = sampling;
+    cases.push_back({std::move(name), std::move(options)});
+  };
+  const Verification rejection = Verification::kRejection;
+  add("lookup", {.kind = "lookup", .drafts = 3});
+  add("lookup, tree", {.kind = "lookup", .drafts = 6, .branches = 3});
+  add("draft-model", {.kind = "draft-model", .drafts = 2, .verification = rejection});
+  add("draft-model, match", {.kind = "draft-model", .drafts = 2});
+  add("early-exit", {.kind = "early-exit", .drafts = 2, .verification = rejection});
+  return cases;
+}
+
+class ModelLaw {
+ public:
+  explicit ModelLaw(Mesh& mesh)
+      : model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh)),
+        draft_model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh, 0.3)) {}
+
+  struct Result {
+    double deviate = 0.0;
+    double tau = 0.0;
+  };
+  Result Run(const DrafterOptions& drafter, int64_t draws) {
+    constexpr int64_t kRound = 20000;  // sequences under way in memory
+    std::vector<int64_t> counts(8 * 8 * 8);
+    DecodeCase c{.drafter = drafter, .batch = kLimits.sequences, .max_tokens = 3};
+    int64_t tokens = 0, passes = 0;
+    for (int64_t done = 0; done < draws; done += kRound) {
+      c.drafter.seed = static_cast<uint64_t>(1 + done);
+      const std::vector<std::vector<int32_t>> prompts(
+          static_cast<size_t>(std::min(kRound, draws - done)), kPrompt);
+      const DecodeRun run = Decode(*model_, draft_model_.get(), c, prompts);
+      for (const std::vector<int32_t>& text : run.texts) {
+        const size_t n = kPrompt.size();
+        ++counts[static_cast<size_t>((text[n] * 8 + text[n + 1]) * 8 + text[n + 2])];
+      }
+      tokens += run.stats.tokens;
+      passes += run.stats.sequence_passes;
+    }
+    return {ChiSquareDeviate(counts, Exact(drafter.sampling)),
+            static_cast<double>(tokens) / static_cast<double>(passes)};
+  }
+
+ private:
+  // The law after the prompt and these tokens.
+  std::vector<float> After(const std::vector<int32_t>& more, const SamplingOptions& sampling) {
+    std::vector<int32_t> tokens = kPrompt;
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    model_->Prefill(absl::MakeConstSpan(tokens).first(tokens.size() - 1), 0, 0);
+    DecodeBatch row;
+    row.AddNext(tokens.back(), static_cast<int64_t>(tokens.size()) - 1, 0);
+    std::vector<float> logits;
+    model_->Run(row, {.logits_end = 1}, &logits);
+    return TokenLaw(logits, sampling);
+  }
+  std::vector<double> Exact(const SamplingOptions& sampling) {
+    std::vector<double> law;
+    const std::vector<float> first = After({}, sampling);
+    for (int32_t x = 0; x < 8; ++x) {
+      const std::vector<float> second = After({x}, sampling);
+      for (int32_t y = 0; y < 8; ++y) {
+        for (const float third : After({x, y}, sampling))
+          law.push_back(static_cast<double>(first[static_cast<size_t>(x)]) *
+                        second[static_cast<size_t>(y)] * third);
+      }
+    }
+    return law;
+  }
+
+  static constexpr DecodeLimits kLimits{.sequences = 64, .context = 16, .drafts = 6};
+  // Of pairs that recur with different tokens after them, for lookup to find.
+  const std::vector<int32_t> kPrompt = {1, 2, 3, 1, 2, 5, 1, 2, 6, 4, 1, 2};
+  std::unique_ptr<LanguageModel> model_, draft_model_;
+};
+
+}  // namespace tl
