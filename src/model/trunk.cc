@@ -42,8 +42,8 @@ Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, D
   Stream copies = Stream::On(device);
   CopyBytes(copies, rope_memory_.data(), reinterpret_cast<const std::byte*>(table.data()),
             table.size() * sizeof(float));
-  rope_ = Tensor::Contiguous(rope_memory_.data(),
-                             {positions, 2, model.head_dim_or_default() / 2}, DType::kF32, device);
+  rope_ = Tensor::Contiguous(rope_memory_.data(), {positions, 2, model.head_dim_or_default() / 2},
+                             DType::kF32, device);
 }
 
 void Trunk::Declare(Plan& plan) {

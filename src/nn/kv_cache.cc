@@ -16,8 +16,8 @@ KvCache::KvCache(const Plan& plan, DType dtype, Device device, int64_t sequences
       memory_(Buffer::Allocate(device, Bytes(plan, dtype, sequences, capacity))) {
   std::byte* next = memory_.data();
   const auto take = [&](const CacheShape& shape) {
-    const Tensor x = Tensor::Contiguous(next, {sequences, shape.heads, capacity, shape.head_dim},
-                                        dtype, device);
+    const Tensor x =
+        Tensor::Contiguous(next, {sequences, shape.heads, capacity, shape.head_dim}, dtype, device);
     next += x.bytes();
     return x;
   };

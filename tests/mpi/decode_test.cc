@@ -13,22 +13,21 @@ using test::World;
 TEST(TensorParallelDecoding, SpeculationAndBatchesKeepTheText) {
   Mesh mesh = Mesh::Create(World(), World().size()).value();
   const ModelConfig config = DecodingModel();
-  const auto prompts = Prompts(5, config.vocab);
+  const auto prompts = Prompts(3, config.vocab);
   for (const DType compute : {DType::kF32, DType::kBF16}) {
     const DecodeLimits limits{.sequences = 2, .context = 32, .drafts = 8};
     const auto model = MakeModel(config, compute, limits, mesh);
     const auto draft_model = MakeModel(config, compute, {.sequences = 2, .context = 32}, mesh, 0.1);
-    for (const double temperature : {0.0, 0.8}) {
-      DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = temperature}},
-                   .max_tokens = 20};
-      const DecodeRun plain = Decode(*model, nullptr, c, prompts);
-      c.batch = 2;
-      c.drafter.branches = 2;
-      for (const char* kind : {"none", "lookup", "draft-model", "early-exit"}) {
-        c.drafter.kind = kind;
-        const DecodeRun run = Decode(*model, draft_model.get(), c, prompts);
-        EXPECT_EQ(run.texts, plain.texts) << kind << " " << Name(compute) << " T " << temperature;
-      }
+    const double temperature = compute == DType::kF32 ? 0.8 : 0.0;
+    DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = temperature}},
+                 .max_tokens = 16};
+    const DecodeRun plain = Decode(*model, nullptr, c, prompts);
+    c.batch = 2;
+    c.drafter.branches = 2;
+    for (const char* kind : {"none", "lookup", "draft-model", "early-exit"}) {
+      c.drafter.kind = kind;
+      EXPECT_EQ(Decode(*model, draft_model.get(), c, prompts).texts, plain.texts)
+          << kind << " " << Name(compute) << " T " << temperature;
     }
   }
 }
