@@ -11,6 +11,7 @@ packages=(
   # find_package(dnnl) asks for OpenCL, which only ocl-icd-opencl-dev brings.
   libopenmpi-dev openmpi-bin libdnnl-dev ocl-icd-opencl-dev libhwy-dev libabsl-dev libcli11-dev
   libtomlplusplus-dev libspdlog-dev nlohmann-json3-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev
+  libhdf5-dev
   bible-kjv bible-kjv-text
 )
 while (($#)); do

@@ -17,6 +17,7 @@ constexpr Command kCommands[] = {
     {"eval", "the loss of a trained model on held-out text", RunEval},
     {"generate", "text from a trained model", RunGenerate},
     {"tokenize", "make token files out of text", RunTokenize},
+    {"checkpoint", "list, inspect, verify, reshard and compare checkpoints", RunCheckpoint},
     {"bench", "the speed of training steps on this machine", RunBench},
     {"info", "devices, ranks, libraries and native precisions", RunInfo},
     {"help", "this, a command's help, or the table of config keys", RunHelp},

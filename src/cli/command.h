@@ -31,6 +31,7 @@ absl::Status RunTrain(const Args& args, Communicator& world);
 absl::Status RunEval(const Args& args, Communicator& world);
 absl::Status RunGenerate(const Args& args, Communicator& world);
 absl::Status RunTokenize(const Args& args, Communicator& world);
+absl::Status RunCheckpoint(const Args& args, Communicator& world);
 absl::Status RunBench(const Args& args, Communicator& world);
 absl::Status RunInfo(const Args& args, Communicator& world);
 absl::Status RunHelp(const Args& args, Communicator& world);

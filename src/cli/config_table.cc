@@ -193,6 +193,12 @@ const std::vector<ConfigKey>& Table() {
        TL_FIELD(checkpoint.keep),
        "how many of the newest stay; 0: all",
        {0, 1 << 30}},
+      {"checkpoint", "keep_every", TL_FIELD(checkpoint.keep_every),
+       "checkpoints of steps that are multiples stay too; 0: none", kZeroOrMore},
+      {"checkpoint", "async", TL_FIELD(checkpoint.async),
+       "training goes on while a checkpoint is written, from a copy in host memory"},
+      {"checkpoint", "max_failed_saves", TL_FIELD(checkpoint.max_failed_saves),
+       "training stops after so many failed saves in a row", kCount},
       {"checkpoint", "resume", TL_FIELD(checkpoint.resume),
        "auto: go on from the newest checkpoint in dir that verifies, where there is one; never; or "
        "the path of a checkpoint or of a folder of them"},

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "checkpoint/run_state.h"
+#include "checkpoint/load.h"
 #include "engine/config.h"
 #include "engine/memory.h"
 #include "engine/options.h"
@@ -62,11 +62,9 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::st
   TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(config.run.device, mesh.world()));
   TL_ASSIGN_OR_RETURN(auto model, Create(options, limits, mesh));
   Engine& engine = model->engine();
-  TL_RETURN_IF_ERROR(
-      AgreeOnStatus(mesh.world(), LoadWeights(CheckpointFolder(config, run_dir), engine.params(),
-                                              [&](ParamId id, const float* values) {
-                                                SetValues(engine.weights().View(id), values);
-                                              })));
+  TL_RETURN_IF_ERROR(LoadWeights(
+      CheckpointFolder(config, run_dir), mesh.world(), engine.params(),
+      [&](ParamId id, const float* values) { SetValues(engine.weights().View(id), values); }));
   return model;
 }
 

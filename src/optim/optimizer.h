@@ -43,6 +43,7 @@ class ShardedState {
   // fp32 [size]: master weights of a run, or its optimizer state number i.
   Tensor Master(int64_t flat, int64_t shard, int64_t size) const;
   Tensor State(int i, int64_t shard, int64_t size) const;
+  Device device() const { return weights_.flat.device; }
   int states() const { return static_cast<int>(states_.size()); }
   int64_t master_bytes() const { return static_cast<int64_t>(master_.size()); }
   int64_t state_bytes() const;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/status.h"
+#include "checkpoint/load.h"
 #include "engine/options.h"
 #include "engine/placement.h"
 #include "kernels/finish_gradients.h"
@@ -34,6 +35,7 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
                       MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
   stepper->run_.scaler = MakeScaler(config.precision);
+  stepper->run_.seed = config.train.seed;
   return stepper;
 }
 
@@ -48,6 +50,11 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
           {"batches of a step",
            MicroBatches() *
                HostBatch::Bytes(e.options().batch, e.options().sequence_length, e.lookahead())}};
+}
+
+int64_t Stepper::CheckpointBytes(bool async) const {
+  return Checkpointer::HostBytes(engine_->params(), optimizer_->states(), async,
+                                 engine_->options().device);
 }
 
 void Stepper::Allocate() {
@@ -67,21 +74,43 @@ void Stepper::Allocate() {
 }
 
 absl::Status Stepper::InitializeFrom(const std::string& weights) {
-  return AgreeOnStatus(mesh_.world(),
-                       LoadWeights(weights, engine_->params(),
-                                   [&](ParamId id, const float* v) { state_->SetWeights(id, v); }));
+  return LoadWeights(weights, mesh_.world(), engine_->params(),
+                     [&](ParamId id, const float* v) { state_->SetWeights(id, v); });
 }
 
-absl::Status Stepper::Resume(const std::string& save) {
-  TL_RETURN_IF_ERROR(InitializeFrom(save));
-  absl::Status status = LoadOptimizer(save, engine_->params(), *state_);
-  if (status.ok()) status = LoadRunState(save, &run_);
-  return AgreeOnStatus(mesh_.world(), status);
+absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
+  Resumed resumed;
+  TL_ASSIGN_OR_RETURN(
+      resumed.path, LoadNewest(where, mesh_.world(), [&](CheckpointReader& reader) -> absl::Status {
+        TL_RETURN_IF_ERROR(ReadWeights(reader, engine_->params(), [&](ParamId id, const float* v) {
+          state_->SetWeights(id, v);
+        }));
+        TL_RETURN_IF_ERROR(ReadOptimizer(reader, engine_->params(), *state_));
+        // The settings of the scaler are those of this run.
+        const RunState& saved = reader.manifest().run;
+        LossScaler scaler = run_.scaler;
+        scaler.scale = saved.scaler.scale;
+        scaler.clean_steps = saved.scaler.clean_steps;
+        scaler.hysteresis_left = saved.scaler.hysteresis_left;
+        run_ = saved;
+        run_.scaler = scaler;
+        run_.seed = config_.train.seed;
+        resumed.provenance = reader.manifest().provenance;
+        resumed.seed = saved.seed;
+        return absl::OkStatus();
+      }));
+  return resumed;
 }
 
-absl::Status Stepper::Save(const std::string& run_dir) {
-  return SaveRun(run_dir, mesh_, engine_->stream(), engine_->params(), *state_, run_,
-                 config_.checkpoint.keep > 0 ? static_cast<int>(config_.checkpoint.keep) : 1 << 30);
+absl::StatusOr<std::unique_ptr<Checkpointer>> Stepper::OpenCheckpoints(CheckpointOptions options) {
+  return Checkpointer::Open(std::move(options), mesh_, engine_->params(), *state_);
+}
+
+absl::Status Stepper::Save(const std::string& folder) {
+  TL_ASSIGN_OR_RETURN(const auto saves,
+                      OpenCheckpoints({.folder = folder, .keep = config_.checkpoint.keep}));
+  TL_RETURN_IF_ERROR(saves->Start(engine_->stream(), run_));
+  return saves->Wait();
 }
 
 int64_t Stepper::MicroBatches() const {
@@ -123,8 +152,8 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   absl::Status status;
   std::vector<int64_t> targets(heads);
   for (int64_t i = 0; i < micro_batches && status.ok(); ++i) {
-    const int64_t first = run_.step * t.global_batch_size +
-                          (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
+    const int64_t first =
+        run_.samples + (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
     status = data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(),
                             &batches_[i]);
     for (int k = 0; k < heads && status.ok(); ++k) targets[k] += batches_[i].TargetCount(k + 1);
@@ -178,6 +207,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   result.skipped = host->skip != 0;
   run_.scaler.Update(result.skipped);
   ++run_.step;
+  run_.samples += t.global_batch_size;
   ++(result.skipped ? run_.skipped : run_.updates);
   return result;
 }

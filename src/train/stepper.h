@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "checkpoint/run_state.h"
+#include "checkpoint/checkpointer.h"
 #include "data/source.h"
 #include "engine/config.h"
 #include "engine/engine.h"
@@ -42,12 +42,24 @@ class Stepper {
   static absl::StatusOr<std::unique_ptr<Stepper>> Create(const Config& config, Mesh& mesh);
 
   std::vector<MemoryRow> MemoryPlan() const;
+  // Of host memory, with OpenCheckpoints.
+  int64_t CheckpointBytes(bool async) const;
   void Allocate();
   // One of these before the first step.
   void Initialize() { state_->Initialize(static_cast<uint64_t>(config_.train.seed)); }
   absl::Status InitializeFrom(const std::string& weights);
-  absl::Status Resume(const std::string& save);
-  absl::Status Save(const std::string& run_dir);
+  // where: a checkpoint, or a folder of them, of which the newest that is good is taken. Returns
+  // its path and who saved it.
+  struct Resumed {
+    std::string path;
+    std::map<std::string, std::string> provenance;
+    int64_t seed = 0;
+  };
+  absl::StatusOr<Resumed> Resume(const std::string& where);
+  // Saves of this training; see Checkpointer::Start, which takes run().
+  absl::StatusOr<std::unique_ptr<Checkpointer>> OpenCheckpoints(CheckpointOptions options);
+  // One checkpoint of now, durable when this returns.
+  absl::Status Save(const std::string& folder);
 
   // The next step. An error if the data cannot be read; the same on all ranks. Collective.
   absl::StatusOr<StepResult> Run(const DataSource& data);

@@ -21,7 +21,9 @@
 #include "engine/roof.h"
 #include "train/machine.h"
 #include "train/progress.h"
+#include "train/provenance.h"
 #include "train/run_log.h"
+#include "train/saves.h"
 #include "train/signals.h"
 #include "train/stepper.h"
 #include "train/time_limit.h"
@@ -47,29 +49,6 @@ BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& pa
   return options;
 }
 
-// Where the weights come from: a checkpoint, [run] init_from, or the seed.
-absl::Status LoadOrInitialize(const Config& config, Communicator& world, Stepper& stepper) {
-  int found = 0;
-  absl::StatusOr<std::string> save = absl::NotFoundError("");
-  const std::string& resume = config.checkpoint.resume;
-  if (resume == "auto") {
-    save = NewestSave(CheckpointFolder(config, config.run.dir));
-  } else if (resume != "never") {
-    save = resume;
-  }
-  found = save.ok();
-  // All ranks must agree, also where a shared folder is seen late by some.
-  world.Broadcast(stepper.engine().stream(), Tensor::Of(&found, {1}), 0);
-  if (found) {
-    const Doing doing("resuming");
-    TL_RETURN_IF_ERROR(AgreeOnStatus(world, save.status()));
-    return stepper.Resume(*save);
-  }
-  if (!config.run.init_from.empty()) return stepper.InitializeFrom(config.run.init_from);
-  stepper.Initialize();
-  return absl::OkStatus();
-}
-
 struct Trainer {
   const Config& config;
   Communicator& world;
@@ -77,7 +56,8 @@ struct Trainer {
   Stepper& stepper;
   std::unique_ptr<DataSource> train, eval;
   std::optional<RunLog> log;  // rank 0's
-  double roof = 0.0;          // FLOP/s of one rank
+  std::optional<Saves> saves;
+  double roof = 0.0;  // FLOP/s of one rank
   TimeLimit limit;
 
   int64_t LastStep() const {
@@ -140,12 +120,10 @@ struct Trainer {
     return AgreeOnStatus(world, log ? log->Evaluation(report) : absl::OkStatus());
   }
 
-  // A checkpoint of now, durable when this returns. Between steps. Collective.
-  absl::Status SaveNow() {
-    const Doing doing("saving");
-    const double start = SecondsSinceStart();
-    TL_RETURN_IF_ERROR(stepper.Save(CheckpointFolder(config, config.run.dir)));
-    limit.Saved(SecondsSinceStart() - start);
+  // At the end a checkpoint of now, durable when this returns; before it, one where it is due.
+  absl::Status Save(bool ends) {
+    TL_RETURN_IF_ERROR(ends ? saves->Now() : saves->AfterStep());
+    limit.Saved(saves->seconds());
     return absl::OkStatus();
   }
 
@@ -180,13 +158,11 @@ struct Trainer {
                                   ": the gradients of " + std::to_string(skipped_in_a_row) +
                                   " steps in a row were not finite; the last save is untouched");
       const int64_t step = stepper.run().step;
-      const auto due = [&](int64_t every) {
-        return step == last || (every > 0 && step % every == 0);
-      };
       // First the save: a bad file to evaluate on costs no training.
-      if (stop != StopReason::kNone || due(config.checkpoint.every)) TL_RETURN_IF_ERROR(SaveNow());
+      TL_RETURN_IF_ERROR(Save(step == last || stop != StopReason::kNone));
       if (stop != StopReason::kNone) return Stopped(stop);
-      if (due(config.train.eval_every)) TL_RETURN_IF_ERROR(Evaluate());
+      const int64_t every = config.train.eval_every;
+      if (step == last || (every > 0 && step % every == 0)) TL_RETURN_IF_ERROR(Evaluate());
     }
     return absl::OkStatus();
   }
@@ -206,6 +182,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
                   .train = nullptr,
                   .eval = nullptr,
                   .log = std::nullopt,
+                  .saves = std::nullopt,
                   .limit = TimeLimit(config.checkpoint.time_limit)};
   std::vector<BlendFile> files = MakeBlend(config, config.data.train).files;
   const std::vector<BlendFile> held_out = MakeBlend(config, config.data.eval).files;
@@ -219,7 +196,12 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     TL_RETURN_IF_ERROR(AgreeOnStatus(world, eval.status()));
     trainer.eval = std::move(eval).value();
   }
-  const std::vector<MemoryRow> memory = stepper->MemoryPlan();
+  std::vector<MemoryRow> memory = stepper->MemoryPlan();
+  const MemoryRow copy = {"checkpoint copy", stepper->CheckpointBytes(config.checkpoint.async)};
+  if (stepper->engine().options().device.type == DeviceType::kCpu)
+    memory.push_back(copy);
+  else
+    TL_RETURN_IF_ERROR(CheckMemory({copy}, Device{}, world));
   TL_RETURN_IF_ERROR(CheckMemory(memory, stepper->engine().options().device, world));
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(
@@ -227,7 +209,11 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   const Device device = stepper->engine().options().device;
   const int local_ranks = LocalRanks(world);
   stepper->Allocate();
-  TL_RETURN_IF_ERROR(LoadOrInitialize(config, world, *stepper));
+  const auto provenance = ReadProvenance(config, mesh, device);
+  TL_RETURN_IF_ERROR(LoadOrInitialize(config, provenance, *stepper, world));
+  TL_ASSIGN_OR_RETURN(Saves saves,
+                      Saves::Open(config, resolved_config, provenance, *stepper, world));
+  trainer.saves.emplace(std::move(saves));
 
   absl::Status opened;
   const MemoryRoom room = FindMemory(device, world);
@@ -252,8 +238,8 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, opened));
   if (stepper->run().step >= trainer.LastStep() && root)
-    LogInfo("nothing to do: the newest save in " + config.run.dir + " is of step " +
-            std::to_string(stepper->run().step));
+    LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
+            " is of step " + std::to_string(stepper->run().step));
   return trainer.Loop();
 }
 

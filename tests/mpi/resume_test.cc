@@ -53,8 +53,18 @@ class SharedFolder {
 
 bool SameRunState(const RunState& a, const RunState& b) {
   return a.step == b.step && a.updates == b.updates && a.skipped == b.skipped &&
-         a.scaler.scale == b.scaler.scale && a.scaler.clean_steps == b.scaler.clean_steps &&
+         a.samples == b.samples && a.seed == b.seed && a.scaler.scale == b.scaler.scale &&
+         a.scaler.clean_steps == b.scaler.clean_steps &&
          a.scaler.hysteresis_left == b.scaler.hysteresis_left;
+}
+
+void BroadcastRunState(RunState& run) {
+  Stream stream = Stream::Cpu();
+  auto scale = static_cast<int64_t>(run.scaler.scale);
+  for (int64_t* value : {&run.step, &run.updates, &run.skipped, &run.samples, &run.seed,
+                         &run.scaler.clean_steps, &run.scaler.hysteresis_left, &scale})
+    World().Broadcast(stream, Tensor::Of(value, {1}), 0);
+  run.scaler.scale = static_cast<double>(scale);
 }
 
 void Continue(Stepper& stepper, Outcome& outcome) {
@@ -87,11 +97,9 @@ Saved TrainAndSave(const Config& config, Communicator& ranks, const std::string&
 
 void ResumeAndCompare(const Config& config, Communicator& ranks, const std::string& folder,
                       const Saved& saved, bool same_grid) {
-  const absl::StatusOr<std::string> save = NewestSave(folder);
-  ASSERT_TRUE(save.ok()) << save.status();
   Training training = StartTraining(config, ranks);
   Stepper& stepper = *training.stepper;
-  const absl::Status status = stepper.Resume(*save);
+  const absl::Status status = stepper.Resume(folder).status();
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_TRUE(SameRunState(stepper.run(), saved.state));
   const std::vector<float> weights = GatherMasters(stepper);
@@ -134,9 +142,7 @@ void TestResume(Precision precision) {
                               folder / layouts[i].name());
     BroadcastOutcome(saved[i].at_save, 0);
     BroadcastOutcome(saved[i].after, 0);
-    Stream stream = Stream::Cpu();
-    World().Broadcast(
-        stream, Tensor::Of(reinterpret_cast<uint8_t*>(&saved[i].state), {sizeof(RunState)}), 0);
+    BroadcastRunState(saved[i].state);
   }
   for (size_t to = 0; to < layouts.size(); ++to) {
     if (!takes_part(layouts[to])) continue;

@@ -171,7 +171,7 @@ def main():
     worst = 0.0
     for name, change in CASES.items():
         case = BASE | change
-        weights = load_safetensors(f"{dump}/{name}/step_00000000/weights.safetensors")
+        weights = load_safetensors(f"{dump}/{name}.safetensors")
         exact, rounded = (train(case, weights, t) for t in (torch.float64, torch.float32))
         path = os.path.join(GOLDEN, name + ".json")
         if write:

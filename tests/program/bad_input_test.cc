@@ -137,16 +137,17 @@ class Files : public testing::Environment {
       return At(name) + "/step_00000002/";
     };
     std::string save = damaged("run_truncated");
-    fs::resize_file(save + "weights.safetensors",
-                    fs::file_size(save + "weights.safetensors") - 100);
-    save = damaged("run_header");
-    std::string bytes = ReadFile(save + "weights.safetensors");
-    bytes[3] ^= 0x10;
-    WriteFile(save + "weights.safetensors", bytes);
-    save = damaged("run_state");
-    WriteFile(save + "state.json", "{\"format\": 1, \"st");
-    save = damaged("run_optimizer");
-    fs::remove(save + "optimizer.safetensors");
+    fs::resize_file(save + "shard_0000.h5", fs::file_size(save + "shard_0000.h5") - 100);
+    save = damaged("run_flipped");
+    std::string bytes = ReadFile(save + "shard_0000.h5");
+    bytes[bytes.size() / 2] ^= 0x10;
+    WriteFile(save + "shard_0000.h5", bytes);
+    save = damaged("run_manifest");
+    bytes = ReadFile(save + "manifest.json");
+    bytes[bytes.size() / 2] ^= 0x10;
+    WriteFile(save + "manifest.json", bytes);
+    save = damaged("run_shard");
+    fs::remove(save + "shard_0000.h5");
     save = damaged("run_config");
     WriteFile(At("run_config/config.toml"), "garbage");
     save = damaged("run_unsaved");
@@ -292,24 +293,25 @@ std::vector<Case> Cases() {
       Set("LargeToken", {tok + "llmc.bin"}, {"/llmc.bin: token", "300", "vocabulary of 256"},
           Ranks::kBoth, Leaves::kNoSave),
       // Runs and saves.
-      Resume("run_truncated", {"/weights.safetensors", "bytes"}),
-      Resume("run_header", {"/weights.safetensors: not a valid safetensors file"}),
-      Resume("run_state", {"/state.json: expected"}),
-      Resume("run_optimizer", {"/optimizer.safetensors: cannot open", "No such file"}),
-      Resume("run", {"/weights.safetensors: tensor", "shape [256, 64]", "needs [256, 128]"},
+      Resume("run_truncated", {"/shard_0000.h5: has ", "bytes, expected"}),
+      Resume("run_flipped", {"/shard_0000.h5: damaged", "checksum"}),
+      Resume("run_manifest", {"/manifest.json: damaged"}),
+      Resume("run_shard", {"/shard_0000.h5: cannot open", "No such file"}),
+      Resume("run", {"/step_00000002: tensor", "shape [256, 64]", "needs [256, 128]"},
              {"model.hidden=128", "train.steps=9"}),
       Set("InitFromOtherShape", {"run.init_from=%/run", "model.hidden=128"},
-          {"/weights.safetensors: tensor", "shape [256, 64]", "needs [256, 128]"}),
+          {"/step_00000002: tensor", "shape [256, 64]", "needs [256, 128]"}),
       Set("InitFromNothing", {"run.init_from=%/none"}, {"/none: ", "No such file"}),
-      Set("InitFromNoRun", {"run.init_from=%/no_run"}, {"/no_run: no complete save"}),
+      Set("InitFromNoRun", {"run.init_from=%/no_run"}, {"/no_run: no checkpoint"}),
+      Set("ResumeFromNothing", {"checkpoint.resume=%/none"}, {"/none: ", "No such file"}),
       Use("eval", "no_run", {"/no_run is not a run folder", "config.toml"}),
       Use("eval", "none", {"/none is not a run folder", "config.toml"}),
       Use("eval", "run_config", {"/run_config/config.toml:1", "not TOML"}),
-      Use("eval", "run_unsaved", {"/run_unsaved: no complete save"}),
-      Use("eval", "run_truncated", {"/weights.safetensors", "bytes"}),
+      Use("eval", "run_unsaved", {"/run_unsaved: no checkpoint"}),
+      Use("eval", "run_truncated", {"/shard_0000.h5: has", "bytes"}),
       Use("generate", "no_run", {"/no_run is not a run folder", "config.toml"}),
-      Use("generate", "run_unsaved", {"/run_unsaved: no complete save"}),
-      Use("generate", "run_truncated", {"/weights.safetensors", "bytes"}),
+      Use("generate", "run_unsaved", {"/run_unsaved: no checkpoint"}),
+      Use("generate", "run_shard", {"/shard_0000.h5: cannot open"}),
       // Where the run's folder cannot be.
       Set("FolderBelowFile", {"run.dir=%/text.txt/run"}, {"/text.txt/run: ", "Not a directory"}),
       Set("FolderIsFile", {"run.dir=%/text.txt"}, {"/text.txt: ", "irectory"}),
@@ -399,8 +401,9 @@ TEST(OnlyRank1, SaysWhatItMisses) {
 Outcome RunOnSmallDisk(int ranks, int bytes, const std::string& copy) {
   const std::string disk = At("disk");
   fs::create_directories(disk);
-  const std::string job = ProgramLine(ranks, {"train", At("tiny.toml"), "--set", "run.dir=" + disk,
-                                              "train.steps=4", "checkpoint.every=1"});
+  const std::string job =
+      ProgramLine(ranks, {"train", At("tiny.toml"), "--set", "run.dir=" + disk, "train.steps=4",
+                          "checkpoint.every=1", "checkpoint.max_failed_saves=1"});
   const std::string script = "mount -t tmpfs -o size=" + std::to_string(bytes) + " none " +
                              Quote(disk) + " || exit 77; " + job + "; code=$?; cp -a " +
                              Quote(disk) + " " + Quote(copy) + "; exit $code";
@@ -418,7 +421,7 @@ TEST_P(Ranks1And2, NoSpaceForTheFirstSave) {
   if (!SmallDisksAllowed()) GTEST_SKIP() << "this user may not mount a small disk";
   const std::string copy = At("full" + std::to_string(GetParam()));
   const Outcome outcome = RunOnSmallDisk(GetParam(), 128 << 10, copy);
-  ExpectOneError(outcome, {".safetensors: cannot write", "No space left on device"});
+  ExpectOneError(outcome, {"cannot write a checkpoint of", "No space left on device"});
   const std::string metrics = ReadFile(copy + "/metrics.jsonl");
   EXPECT_EQ(Count(metrics, "\n"), 1) << metrics;
   EXPECT_TRUE(metrics.ends_with("}\n")) << metrics;
@@ -430,13 +433,14 @@ TEST_P(Ranks1And2, NoSpaceForTheFirstSave) {
 TEST_P(Ranks1And2, NoSpaceForTheSecondSave) {
   if (!SmallDisksAllowed()) GTEST_SKIP() << "this user may not mount a small disk";
   const std::string copy = At("later" + std::to_string(GetParam()));
-  const auto save = static_cast<int>(fs::file_size(At("run/step_00000002/weights.safetensors")) +
-                                     fs::file_size(At("run/step_00000002/optimizer.safetensors")));
+  int save = 0;
+  for (const auto& entry : fs::directory_iterator(At("run/step_00000002")))
+    save += static_cast<int>(entry.file_size());
   const Outcome outcome = RunOnSmallDisk(GetParam(), save * 3 / 2, copy);
-  ExpectOneError(outcome, {".safetensors: cannot write", "No space left on device"});
-  EXPECT_TRUE(fs::exists(copy + "/step_00000001/state.json"));
-  EXPECT_FALSE(fs::exists(copy + "/step_00000002.tmp"));
-  EXPECT_FALSE(fs::exists(copy + "/step_00000002"));
+  ExpectOneError(outcome, {"cannot write a checkpoint of", "No space left on device"});
+  EXPECT_TRUE(fs::exists(copy + "/step_00000001/manifest.json"));
+  for (const auto& [path, bytes] : Snapshot(copy))
+    EXPECT_EQ(path.find("step_00000002"), std::string::npos) << path;
   EXPECT_EQ(Count(ReadFile(copy + "/metrics.jsonl"), "\n"), 2);
 }
 
@@ -446,7 +450,7 @@ TEST_P(Ranks1And2, NoSpaceAtTheStart) {
   const Outcome outcome = RunOnSmallDisk(GetParam(), 4 << 10, copy);
   ExpectOneError(outcome, {"/disk/", "cannot write", "No space left on device"});
   for (const auto& [path, bytes] : Snapshot(copy)) {
-    if (path.ends_with("/config.toml")) continue;
+    if (path.ends_with("/config.toml") || path.ends_with("/lock")) continue;
     EXPECT_EQ(bytes, "") << path;
   }
 }

@@ -83,12 +83,7 @@ says() { grep -qs -- "$1" "$log"; }
 count() { grep -cs -- "$1" "$log" || true; }
 step() { tail -n 1 "$folder/run/metrics.jsonl" 2> /dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p'; }
 steps_since() { (($(step) >= $1 + $2)) 2> /dev/null; }
-same_checkpoints() {
-  local file
-  for file in weights.safetensors optimizer.safetensors state.json; do
-    cmp "$1/$file" "$2/$file"
-  done
-}
+same_checkpoints() { "$program" checkpoint diff "$1" "$2"; }
 stopped_at() { sed -n 's/.*stopped by .* after step \([0-9]*\) of.*/\1/p' "$log" | tail -n 1; }
 state() { squeue -h -j "$job" -o %T 2> /dev/null || true; }
 is_pending() { [[ $(state) == PENDING ]]; }

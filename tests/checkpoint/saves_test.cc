@@ -1,6 +1,4 @@
-// Saves of a run: complete, exact, and refused with a reason where they are damaged.
-#include "checkpoint/run_state.h"
-
+// Checkpoints of a run: complete, exact, kept and replaced in order, refused for another model.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -9,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/folder.h"
+#include "checkpoint/reader.h"
 #include "checkpoint/safetensors.h"
 #include "tests/data/temp_folder.h"
 #include "tests/engine/rig.h"
@@ -67,6 +67,18 @@ void ExpectSameRun(const RunState& a, const RunState& b) {
   EXPECT_EQ(a.scaler.hysteresis_left, b.scaler.hysteresis_left);
 }
 
+std::string ReadLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::string Newest(const std::string& dir) {
+  const auto entries = ListCheckpoints(dir);
+  return entries.empty() ? "" : entries[0].path;
+}
+
 void ExpectMessage(const absl::Status& status, const std::string& part) {
   ASSERT_FALSE(status.ok()) << "accepted: " << part;
   EXPECT_NE(std::string(status.message()).find(part), std::string::npos)
@@ -81,7 +93,7 @@ TEST_P(EveryPrecision, ASaveHoldsEveryBit) {
   Rig rig(config);
   for (int step = 0; step < 3; ++step) rig.Run();
   ASSERT_TRUE(rig->Save(dir).ok());
-  const std::string save = NewestSave(dir).value();
+  const std::string save = Newest(dir);
   EXPECT_EQ(save, dir + "/step_00000003");
   Config other = config;
   other.train.seed = 99;
@@ -105,7 +117,7 @@ TEST_P(EveryPrecision, ResumingChangesNothing) {
     ASSERT_TRUE(first->Save(dir).ok());
   }
   Rig second(config);
-  ASSERT_TRUE(second->Resume(NewestSave(dir).value()).ok());
+  ASSERT_TRUE(second->Resume(Newest(dir)).ok());
   for (size_t step = 3; step < 6; ++step) EXPECT_EQ(second.Run().loss, losses[step]) << step;
   EXPECT_TRUE(StateOf(second) == StateOf(whole));
   ExpectSameRun(second->run(), whole->run());
@@ -125,18 +137,13 @@ TEST(RunSaves, HoldTensorsUnderTheirNames) {
   const std::string dir = RunFolder();
   Rig rig(SaveConfig());
   ASSERT_TRUE(rig->Save(dir).ok());
-  const std::string save = NewestSave(dir).value();
-  const auto weights = SafetensorsReader::Open(save + "/weights.safetensors").value();
-  const auto optimizer = SafetensorsReader::Open(save + "/optimizer.safetensors").value();
+  const auto reader = CheckpointReader::Open(Newest(dir)).value();
   const auto shapes = TensorShapes(SaveConfig().model);
-  EXPECT_EQ(weights->tensors().size(), shapes.size());
-  EXPECT_EQ(optimizer->tensors().size(), 2 * shapes.size());
+  EXPECT_EQ(reader->manifest().tensors.size(), 3 * shapes.size());
   for (const NamedShape& shape : shapes) {
-    std::vector<int64_t> dims{shape.rows};
-    if (shape.columns > 1) dims.push_back(shape.columns);
-    EXPECT_TRUE(weights->Find(shape.name, dims).ok()) << shape.name;
-    EXPECT_TRUE(optimizer->Find(shape.name + ".state0", dims).ok()) << shape.name;
-    EXPECT_TRUE(optimizer->Find(shape.name + ".state1", dims).ok()) << shape.name;
+    const Shape dims = shape.columns > 1 ? Shape{shape.rows, shape.columns} : Shape{shape.rows};
+    for (const int state : {-1, 0, 1})
+      EXPECT_TRUE(reader->Find(shape.name, state, dims).ok()) << shape.name << " " << state;
   }
 }
 
@@ -145,8 +152,7 @@ TEST(RunSaves, WeightsAloneComeFromAnyForm) {
   Rig rig(SaveConfig());
   rig.Run();
   ASSERT_TRUE(rig->Save(dir).ok());
-  const std::string save = NewestSave(dir).value();
-  for (const std::string& where : {dir, save, save + "/weights.safetensors"}) {
+  for (const std::string& where : {dir, Newest(dir)}) {
     Config config = SaveConfig();
     config.train.seed = 5;
     Rig other(config);
@@ -158,44 +164,127 @@ TEST(RunSaves, WeightsAloneComeFromAnyForm) {
   }
 }
 
+TEST(RunSaves, WeightsComeFromSafetensorsToo) {
+  const std::string path = RunFolder() + "/weights.safetensors";
+  Rig rig(SaveConfig());
+  const auto masters = rig.Master();
+  std::vector<TensorInfo> infos;
+  for (const NamedShape& shape : TensorShapes(SaveConfig().model)) {
+    infos.push_back({.name = shape.name, .dtype = DType::kF32, .shape = {shape.rows}});
+    if (shape.columns > 1) infos.back().shape.push_back(shape.columns);
+  }
+  auto writer = SafetensorsWriter::Create(path, infos, {}).value();
+  for (const TensorInfo& info : infos) {
+    const auto& values = masters.at(info.name);
+    const std::vector<float> floats(values.begin(), values.end());
+    ASSERT_TRUE(
+        writer->Append(floats.data(), static_cast<int64_t>(floats.size() * sizeof(float))).ok());
+  }
+  ASSERT_TRUE(writer->Finish().ok());
+  Config config = SaveConfig();
+  config.train.seed = 5;
+  Rig other(config);
+  ASSERT_FALSE(other.Master() == masters);
+  ASSERT_TRUE(other->InitializeFrom(path).ok());
+  EXPECT_EQ(other.Master(), masters);
+}
+
+// Retention, and what is not ours.
 TEST(RunSaves, OldOnesGo) {
   const std::string dir = RunFolder();
   Rig rig(SaveConfig());
-  fs::create_directories(dir + "/step_00000000.tmp");  // left by a run that was killed
-  fs::create_directories(dir + "/step_00000099");      // not complete
+  fs::create_directories(dir + "/step_00000000.tmp-0badcafe");  // left by a run that was killed
+  fs::create_directories(dir + "/step_00000001.old-17");
+  fs::create_directories(dir + "/step_00000099");  // not complete
   fs::create_directories(dir + "/step_notes");
-  std::ofstream(dir + "/step_notes/state.json") << "{}";
-  for (int step = 0; step < 4; ++step) {
-    ASSERT_TRUE(rig->Save(dir).ok());
-    EXPECT_EQ(NewestSave(dir).value(), dir + "/step_0000000" + std::to_string(step));
+  std::ofstream(dir + "/step_notes/manifest.json") << "{}";
+  const auto saves =
+      rig->OpenCheckpoints({.folder = dir, .keep = 2, .keep_every = 3, .async = true}).value();
+  EXPECT_FALSE(fs::exists(dir + "/step_00000000.tmp-0badcafe"));
+  EXPECT_FALSE(fs::exists(dir + "/step_00000001.old-17"));
+  for (int step = 0; step < 6; ++step) {
+    ASSERT_TRUE(saves->Start(rig->engine().stream(), rig->run()).ok());
+    ASSERT_TRUE(saves->Wait().ok());
+    EXPECT_EQ(ReadLine(dir + "/LATEST"), CheckpointName(step));
     rig.Run();
   }
-  EXPECT_FALSE(fs::exists(dir + "/step_00000000.tmp"));
+  std::vector<int64_t> steps;
+  for (const CheckpointEntry& entry : ListCheckpoints(dir)) steps.push_back(entry.step);
+  EXPECT_EQ(steps, (std::vector<int64_t>{99, 5, 4, 3, 0}));
+  EXPECT_TRUE(fs::exists(dir + "/step_notes")) << "somebody else's";
+}
+
+TEST(RunSaves, OneThatIsReadStays) {
+  const std::string dir = RunFolder();
+  Rig rig(SaveConfig());
+  const auto saves = rig->OpenCheckpoints({.folder = dir, .keep = 1}).value();
+  const auto save = [&] {
+    ASSERT_TRUE(saves->Start(rig->engine().stream(), rig->run()).ok());
+    ASSERT_TRUE(saves->Wait().ok());
+    rig.Run();
+  };
+  save();
+  auto reader = CheckpointReader::Open(dir + "/step_00000000").value();
+  save();
+  EXPECT_TRUE(reader->VerifyFiles([](const std::string&) {}).ok());
+  reader.reset();
+  save();
   EXPECT_FALSE(fs::exists(dir + "/step_00000000"));
   EXPECT_FALSE(fs::exists(dir + "/step_00000001"));
   EXPECT_TRUE(fs::exists(dir + "/step_00000002"));
-  EXPECT_TRUE(fs::exists(dir + "/step_00000003"));
-  EXPECT_TRUE(fs::exists(dir + "/step_notes")) << "somebody else's";
 }
 
 TEST(RunSaves, OfTheSameStepReplaceEachOther) {
   const std::string dir = RunFolder();
   Rig rig(SaveConfig());
   ASSERT_TRUE(rig->Save(dir).ok());
-  ASSERT_TRUE(rig->Save(dir).ok());
-  EXPECT_EQ(NewestSave(dir).value(), dir + "/step_00000000");
+  Config config = SaveConfig();
+  config.train.seed = 5;
+  Rig other(config);
+  ASSERT_TRUE(other->Save(dir).ok());
+  int folders = 0;
+  for (const auto& entry : fs::directory_iterator(dir)) folders += entry.is_directory();
+  EXPECT_EQ(folders, 1);
+  ASSERT_TRUE(rig->Resume(dir).ok());
+  EXPECT_EQ(rig.Master(), other.Master());
+}
+
+// What changes after Start is not in an asynchronous save.
+TEST(RunSaves, AsyncOnesHoldTheirMoment) {
+  const std::string dir = RunFolder();
+  Rig rig(SaveConfig());
+  rig.Run();
+  const auto saves = rig->OpenCheckpoints({.folder = dir, .async = true}).value();
+  ASSERT_TRUE(saves->Start(rig->engine().stream(), rig->run()).ok());
+  const State then = StateOf(rig);
+  while (saves->in_flight()) {
+    rig.Run();
+    ASSERT_TRUE(saves->Poll().ok());
+  }
+  ASSERT_FALSE(StateOf(rig) == then);
+  Rig loaded(SaveConfig());
+  ASSERT_TRUE(loaded->Resume(dir).ok());
+  EXPECT_TRUE(StateOf(loaded) == then);
+  EXPECT_EQ(loaded->run().step, 1);
+}
+
+TEST(RunSaves, OneRunWritesAtATime) {
+  const std::string dir = RunFolder();
+  Rig rig(SaveConfig());
+  const auto saves = rig->OpenCheckpoints({.folder = dir}).value();
+  ExpectMessage(rig->OpenCheckpoints({.folder = dir}).status(),
+                dir + "/lock: another run writes checkpoints here (process ");
 }
 
 TEST(RunSaves, MissingOnesAreNamed) {
   const std::string dir = RunFolder();
-  ExpectMessage(NewestSave(dir).status(), dir + ": no complete save");
-  ExpectMessage(NewestSave(dir + "/none").status(), dir + "/none: no complete save");
   Rig rig(SaveConfig());
-  ExpectMessage(rig->InitializeFrom(dir), dir + ": no complete save");
-  ExpectMessage(rig->InitializeFrom(dir + "/x.safetensors"), dir + "/x.safetensors: cannot open");
+  ExpectMessage(rig->InitializeFrom(dir), dir + ": no checkpoint");
+  ExpectMessage(rig->Resume(dir).status(), dir + ": no checkpoint");
+  ExpectMessage(rig->InitializeFrom(dir + "/none"), dir + "/none: cannot open: No such file");
   const std::string file = dir + "/file";
   std::ofstream(file) << "x";
-  ExpectMessage(rig->Save(file), file + "/step_00000000.tmp: cannot create the folder");
+  ExpectMessage(rig->Save(file), file + ": cannot");
 }
 
 TEST(RunSaves, OfAnotherModelAreRefused) {
@@ -211,35 +300,7 @@ TEST(RunSaves, OfAnotherModelAreRefused) {
   };
   refused([](ModelConfig& m) { m.vocab = 68; }, "has the shape [67, 48], the model needs [68, 48]");
   refused([](ModelConfig& m) { m.ffn = 96; }, "has the shape [80, 48], the model needs [96, 48]");
-  refused([](ModelConfig& m) { m.layers = 3; }, "no tensor \"layers.2.");
-}
-
-TEST(RunSaves, DamagedOnesAreRefused) {
-  const std::string dir = RunFolder();
-  Rig rig(SaveConfig());
-  ASSERT_TRUE(rig->Save(dir).ok());
-  const std::string save = NewestSave(dir).value();
-  const auto refused = [&](const std::string& state, const std::string& part) {
-    std::ofstream(save + "/state.json") << state;
-    ExpectMessage(rig->Resume(save), save + "/state.json: " + part);
-  };
-  refused("", "expected a whole number \"format\"");
-  refused("[1]", "expected a whole number \"format\"");
-  refused("{\"format\": 1, \"step\": \"3\"}", "expected a whole number \"step\"");
-  refused("{\"format\": 1, \"step\": -3}", "expected a whole number \"step\"");
-  refused("{\"format\": 1, \"step\": 1e300}", "expected a whole number \"step\"");
-  const std::string counts = R"("step": 3, "updates": 3, "skipped": 0, "clean_steps": 0)";
-  refused("{\"format\": 1, " + counts + "}", "expected a whole number \"hysteresis_left\"");
-  const std::string rest = counts + R"(, "hysteresis_left": -2, "loss_scale": )";
-  refused("{\"format\": 1, " + rest + "0}", "expected a positive number \"loss_scale\"");
-  refused("{\"format\": 2, " + rest + "1}", "format 2, expected 1");
-  fs::remove(save + "/state.json");
-  ExpectMessage(rig->Resume(save), save + "/state.json: cannot open: No such file");
-  const std::string optimizer = save + "/optimizer.safetensors";
-  fs::resize_file(optimizer, fs::file_size(optimizer) - 4);
-  ExpectMessage(rig->Resume(save), optimizer + ": not a valid safetensors file");
-  fs::remove(optimizer);
-  ExpectMessage(rig->Resume(save), optimizer + ": cannot open");
+  refused([](ModelConfig& m) { m.layers = 3; }, "no tensor \"weight/layers.2.");
 }
 
 }  // namespace

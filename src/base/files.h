@@ -1,0 +1,55 @@
+// System calls on files, with errors that name the path and the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace tl {
+
+// "PATH: cannot WHAT: REASON", with a code that follows from errno.
+absl::Status SystemError(const std::string& path, const std::string& what, int error);
+
+// Owns a file descriptor.
+class File {
+ public:
+  File() = default;
+  explicit File(int fd) : fd_(fd) {}
+  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~File() { Close(); }
+  int fd() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int Close();  // errno, or 0
+
+ private:
+  int fd_ = -1;
+};
+
+// flags and mode as of open(2); O_CLOEXEC is added.
+absl::StatusOr<File> OpenFile(const std::string& path, int flags, int mode = 0666);
+absl::Status WriteAll(const File& file, const void* data, size_t size, const std::string& path);
+absl::Status WriteAt(const File& file, const void* data, size_t size, int64_t offset,
+                     const std::string& path);
+// All of it: an error where the file is shorter.
+absl::Status ReadAt(const File& file, void* data, size_t size, int64_t offset,
+                    const std::string& path);
+absl::StatusOr<int64_t> FileSize(const File& file, const std::string& path);
+// At most so many bytes; a larger file is an error.
+absl::StatusOr<std::string> ReadWholeFile(const File& file, int64_t most, const std::string& path);
+
+absl::Status Sync(const File& file, const std::string& path);
+absl::Status SyncFolder(const std::string& path);
+// Makes the folder and its parents, and finds out whether files can be made in it.
+absl::Status MakeWritableFolder(const std::string& path);
+// Replaces the file in one step: a reader sees the old contents or the new.
+absl::Status ReplaceFile(const std::string& path, const std::string& bytes);
+
+}  // namespace tl

@@ -1,0 +1,33 @@
+// From checkpoints into a model on any grid, in any precision.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "checkpoint/reader.h"
+#include "comm/communicator.h"
+#include "nn/params.h"
+#include "optim/optimizer.h"
+
+namespace tl {
+
+// Opens checkpoints from the newest to the oldest until load succeeds on all ranks with one, whose
+// path is returned; says which were passed over and why. where: a checkpoint or a folder of them. A
+// checkpoint of another model (FailedPrecondition) ends the search. load reads what this rank
+// needs, and may be called again after it failed halfway. Collective.
+absl::StatusOr<std::string> LoadNewest(const std::string& where, Communicator& world,
+                                       const std::function<absl::Status(CheckpointReader&)>& load);
+
+// Every local parameter as fp32, padding zero, by set(id, values).
+using SetParam = std::function<void(ParamId, const float*)>;
+absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set);
+// This rank's part of the optimizer's state.
+absl::Status ReadOptimizer(CheckpointReader& reader, const ParamTable& table, ShardedState& state);
+
+// Weights alone, from a checkpoint, a folder of them or a .safetensors file. Collective.
+absl::Status LoadWeights(const std::string& where, Communicator& world, const ParamTable& table,
+                         const SetParam& set);
+
+}  // namespace tl

@@ -1,0 +1,131 @@
+#include "checkpoint/manifest.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/crc32c.h"
+
+namespace tl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Dims(const Shape& shape) {
+  Json dims = Json::array();
+  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
+  return dims;
+}
+
+Json PieceJson(const Piece& piece) {
+  std::string crcs;
+  for (const uint32_t crc : piece.crcs) absl::StrAppendFormat(&crcs, "%08x", crc);
+  return {{"tensor", piece.tensor},
+          {"box_begin", Dims(piece.box.begin)},
+          {"box_size", Dims(piece.box.size)},
+          {"begin", piece.begin},
+          {"end", piece.end},
+          {"offset", piece.offset},
+          {"crc32c", crcs}};
+}
+
+Json FileJson(const FileRecord& file) {
+  Json pieces = Json::array();
+  for (const Piece& piece : file.pieces) pieces.push_back(PieceJson(piece));
+  return {{"name", file.name},
+          {"bytes", file.bytes},
+          {"rest_crc32c", absl::StrFormat("%08x", file.rest_crc)},
+          {"pieces", std::move(pieces)}};
+}
+
+const char* FormatName(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF16:
+      return "float16";
+    default:
+      return "float32";
+  }
+}
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+Box Box::Whole(const Shape& shape) {
+  Box box{.begin = shape, .size = shape};
+  for (int i = 0; i < shape.rank(); ++i) box.begin[i] = 0;
+  return box;
+}
+
+std::string Role(const TensorRecord& tensor) {
+  return tensor.state < 0 ? "weight" : absl::StrCat("state", tensor.state);
+}
+
+std::string DatasetName(const TensorRecord& tensor) {
+  return absl::StrCat("/", Role(tensor), "/", tensor.name);
+}
+
+int Manifest::Find(const std::string& name, int state) const {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].state == state && tensors[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+int64_t Manifest::bytes() const {
+  int64_t sum = 0;
+  for (const FileRecord& file : files) sum += file.bytes;
+  return sum;
+}
+
+int64_t Manifest::piece_bytes(const Piece& piece) const {
+  return piece.elements() * static_cast<int64_t>(SizeOf(tensors[piece.tensor].dtype));
+}
+
+std::string WriteFileRecord(const FileRecord& file) { return Dump(FileJson(file)); }
+
+std::string WriteManifest(const Manifest& m) {
+  Json tensors = Json::array(), files = Json::array(), provenance = Json::object();
+  for (const TensorRecord& t : m.tensors) {
+    tensors.push_back({{"name", t.name},
+                       {"role", Role(t)},
+                       {"dtype", FormatName(t.dtype)},
+                       {"shape", Dims(t.shape)},
+                       {"split_axis", t.split_axis}});
+  }
+  for (const FileRecord& file : m.files) files.push_back(FileJson(file));
+  for (const auto& [key, value] : m.provenance) provenance[key] = value;
+  const RunState& r = m.run;
+  Json objective = Json::parse(r.objective, nullptr, false);
+  if (!objective.is_object()) objective = Json::object();
+  const Json json = {{"format", "trunkline checkpoint"},
+                     {"version", kManifestVersion},
+                     {"block_bytes", m.block_bytes},
+                     {"grid", {{"data", m.data_size}, {"tensor", m.tensor_size}}},
+                     {"run",
+                      {{"step", r.step},
+                       {"updates", r.updates},
+                       {"skipped", r.skipped},
+                       {"samples", r.samples},
+                       {"seed", r.seed},
+                       {"loss_scale", r.scaler.scale},
+                       {"clean_steps", r.scaler.clean_steps},
+                       {"hysteresis_left", r.scaler.hysteresis_left},
+                       {"objective", std::move(objective)}}},
+                     {"provenance", std::move(provenance)},
+                     {"config", m.config},
+                     {"tensors", std::move(tensors)},
+                     {"files", std::move(files)}};
+  // The hash of all that stands before it.
+  std::string text = Dump(json);
+  text.pop_back();
+  absl::StrAppendFormat(&text, ",\"crc32c\":\"%08x\"}\n", Crc32c(text.data(), text.size()));
+  return text;
+}
+
+}  // namespace tl

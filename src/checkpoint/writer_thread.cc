@@ -1,0 +1,71 @@
+#include "checkpoint/writer_thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <chrono>
+#include <utility>
+
+#include "base/check.h"
+#include "base/watchdog.h"
+
+namespace tl {
+
+WriterThread::WriterThread() {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+WriterThread::~WriterThread() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ends_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void WriterThread::Post(std::function<absl::Status()> job) {
+  TL_CHECK(!busy_) << "the writer has a job already";
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    job_ = std::move(job);
+    busy_ = true;
+  }
+  changed_.notify_all();
+}
+
+void WriterThread::Wait(const std::atomic<int64_t>& progress) {
+  int64_t last = progress;
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (busy_) {
+    changed_.wait_for(lock, std::chrono::seconds(1));
+    if (progress == last) continue;
+    last = progress;
+    Beat();
+  }
+}
+
+void WriterThread::Run() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return ends_ || job_ != nullptr; });
+    if (job_ == nullptr) return;
+    const std::function<absl::Status()> job = std::exchange(job_, nullptr);
+    lock.unlock();
+    absl::Status status = job();
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    cpu_seconds_ = static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+    lock.lock();
+    status_ = std::move(status);
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace tl

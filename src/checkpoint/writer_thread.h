@@ -1,0 +1,44 @@
+// One thread that does one job at a time, for writing while training goes on.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "absl/status/status.h"
+
+namespace tl {
+
+class WriterThread {
+ public:
+  // Signals are left to the other threads.
+  WriterThread();
+  // Waits for the job in progress.
+  ~WriterThread();
+
+  // Starts a job; the one before must be done.
+  void Post(std::function<absl::Status()> job);
+  bool busy() const { return busy_; }
+  // Waits for the job; calls Beat of the watchdog as long as `progress` changes.
+  void Wait(const std::atomic<int64_t>& progress);
+  // Of the last job, once it is done.
+  const absl::Status& status() const { return status_; }
+  // CPU seconds of all jobs so far.
+  double cpu_seconds() const { return cpu_seconds_; }
+
+ private:
+  void Run();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::function<absl::Status()> job_;
+  absl::Status status_;
+  std::atomic<bool> busy_ = false;
+  std::atomic<double> cpu_seconds_ = 0;
+  bool ends_ = false;
+  std::thread thread_;
+};
+
+}  // namespace tl

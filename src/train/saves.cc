@@ -1,0 +1,107 @@
+#include "train/saves.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
+#include "base/status.h"
+#include "base/where.h"
+#include "train/provenance.h"
+
+namespace tl {
+
+absl::Status LoadOrInitialize(const Config& config,
+                              const std::map<std::string, std::string>& provenance,
+                              Stepper& stepper, Communicator& world) {
+  const std::string& resume = config.checkpoint.resume;
+  const bool automatic = resume == "auto";
+  const std::string where = automatic ? CheckpointFolder(config, config.run.dir) : resume;
+  int32_t found = resume != "never" && (!automatic || !ListCheckpoints(where).empty());
+  // All ranks must agree, also where a shared folder is seen late by some.
+  Stream stream = Stream::Cpu();
+  world.Broadcast(stream, Tensor::Of(&found, {1}), 0);
+  if (found != 0) {
+    const Doing doing("resuming");
+    TL_ASSIGN_OR_RETURN(const Stepper::Resumed resumed, stepper.Resume(where));
+    if (world.rank() != 0) return absl::OkStatus();
+    LogInfo("resumed from " + resumed.path);
+    const std::string differences = Differences(provenance, resumed.provenance);
+    if (!differences.empty())
+      LogWarning("bits may differ from those of a training without interruption: " + differences);
+    if (resumed.seed != config.train.seed)
+      LogWarning(absl::StrCat("[train] seed = ", config.train.seed, ", was ", resumed.seed,
+                              ": the data come in another order from here on"));
+    return absl::OkStatus();
+  }
+  if (!config.run.init_from.empty()) return stepper.InitializeFrom(config.run.init_from);
+  stepper.Initialize();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Saves> Saves::Open(const Config& config, const std::string& resolved_config,
+                                  std::map<std::string, std::string> provenance, Stepper& stepper,
+                                  Communicator& world) {
+  Saves saves(config, stepper, world);
+  const CheckpointConfig& c = config.checkpoint;
+  TL_ASSIGN_OR_RETURN(saves.checkpointer_,
+                      stepper.OpenCheckpoints({.folder = CheckpointFolder(config, config.run.dir),
+                                               .keep = c.keep,
+                                               .keep_every = c.keep_every,
+                                               .async = c.async,
+                                               .config = resolved_config,
+                                               .provenance = std::move(provenance)}));
+  return saves;
+}
+
+absl::Status Saves::Judge(const absl::Status& save) {
+  if (save.ok()) {
+    saved_ = saving_;
+    seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
+    failed_in_a_row_ = 0;
+    return absl::OkStatus();
+  }
+  ++failed_in_a_row_;
+  if (failed_in_a_row_ >= config_.max_failed_saves) {
+    if (failed_in_a_row_ == 1) return save;
+    return {save.code(), absl::StrCat(failed_in_a_row_,
+                                      " saves in a row failed, as many as "
+                                      "[checkpoint] max_failed_saves allows; the last: ",
+                                      save.message())};
+  }
+  if (world_->rank() == 0)
+    LogError(absl::StrCat("the save of step ", saving_, " failed (", failed_in_a_row_, " of ",
+                          config_.max_failed_saves, " in a row): ", save.message(),
+                          "; training goes on, checkpoints before it are as they were"));
+  return absl::OkStatus();
+}
+
+absl::Status Saves::Begin() {
+  saving_ = stepper_->run().step;
+  begun_ = std::chrono::steady_clock::now();
+  return checkpointer_->Start(stepper_->engine().stream(), stepper_->run());
+}
+
+absl::Status Saves::AfterStep() {
+  const Doing doing("saving");
+  const auto poll = [&](absl::Status status) {
+    return status.ok() && checkpointer_->in_flight() ? absl::OkStatus() : Judge(status);
+  };
+  if (checkpointer_->in_flight()) TL_RETURN_IF_ERROR(poll(checkpointer_->Poll()));
+  const int64_t step = stepper_->run().step;
+  if (config_.every <= 0 || step % config_.every != 0) return absl::OkStatus();
+  if (checkpointer_->in_flight()) TL_RETURN_IF_ERROR(Judge(checkpointer_->Wait()));
+  const absl::Status begun = Begin();
+  if (!begun.ok()) return Judge(begun);
+  return config_.async ? absl::OkStatus() : Judge(checkpointer_->Wait());
+}
+
+absl::Status Saves::Now() {
+  const Doing doing("saving");
+  if (checkpointer_->in_flight()) TL_RETURN_IF_ERROR(Judge(checkpointer_->Wait()));
+  if (saved_ == stepper_->run().step) return absl::OkStatus();
+  TL_RETURN_IF_ERROR(Begin());
+  TL_RETURN_IF_ERROR(checkpointer_->Wait());
+  return Judge(absl::OkStatus());
+}
+
+}  // namespace tl

@@ -1,0 +1,142 @@
+// The manifest's parser: what it writes it reads, and what anybody else writes it survives.
+#include "checkpoint/manifest.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "absl/strings/str_format.h"
+#include "base/crc32c.h"
+
+namespace tl {
+namespace {
+
+Manifest Sample() {
+  Manifest m;
+  m.run.step = 12;
+  m.run.samples = 96;
+  m.run.scaler.scale = 65536.0;
+  m.run.scaler.hysteresis_left = -2;
+  m.run.objective = R"({"heads":[1,2]})";
+  m.data_size = 2;
+  m.block_bytes = 64;
+  m.provenance = {{"program", "1"}, {"device", "a \"CPU\"\n"}};
+  m.config = "[model]\n";
+  m.tensors = {{"a.weight", -1, DType::kF32, {4, 8}, 0}, {"a.weight", 1, DType::kBF16, {4, 8}, 0}};
+  m.files.resize(2);
+  m.files[0] = {"shard_0000.h5", 1000, 7, {{0, Box::Whole({4, 8}), 0, 20, 100, {1, 0xffffffff}}}};
+  m.files[1] = {"shard_0001.h5",
+                1000,
+                8,
+                {{0, Box::Whole({4, 8}), 20, 32, 0, {3}}, {1, Box::Whole({4, 8}), 0, 32, 48, {4}}}};
+  return m;
+}
+
+// With a checksum that fits the text.
+std::string Sealed(std::string text) {
+  const size_t tail = text.rfind(",\"crc32c\"");
+  text.resize(tail);
+  absl::StrAppendFormat(&text, ",\"crc32c\":\"%08x\"}\n", Crc32c(text.data(), text.size()));
+  return text;
+}
+
+TEST(Manifest, ReadsWhatItWrites) {
+  const Manifest m = Sample();
+  const std::string text = WriteManifest(m);
+  const auto read = ParseManifest(text, "m");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(WriteManifest(*read), text);
+  EXPECT_EQ(read->run.step, 12);
+  EXPECT_EQ(read->run.scaler.hysteresis_left, -2);
+  EXPECT_EQ(read->run.objective, m.run.objective);
+  EXPECT_EQ(read->provenance, m.provenance);
+  EXPECT_EQ(read->tensors[1].state, 1);
+  EXPECT_EQ(read->files[0].pieces[0].crcs, m.files[0].pieces[0].crcs);
+}
+
+TEST(Manifest, ItsOwnChecksumGuardsIt) {
+  const std::string text = WriteManifest(Sample());
+  for (size_t i = 0; i < text.size(); ++i) {
+    std::string damaged = text;
+    damaged[i] ^= 1;
+    ASSERT_FALSE(ParseManifest(damaged, "m").ok()) << i;
+    ASSERT_FALSE(ParseManifest(text.substr(0, i), "m").ok()) << i;
+  }
+}
+
+// What is wrong although the checksum is right.
+TEST(Manifest, RefusesWhatCannotBe) {
+  const std::string text = WriteManifest(Sample());
+  const auto refused = [&](const std::string& from, const std::string& to,
+                           const std::string& part) {
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    const auto read = ParseManifest(Sealed(std::string(text).replace(at, from.size(), to)), "m");
+    ASSERT_FALSE(read.ok()) << to;
+    EXPECT_NE(std::string(read.status().message()).find(part), std::string::npos)
+        << read.status() << "\nexpected: " << part;
+  };
+  refused("trunkline checkpoint", "other", "m: format: expected \"trunkline checkpoint\"");
+  refused("\"version\":1", "\"version\":2", "m: version: expected a whole number from 1 to 1");
+  refused("\"version\":1", "\"version\":1.5", "version: expected a whole number");
+  refused("\"block_bytes\":64", "\"block_bytes\":0", "block_bytes: expected");
+  refused("\"block_bytes\":64", "\"block_bytes\":68", "a multiple of 8");
+  refused("\"block_bytes\":64", "\"block_bytes\":128", "checksums of 8");
+  refused("\"step\":12", "\"step\":-1", "run.step: expected");
+  refused("\"step\":12", "\"step\":18446744073709551615", "run.step: expected");
+  refused("\"step\":12", "\"step\":1e300", "run.step: expected");
+  refused("\"loss_scale\":65536.0", "\"loss_scale\":0", "a positive number");
+  refused("\"a.weight\"", "\"../weight\"", "a name without slashes");
+  refused("\"a.weight\"", "\"a/weight\"", "a name without slashes");
+  refused("\"role\":\"state1\"", "\"role\":\"weight\"", "a name of its own");
+  refused("\"role\":\"state1\"", "\"role\":\"stateX\"", "role: expected");
+  refused("float32", "int8", "dtype: expected");
+  refused("[4,8]", "[4,0]", "expected a whole number from 1");
+  refused("[4,8]", "[]", "1 to 4 numbers");
+  refused("[4,8]", "[4,8,1,1,1]", "1 to 4 numbers");
+  refused("[4,8]", "[72057594037927936,2]", "product");
+  refused("[4,8]", "[4,9]", "missing");
+  refused("\"split_axis\":0", "\"split_axis\":2", "split_axis: expected");
+  refused("shard_0000.h5", "shard_0001.h5", "a name of its own");
+  refused("shard_0000.h5", "../shard.h5", "a file's name without folders");
+  refused("shard_0000.h5", "manifest.json", "a file's name without folders");
+  refused("\"bytes\":1000", "\"bytes\":150", "offset: expected");
+  refused("\"bytes\":1000", "\"bytes\":15", "a piece that fits its file");
+  refused("\"tensor\":0,\"box", "\"tensor\":2,\"box", "tensor: expected");
+  refused("\"box_begin\":[0,0]", "\"box_begin\":[1,0]", "a box inside the tensor's shape");
+  refused("\"box_begin\":[0,0]", "\"box_begin\":[0]", "2 numbers");
+  refused("\"begin\":0,\"end\":20", "\"begin\":20,\"end\":20", "end: expected");
+  refused("\"begin\":0,\"end\":20", "\"begin\":1,\"end\":20", "missing");
+  refused("\"offset\":100", "\"offset\":990", "offset: expected");
+  refused("\"offset\":48", "\"offset\":40", "pieces in order, without overlap");
+  refused("00000001ffffffff", "00000001", "2 checksums of 8");
+  refused("00000001ffffffff", "00000001fffffffX", "hexadecimal");
+  refused("{\"heads\":[1,2]}", "3", "an object");
+  refused("{\"heads\":[1,2]}", std::string(100, '[') + std::string(100, ']'), "little depth");
+  refused("\"config\":", "\"konfig\":", "has no \"config\"");
+  refused("\"tensors\":[", "\"tensors\":{\"a\":[", "JSON");
+}
+
+// Inputs that a fuzzer came up with, and its seeds; see tests/fuzz/.
+TEST(Manifest, SurvivesTheFuzzersCorpus) {
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(TL_SOURCE_DIR "/tests/fuzz/manifest")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    ++files;
+    for (const std::string& input :
+         {text, text.find(",\"crc32c\"") == std::string::npos ? text : Sealed(text)}) {
+      const auto read = ParseManifest(input, "m");
+      if (read.ok()) {
+        EXPECT_TRUE(ParseManifest(WriteManifest(*read), "m").ok()) << entry.path();
+      }
+    }
+  }
+  EXPECT_GE(files, 5);
+}
+
+}  // namespace
+}  // namespace tl
