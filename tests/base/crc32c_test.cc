@@ -44,5 +44,19 @@ TEST(Crc32c, EveryLengthAlignmentAndCut) {
   }
 }
 
+// Long data are taken in three streams side by side, 12 KiB at a time.
+TEST(Crc32c, LongDataInStreams) {
+  std::vector<uint8_t> memory(40'000);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<uint8_t>(i * 37 + i / 7);
+  for (const size_t size : {12'287, 12'288, 12'289, 24'576, 36'871}) {
+    for (const size_t begin : {0, 1, 7}) {
+      const std::vector<uint8_t> data(&memory[begin], &memory[begin + size]);
+      ASSERT_EQ(Crc32c(&memory[begin], size), Slow(data)) << size << " " << begin;
+      const uint32_t front = Crc32c(&memory[begin], size - 5);
+      ASSERT_EQ(ExtendCrc32c(front, &memory[begin + size - 5], 5), Slow(data));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tl
