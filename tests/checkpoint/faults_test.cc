@@ -60,7 +60,7 @@ class Faults : public testing::Test {
 
   ~Faults() override {
     for (const auto& [fault, count] : tally_)
-      std::printf("%s: %d times, each time the older checkpoint was taken\n", fault.c_str(), count);
+      std::printf("%s: %d times, a good checkpoint was taken each time\n", fault.c_str(), count);
   }
 
   std::string folder_, older_, newer_;
