@@ -91,16 +91,37 @@ void Decoder::Record(const DraftTree& tree, const Verdict& verdict) {
   stats_.drafted += tree.size();
 }
 
+void Decoder::Prefill(absl::Span<Sequence* const> live) {
+  for (Sequence* sequence : live) {
+    FitContext(*sequence, model_.limits().context);
+    const auto past = absl::MakeConstSpan(sequence->tokens)
+                          .subspan(static_cast<size_t>(sequence->start + sequence->cached));
+    model_.Prefill(past.first(past.size() - 1), sequence->cached, sequence->slot);
+    sequence->cached = sequence->position();
+  }
+}
+
+void Decoder::Take(const DraftTree& tree, const Verdict& verdict, Sequence& sequence,
+                   Moves* moves) {
+  const int64_t first = sequence.position() + 1;
+  int64_t place = first;
+  for (const int node : verdict.path) {
+    sequence.tokens.push_back(tree.tokens[static_cast<size_t>(node)]);
+    if (first + node != place) {
+      moves->slots.push_back(static_cast<int32_t>(sequence.slot));
+      moves->from.push_back(static_cast<int32_t>(first + node));
+      moves->to.push_back(static_cast<int32_t>(place));
+    }
+    ++place;
+  }
+  sequence.tokens.push_back(verdict.next);
+  sequence.cached = sequence.position();
+}
+
 std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
   {
     const Timer timer(&stats_.prefill_seconds);
-    for (Sequence* sequence : live) {
-      FitContext(*sequence, model_.limits().context);
-      const auto past = absl::MakeConstSpan(sequence->tokens)
-                            .subspan(static_cast<size_t>(sequence->start + sequence->cached));
-      model_.Prefill(past.first(past.size() - 1), sequence->cached, sequence->slot);
-      sequence->cached = sequence->position();
-    }
+    Prefill(live);
   }
   std::vector<DraftTree> trees;
   {
@@ -116,42 +137,24 @@ std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
 
   const auto vocab = static_cast<size_t>(model_.vocab());
   std::vector<Outcome> outcomes;
-  std::vector<int32_t> slots, from, to;
+  Moves moves;
   size_t row = 0;
   for (size_t i = 0; i < live.size(); ++i) {
     Sequence& sequence = *live[i];
-    const DraftTree& tree = trees[i];
     std::vector<std::vector<float>> laws;
-    for (int node = -1; node < tree.size(); ++node)
+    for (int node = -1; node < trees[i].size(); ++node)
       laws.push_back(
           TokenLaw(absl::MakeConstSpan(logits_).subspan(row++ * vocab, vocab), options_.sampling));
-    const int64_t size = sequence.size();
-    const Verdict verdict = Verify(
-        options_.verification, tree, laws,
-        [&](int depth, Randomness use) {
-          return UniformFor(options_.seed, sequence.id, size + depth, use);
-        },
-        options_.typical);
-    Record(tree, verdict);
-    // Accepted rows close up behind the last token's.
-    const int64_t position = sequence.position();
-    int64_t place = position + 1;
-    for (const int node : verdict.path) {
-      const int64_t held = position + 1 + node;
-      if (held != place) {
-        slots.push_back(static_cast<int32_t>(sequence.slot));
-        from.push_back(static_cast<int32_t>(held));
-        to.push_back(static_cast<int32_t>(place));
-      }
-      ++place;
-    }
-    for (const int node : verdict.path)
-      sequence.tokens.push_back(tree.tokens[static_cast<size_t>(node)]);
-    sequence.tokens.push_back(verdict.next);
-    sequence.cached = sequence.position();
-    outcomes.push_back({tree.size(), static_cast<int64_t>(verdict.path.size())});
+    const auto uniform = [&, size = sequence.size()](int depth, Randomness use) {
+      return UniformFor(options_.seed, sequence.id, size + depth, use);
+    };
+    const Verdict verdict =
+        Verify(options_.verification, trees[i], laws, uniform, options_.typical);
+    Record(trees[i], verdict);
+    Take(trees[i], verdict, sequence, &moves);
+    outcomes.push_back({trees[i].size(), static_cast<int64_t>(verdict.path.size())});
   }
-  model_.MoveRows(std::move(slots), std::move(from), std::move(to));
+  model_.MoveRows(std::move(moves.slots), std::move(moves.from), std::move(moves.to));
   ++stats_.passes;
   return outcomes;
 }

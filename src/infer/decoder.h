@@ -63,7 +63,15 @@ class Decoder {
   const DecodeStats& stats() const { return stats_; }
 
  private:
+  // Rows of the cache, by slot.
+  struct Moves {
+    std::vector<int32_t> slots, from, to;
+  };
+  // Keys and values of all but the last tokens.
+  void Prefill(absl::Span<Sequence* const> live);
   std::vector<DraftTree> Draft(absl::Span<Sequence* const> live);
+  // Adds the verdict's tokens; accepted rows of the cache are to close up behind the last token's.
+  static void Take(const DraftTree& tree, const Verdict& verdict, Sequence& sequence, Moves* moves);
   void Record(const DraftTree& tree, const Verdict& verdict);
 
   LanguageModel& model_;

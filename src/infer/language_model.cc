@@ -59,7 +59,9 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::st
                                                                    const DecodeLimits& limits,
                                                                    Mesh& mesh) {
   EngineOptions options = MakeEngineOptions(config);
-  TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(config.run.device, mesh.world()));
+  // "auto" is where decoding can run.
+  const std::string device = config.run.device == "auto" ? "cpu" : config.run.device;
+  TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(device, mesh.world()));
   TL_ASSIGN_OR_RETURN(auto model, Create(options, limits, mesh));
   Engine& engine = model->engine();
   TL_RETURN_IF_ERROR(LoadWeights(
