@@ -9,11 +9,16 @@
 namespace tl::test {
 namespace {
 
-constexpr int kBefore = 5, kAfter = 3;
+constexpr int kBefore = 5;
 
-const DataSource& Source() {
-  static const std::unique_ptr<DataSource> source = MakeSource();
-  return *source;
+const DataSource& Source(const Config& config) {
+  static const std::unique_ptr<DataSource> plain = MakeSource(), packed = MakeSource(true);
+  return config.data.pack_documents ? *packed : *plain;
+}
+
+// Steps after the resume: in fp32 more, for how far two layouts drift apart.
+int StepsAfter(const Config& config) {
+  return config.precision.compute == Precision::kFp32 ? 10 : 3;
 }
 
 // Every way a parameter is laid out: fused, biased, held by several tensor ranks, padded, whole.
@@ -67,8 +72,14 @@ void BroadcastRunState(RunState& run) {
   run.scaler.scale = static_cast<double>(scale);
 }
 
-void Continue(Stepper& stepper, Outcome& outcome) {
-  for (int i = 0; i < kAfter; ++i) RunStep(stepper, Source(), outcome);
+// saves: of a save in flight, if any.
+void Continue(const Config& config, Stepper& stepper, Checkpointer* saves, Outcome& outcome) {
+  for (int i = 0; i < StepsAfter(config); ++i) {
+    RunStep(stepper, Source(config), outcome);
+    if (saves == nullptr) continue;
+    const absl::Status status = saves->Poll();
+    EXPECT_TRUE(status.ok()) << status;
+  }
   outcome.weights = GatherMasters(stepper);
   outcome.moments = GatherMoments(stepper);
   ExpectCopiesEqual(stepper, outcome.weights);
@@ -85,13 +96,20 @@ Saved TrainAndSave(const Config& config, Communicator& ranks, const std::string&
   Stepper& stepper = *training.stepper;
   stepper.Initialize();
   Saved saved;
-  for (int i = 0; i < kBefore; ++i) RunStep(stepper, Source(), saved.at_save);
-  const absl::Status status = stepper.Save(folder);
-  EXPECT_TRUE(status.ok()) << status;
+  for (int i = 0; i < kBefore; ++i) RunStep(stepper, Source(config), saved.at_save);
   saved.at_save.weights = GatherMasters(stepper);
   saved.at_save.moments = GatherMoments(stepper);
   saved.state = stepper.run();
-  Continue(stepper, saved.after);
+  // Asynchronous in all but fp32: training goes on while the checkpoint is written.
+  const bool async = config.precision.compute != Precision::kFp32;
+  auto saves = stepper.OpenCheckpoints({.folder = folder, .async = async});
+  TL_CHECK(saves.ok()) << saves.status().ToString();
+  absl::Status status = (*saves)->Start(stepper.engine().stream(), stepper.run());
+  if (status.ok() && !async) status = (*saves)->Wait();
+  EXPECT_TRUE(status.ok()) << status;
+  Continue(config, stepper, saves->get(), saved.after);
+  status = (*saves)->Wait();
+  EXPECT_TRUE(status.ok()) << status;
   return saved;
 }
 
@@ -107,7 +125,7 @@ void ResumeAndCompare(const Config& config, Communicator& ranks, const std::stri
   EXPECT_TRUE(Same(GatherMoments(stepper), saved.at_save.moments));
   ExpectCopiesEqual(stepper, weights);
   Outcome after;
-  Continue(stepper, after);
+  Continue(config, stepper, nullptr, after);
   if (same_grid) {
     EXPECT_TRUE(Same(after.losses, saved.after.losses));
     EXPECT_TRUE(Same(after.norms, saved.after.norms));
@@ -116,13 +134,14 @@ void ResumeAndCompare(const Config& config, Communicator& ranks, const std::stri
     return;
   }
   const double bound = config.precision.compute == Precision::kFp32 ? 1e-5 : 2e-3;
-  for (int i = 0; i < kAfter; ++i)
+  for (int i = 0; i < StepsAfter(config); ++i)
     EXPECT_NEAR(after.losses[i], saved.after.losses[i], bound * saved.after.losses[i]);
 }
 
-void TestResume(Precision precision) {
+void TestResume(Precision precision, bool packed) {
   const SharedFolder folder;
-  const Config config = ResumeConfig(precision);
+  Config config = ResumeConfig(precision);
+  config.data.pack_documents = packed;
   std::vector<Layout> layouts;
   for (const Layout& layout : Layouts(World().size(), {Recompute::kNone})) {
     // Sequence parallelism lays out parameters no differently: on is enough.
@@ -154,9 +173,9 @@ void TestResume(Precision precision) {
   }
 }
 
-TEST(Resume, Fp32OnAnyGrid) { TestResume(Precision::kFp32); }
-TEST(Resume, Bf16OnAnyGrid) { TestResume(Precision::kBf16); }
-TEST(Resume, Fp16OnAnyGrid) { TestResume(Precision::kFp16); }
+TEST(Resume, Fp32OnAnyGrid) { TestResume(Precision::kFp32, false); }
+TEST(Resume, Bf16OnAnyGrid) { TestResume(Precision::kBf16, true); }
+TEST(Resume, Fp16OnAnyGrid) { TestResume(Precision::kFp16, true); }
 
 }  // namespace
 }  // namespace tl::test
