@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -60,11 +61,19 @@ void Delete(const std::string& path) {
   if (error) LogWarning(away + ": cannot delete it: " + error.message());
 }
 
-// Deletes unless somebody reads it.
+// An exclusive lock where nobody reads the checkpoint; readers that come later see it go. Without a
+// manifest or locks there is nothing to hold.
+bool LockUnlessRead(const std::string& path, File* held) {
+  absl::StatusOr<File> manifest = OpenFile(path + "/" + kManifestName, O_RDONLY);
+  if (!manifest.ok()) return true;
+  if (flock(manifest->fd(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
+  *held = std::move(manifest).value();
+  return true;
+}
+
 bool DeleteUnlessRead(const std::string& path) {
-  const absl::StatusOr<File> manifest = OpenFile(path + "/" + kManifestName, O_RDONLY);
-  if (manifest.ok() && flock(manifest->fd(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    return false;
+  File held;
+  if (!LockUnlessRead(path, &held)) return false;
   Delete(path);
   return true;
 }
@@ -83,7 +92,8 @@ absl::Status ExchangeOrReplace(const std::string& folder, const std::string& tem
       return SystemError(name, "rename into place", errno);
   }
   TL_RETURN_IF_ERROR(SyncFolder(folder));
-  Delete(before);
+  // One that is being read goes with the leftovers of a later run.
+  DeleteUnlessRead(before);
   return absl::OkStatus();
 }
 
@@ -162,7 +172,8 @@ void RemoveLeftovers(const std::string& folder) {
       leftovers.push_back(it->path().string());
   }
   for (const std::string& path : leftovers) {
-    if (!fs::exists(path, error)) continue;
+    File held;
+    if (!fs::exists(path, error) || !LockUnlessRead(path, &held)) continue;
     LogInfo(path + ": left by a run that died; deleting it");
     fs::remove_all(path, error);
   }
