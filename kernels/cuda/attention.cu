@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "kernels/cuda/attention_params.h"
 
@@ -89,6 +90,7 @@ bool FitsSharedMemory(size_t bytes) {
 void Attention(Stream& stream, const AttentionArgs& args) {
   auto p = CheckAttention<ForwardParams>(args);
   CheckLike(args.o, args.q);
+  p.factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
   if (p.batch == 0 || p.mask.tq == 0 || p.q_heads == 0) return;
   const DType dtype = args.q.dtype;
   if (FitsMma(dtype, p.o, p.q, p.k, p.v) && AttentionForwardMma(stream, p, dtype)) return;

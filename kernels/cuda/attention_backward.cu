@@ -402,11 +402,25 @@ bool Run(Stream& stream, const BackwardParams& p) {
   return true;
 }
 
+// The first that fits.
+template <class... Traits>
+bool RunFirst(Stream& stream, const BackwardParams& p) {
+  return (Run<Traits>(stream, p) || ...);
+}
+
+// 164 KiB of shared memory for a processor as on A100, and 99 KiB for a block as on smaller GPUs,
+// where head sizes above 128 are left to the plain kernels.
 template <typename T>
 bool RunOf(Stream& stream, const BackwardParams& p) {
-  if (p.d <= 64) return Run<BackwardTraits<T, 64, 64, 128, 64, 128>>(stream, p);
-  if (p.d <= 96) return Run<BackwardTraits<T, 96, 96, 64, 32, 128>>(stream, p);
-  if (p.d <= 128) return Run<BackwardTraits<T, 128, 128, 64, 32, 128>>(stream, p);
+  if (p.d <= 64)
+    return RunFirst<BackwardTraits<T, 64, 64, 128, 64, 128>, BackwardTraits<T, 64, 64, 64, 64, 64>>(
+        stream, p);
+  if (p.d <= 96)
+    return RunFirst<BackwardTraits<T, 96, 96, 64, 32, 128>, BackwardTraits<T, 96, 96, 32, 32, 64>>(
+        stream, p);
+  if (p.d <= 128)
+    return RunFirst<BackwardTraits<T, 128, 128, 64, 32, 128>,
+                    BackwardTraits<T, 128, 128, 32, 16, 64>>(stream, p);
   if (p.d <= 192) return Run<BackwardTraits<T, 192, 96, 32, 32, 64>>(stream, p);
   return Run<BackwardTraits<T, 256, 128, 32, 16, 64>>(stream, p);
 }

@@ -148,8 +148,6 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
   const int64_t head = blockIdx.y, b = blockIdx.z, k_head = head / (p.q_heads / p.k_heads);
   const int tid = static_cast<int>(threadIdx.x);
   const int tq = p.mask.tq, tk = p.mask.tk;
-  const T* k = p.k.At<const T>(b, 0, k_head);
-  const T* v = p.v.At<const T>(b, 0, k_head);
   CopyTileAsync<kThreads>(q_tile, p.q.At<const T>(b, q0, head), p.q.row, tq - q0, p.d);
   if (tid < kM) {
     const Range range = p.mask.Keys(b, q0 + tid < tq ? q0 + tid : tq - 1);
@@ -161,7 +159,7 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
   const int last = (end[kM - 1] + kN - 1) / kN - 1;
   const int warp_row = tid / 32 * 16 * Traits::kRowTiles;
 
-  const float factor = fabsf(p.scale) * std::numbers::log2e_v<float>;
+  const float factor = p.factor;
   typename Traits::Sums o;
   o.Clear();
   SoftmaxRows<Traits::kRowTiles> rows;
@@ -171,14 +169,15 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
     rows.sum[i][0] = rows.sum[i][1] = 0.0f;
   }
   if (first <= last) {
-    CopyTileAsync<kThreads>(k_tile, k + int64_t{last} * kN * p.k.row, p.k.row, tk - last * kN, p.d);
+    CopyTileAsync<kThreads>(k_tile, p.k.At<const T>(b, last * kN, k_head), p.k.row, tk - last * kN,
+                            p.d);
   }
   ptx::CpAsyncCommit();
   for (int tile = last; tile >= first; --tile) {
     const int k0 = tile * kN;
     ptx::CpAsyncWait<0>();
     __syncthreads();  // the keys are here, and no one needs the last values any more
-    CopyTileAsync<kThreads>(v_tile, v + int64_t{k0} * p.v.row, p.v.row, tk - k0, p.d);
+    CopyTileAsync<kThreads>(v_tile, p.v.At<const T>(b, k0, k_head), p.v.row, tk - k0, p.d);
     ptx::CpAsyncCommit();
     typename Traits::Scores s;
     s.Clear();
@@ -191,7 +190,7 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
     ptx::CpAsyncWait<0>();
     __syncthreads();  // the values are here, and no one needs these keys any more
     if (tile > first) {
-      CopyTileAsync<kThreads>(k_tile, k + int64_t{k0 - kN} * p.k.row, p.k.row, kN, p.d);
+      CopyTileAsync<kThreads>(k_tile, p.k.At<const T>(b, k0 - kN, k_head), p.k.row, kN, p.d);
       ptx::CpAsyncCommit();
     }
     // The largest of factor s is found as factor times the largest s.
@@ -228,10 +227,12 @@ bool Run(Stream& stream, const ForwardParams& p) {
 template <typename T>
 bool RunOf(Stream& stream, const ForwardParams& p) {
   if (p.d <= 64) return Run<ForwardTraits<T, 64, 128, 64, 4>>(stream, p);
-  if (p.d <= 96) return Run<ForwardTraits<T, 96, 128, 64, 8>>(stream, p);
-  if (p.d <= 128) return Run<ForwardTraits<T, 128, 128, 64, 8>>(stream, p);
+  if (p.d <= 96) return Run<ForwardTraits<T, 96, 128, 64, 4>>(stream, p);
+  if (p.d <= 128) return Run<ForwardTraits<T, 128, 128, 32, 4>>(stream, p);
   if (p.d <= 192) return Run<ForwardTraits<T, 192, 128, 64, 8>>(stream, p);
-  return Run<ForwardTraits<T, 256, 128, 64, 8>>(stream, p);
+  // The second for GPUs with 99 KiB for a block.
+  return Run<ForwardTraits<T, 256, 128, 64, 8>>(stream, p) ||
+         Run<ForwardTraits<T, 256, 64, 32, 4>>(stream, p);
 }
 
 }  // namespace

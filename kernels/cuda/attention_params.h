@@ -81,6 +81,7 @@ struct ForwardParams {
   AttentionMask mask;
   int batch, q_heads, k_heads, d;
   float scale;
+  float factor;  // |scale| in units of log 2
 };
 
 struct BackwardParams {

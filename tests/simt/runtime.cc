@@ -35,6 +35,12 @@ bool IsDevice(const void* p) {
 }
 bool IsPageable(const void* p) { return !IsDeviceRegion(p); }
 
+// Of a block. TL_SIMT_SHARED_KIB: as on GPUs that have less.
+size_t SharedLimit() {
+  const char* text = std::getenv("TL_SIMT_SHARED_KIB");
+  return text == nullptr ? kMaxShared : static_cast<size_t>(std::atoi(text)) << 10;
+}
+
 void CheckBytes(const char* what, const void* p, size_t bytes) {
   if (!IsDeviceRegion(p) || bytes == 0) return;
   const Allocation* a = FindAllocation(p);
@@ -65,7 +71,7 @@ void Enqueue(void* kernel, dim3 grid, dim3 block, size_t shared_bytes, cudaStrea
              Arguments arguments, void (*call)(void* kernel, const std::byte* arguments)) {
   const size_t threads = size_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > kMaxThreads || block.z > 64 || grid.y > 65535 || grid.z > 65535 ||
-      shared_bytes > kMaxShared)
+      shared_bytes > SharedLimit())
     return Report("launch of " + Where(kernel) + " refused: " + std::to_string(threads) +
                   " threads, " + std::to_string(shared_bytes) + " bytes of shared memory");
   Push(stream, {[=] { RunGrid(kernel, grid, block, shared_bytes, arguments, call); }, {}});
@@ -107,8 +113,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   prop->multiProcessorCount = 4;
   prop->totalGlobalMem = kMemory;
   prop->sharedMemPerBlock = 48 << 10;
-  prop->sharedMemPerBlockOptin = kMaxShared;
-  prop->sharedMemPerMultiprocessor = kMaxShared + 1024;
+  prop->sharedMemPerBlockOptin = SharedLimit();
+  prop->sharedMemPerMultiprocessor = SharedLimit() + 1024;
   prop->maxThreadsPerBlock = kMaxThreads;
   prop->maxThreadsPerMultiProcessor = 2048;
   prop->regsPerBlock = 65536;
@@ -128,7 +134,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = 0;
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = kMaxShared;
+      *value = static_cast<int>(SharedLimit());
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlock:
       *value = 48 << 10;
