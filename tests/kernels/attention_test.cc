@@ -213,7 +213,8 @@ void Check(const AttentionOptions& at, DType dtype, int64_t columns = 0) {
 }
 
 // The test machine of CUDA's sources spends microseconds where a core spends nanoseconds: there the
-// long cases are for bf16 alone. fp16 runs the same code, and fp32 loads by scalars, slowest of all.
+// long cases are for bf16 alone. fp16 runs the same code, and fp32 loads by scalars, slowest of
+// all.
 #if defined(TL_SIMT)
 constexpr bool kMachine = true;
 #else
