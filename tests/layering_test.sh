@@ -1,14 +1,14 @@
 #!/bin/bash
 # Layers include only from their left, siblings never each other:
 #   base → device → {kernels, comm} → nn → {model, objective, optim, data} → engine → checkpoint
-#        → {train, infer} → cli
+#        → {train, infer, convert} → cli
 # layering_test.sh ROOT prints every include of ROOT that breaks this, and fails if there is one.
 # Without ROOT it checks this project, after showing on made-up trees that it would notice.
 set -euo pipefail
 
 layers=(
   "base" "device" "kernels comm" "nn" "model objective optim data" "engine" "checkpoint"
-  "train infer" "cli"
+  "train infer convert" "cli"
 )
 
 check() (

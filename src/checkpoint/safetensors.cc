@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/status.h"
 
 namespace tl {
@@ -126,8 +126,12 @@ SafetensorsWriter::~SafetensorsWriter() {
 }
 
 absl::Status SafetensorsWriter::Append(const void* data, int64_t bytes) {
-  TL_CHECK(next_ < tensors_.size() && tensors_[next_].bytes == bytes) << path_;
-  ++next_;
+  TL_CHECK(next_ < tensors_.size() && written_ + bytes <= tensors_[next_].bytes) << path_;
+  written_ += bytes;
+  if (written_ == tensors_[next_].bytes) {
+    ++next_;
+    written_ = 0;
+  }
   if (bytes > 0 && std::fwrite(data, 1, bytes, file_) != static_cast<size_t>(bytes))
     return Errno(path_, "write");
   return absl::OkStatus();
@@ -159,7 +163,8 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
   std::string text(header_bytes, '\0');
   TL_RETURN_IF_ERROR(
       ReadAll(reader->fd_, path, 8, text.data(), static_cast<int64_t>(header_bytes)));
-  const nlohmann::json header = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  TL_ASSIGN_OR_RETURN(const nlohmann::json header,
+                      ParseJson(text, path + ": not a valid safetensors file: the header"));
   if (!header.is_object()) return Bad(path, "the header is not a JSON object");
   reader->data_begin_ = 8 + static_cast<int64_t>(header_bytes);
   const int64_t data_bytes = info.st_size - reader->data_begin_;
@@ -204,6 +209,13 @@ absl::StatusOr<const TensorInfo*> SafetensorsReader::Find(const std::string& nam
                                       text(tensor.shape) + ", the model needs " + text(shape));
   }
   return absl::NotFoundError(path_ + ": no tensor \"" + name + "\" of shape " + text(shape));
+}
+
+absl::StatusOr<const TensorInfo*> SafetensorsReader::Find(const std::string& name) const {
+  for (const TensorInfo& tensor : tensors_) {
+    if (tensor.name == name) return &tensor;
+  }
+  return absl::NotFoundError(path_ + ": no tensor \"" + name + "\"");
 }
 
 absl::Status SafetensorsReader::Read(const TensorInfo& tensor, int64_t begin, int64_t count,

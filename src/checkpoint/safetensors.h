@@ -30,7 +30,7 @@ class SafetensorsWriter {
       const std::string& path, std::vector<TensorInfo> tensors,
       const std::map<std::string, std::string>& metadata);
   ~SafetensorsWriter();
-  // The data of the next tensor, whole.
+  // The next data of the tensor whose turn it is; one without elements is appended too.
   absl::Status Append(const void* data, int64_t bytes);
   absl::Status Finish();
 
@@ -40,6 +40,7 @@ class SafetensorsWriter {
   std::FILE* file_ = nullptr;
   std::vector<TensorInfo> tensors_;
   size_t next_ = 0;
+  int64_t written_ = 0;  // bytes of tensors_[next_]
 };
 
 class SafetensorsReader {
@@ -48,9 +49,10 @@ class SafetensorsReader {
   static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Open(const std::string& path);
   ~SafetensorsReader();
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  // An error where the name is missing or the shape differs.
+  // An error where the name is missing or the shape, where given, differs.
   absl::StatusOr<const TensorInfo*> Find(const std::string& name,
                                          const std::vector<int64_t>& shape) const;
+  absl::StatusOr<const TensorInfo*> Find(const std::string& name) const;
   // Elements [begin, begin + count) of a tensor as fp32.
   absl::Status Read(const TensorInfo& tensor, int64_t begin, int64_t count, float* out) const;
 

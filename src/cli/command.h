@@ -30,6 +30,8 @@ absl::Status RunCommand(const Args& args, Communicator& world);
 absl::Status RunTrain(const Args& args, Communicator& world);
 absl::Status RunEval(const Args& args, Communicator& world);
 absl::Status RunGenerate(const Args& args, Communicator& world);
+absl::Status RunExport(const Args& args, Communicator& world);
+absl::Status RunImport(const Args& args, Communicator& world);
 absl::Status RunTokenize(const Args& args, Communicator& world);
 absl::Status RunCheckpoint(const Args& args, Communicator& world);
 absl::Status RunBench(const Args& args, Communicator& world);

@@ -36,6 +36,27 @@ Engine::Engine(const EngineOptions& options, Mesh& mesh)
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Mesh& mesh) {
   TL_RETURN_IF_ERROR(CheckSize(options, mesh));
+  return Declare(options, mesh);
+}
+
+absl::StatusOr<std::vector<ParamPart>> Engine::Tensors(const ModelConfig& model,
+                                                       const ObjectiveConfig& objective) {
+  const auto world = MakeSelfCommunicator();
+  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(*world, 1));
+  TL_ASSIGN_OR_RETURN(const auto engine, Declare({.model = model,
+                                                  .objective = objective,
+                                                  .sequence_length = 1,
+                                                  .purpose = Plan::Purpose::kInference},
+                                                 mesh));
+  std::vector<ParamPart> tensors;
+  for (ParamId id = 0; id < engine->params_.size(); ++id) {
+    const std::vector<ParamPart>& parts = engine->params_[id].spec.parts;
+    tensors.insert(tensors.end(), parts.begin(), parts.end());
+  }
+  return tensors;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Declare(const EngineOptions& options, Mesh& mesh) {
   std::unique_ptr<Engine> engine(new Engine(options, mesh));
   const ModelConfig& model = options.model;
   const ParamSpec unembedding = model.tie_embeddings ? EmbeddingSpec(model)

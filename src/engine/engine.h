@@ -39,6 +39,9 @@ class Engine {
   // Declares everything and allocates nothing. Refuses sizes that CheckSize does. Collective. The
   // mesh outlives the engine.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Mesh& mesh);
+  // Names and whole shapes of a model's tensors, however large it is.
+  static absl::StatusOr<std::vector<ParamPart>> Tensors(const ModelConfig& model,
+                                                        const ObjectiveConfig& objective);
   // Waits for what is in flight: all ranks must end their engines at the same point.
   ~Engine() { comm_stream_.Synchronize(); }
 
@@ -84,6 +87,8 @@ class Engine {
 
  private:
   Engine(const EngineOptions& options, Mesh& mesh);
+  // Create() without the check.
+  static absl::StatusOr<std::unique_ptr<Engine>> Declare(const EngineOptions& options, Mesh& mesh);
   Pass LoadPass(const HostBatch& batch);
   int64_t input_count() const;
   // Places int32 behind the *used bytes of the decoding inputs.

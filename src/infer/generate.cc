@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "data/blend.h"
+#include "checkpoint/run_tokenizer.h"
 #include "engine/config.h"
 #include "infer/continue.h"
 #include "infer/report.h"
@@ -14,22 +14,6 @@
 
 namespace tl {
 namespace {
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> RunTokenizer(const Config& config) {
-  std::vector<BlendFile> files;
-  for (const auto* paths : {&config.data.train, &config.data.eval}) {
-    for (const WeightedPath& path : *paths) files.push_back({path.path, path.weight});
-  }
-  TL_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, TokenizerOf(files));
-  if (tokenizer == nullptr)
-    return absl::FailedPreconditionError(
-        "the run's token files do not say which tokenizer made them");
-  if (tokenizer->vocab_size() > config.model.vocab)
-    return absl::InvalidArgumentError(
-        files[0].path + ": made with a vocabulary of " + std::to_string(tokenizer->vocab_size()) +
-        ", larger than the model's, " + std::to_string(config.model.vocab));
-  return tokenizer;
-}
 
 absl::StatusOr<std::vector<std::vector<int32_t>>> EncodeAll(const std::vector<std::string>& prompts,
                                                             const Tokenizer& tokenizer) {
@@ -46,7 +30,7 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> EncodeAll(const std::vector<st
 // Equal ids must stand for equal texts.
 absl::Status CheckDraftTokenizer(const Tokenizer& tokenizer, const Config& draft_config,
                                  const std::string& draft_dir) {
-  TL_ASSIGN_OR_RETURN(const auto other, RunTokenizer(draft_config));
+  TL_ASSIGN_OR_RETURN(const auto other, LoadRunTokenizer(draft_dir, draft_config));
   if (other->hash() == tokenizer.hash()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--draft-model ", draft_dir,
                                                  ": expected the model's tokenizer, ",
@@ -170,7 +154,7 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                       Communicator& world) {
   TL_RETURN_IF_ERROR(Validate(options));
   TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, run_config.parallel.tensor));
-  auto tokenizer = RunTokenizer(run_config);
+  auto tokenizer = LoadRunTokenizer(run_dir, run_config);
   std::vector<std::vector<int32_t>> prompts;
   absl::Status status = tokenizer.status();
   if (status.ok()) {

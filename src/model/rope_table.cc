@@ -19,13 +19,23 @@ double Scaled(double frequency, const RopeScaling& scaling) {
 
 }  // namespace
 
+std::vector<double> RopeFrequencies(const ModelConfig& model) {
+  const int64_t d = model.head_dim_or_default();
+  std::vector<double> frequencies;
+  for (int64_t j = 0; j < d / 2; ++j) {
+    frequencies.push_back(
+        Scaled(std::pow(model.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(d)),
+               model.rope_scaling));
+  }
+  return frequencies;
+}
+
 std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions) {
   const int64_t d = model.head_dim_or_default(), half = d / 2;
+  const std::vector<double> frequencies = RopeFrequencies(model);
   std::vector<float> table(positions * d);
   for (int64_t j = 0; j < half; ++j) {
-    const double frequency =
-        Scaled(std::pow(model.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(d)),
-               model.rope_scaling);
+    const double frequency = frequencies[j];
     for (int64_t p = 0; p < positions; ++p) {
       const double angle = static_cast<double>(p) * frequency;
       table[p * d + j] = static_cast<float>(std::cos(angle));

@@ -7,8 +7,10 @@
 
 namespace tl {
 
-// fp32 [positions, 2, head_dim / 2]: cos then sin of position * f_j, f_j = theta^(-2j / head_dim),
-// scaled as in RopeScaling. Angles are computed in fp64.
+// [head_dim / 2]: f_j = theta^(-2j / head_dim), scaled as in RopeScaling.
+std::vector<double> RopeFrequencies(const ModelConfig& model);
+
+// fp32 [positions, 2, head_dim / 2]: cos then sin of position * f_j. Angles are computed in fp64.
 std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions);
 
 }  // namespace tl

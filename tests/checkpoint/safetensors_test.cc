@@ -64,7 +64,8 @@ TEST(Safetensors, RoundTrip) {
                                           {{"format", "pt"}})
                     .value();
   const float scalar = 7.0f;
-  ASSERT_TRUE(writer->Append(w.data(), 24).ok());
+  ASSERT_TRUE(writer->Append(w.data(), 8).ok());
+  ASSERT_TRUE(writer->Append(w.data() + 2, 16).ok());
   ASSERT_TRUE(writer->Append(nullptr, 0).ok());
   ASSERT_TRUE(writer->Append(b.data(), 4).ok());
   ASSERT_TRUE(writer->Append(h.data(), 2).ok());
@@ -130,12 +131,12 @@ TEST(Safetensors, RefusesBadFiles) {
   ExpectBad("1234567", "it has only 7 bytes");
   ExpectBad(std::string("\x10\0\0\0\0\0\0\0{}", 10), "a header of 16 bytes in a file of 10");
   ExpectBad(std::string(8, '\xff'), "a header of 18446744073709551615 bytes");
-  ExpectBad(WithHeader("", 0), "the header is not a JSON object");
-  ExpectBad(WithHeader("{\"w\":", 0), "the header is not a JSON object");
+  ExpectBad(WithHeader("", 0), "the header: not JSON");
+  ExpectBad(WithHeader("{\"w\":", 0), "the header: not JSON");
   ExpectBad(WithHeader("[]", 0), "the header is not a JSON object");
-  ExpectBad(WithHeader("{\"w\xff\": 1}", 0), "the header is not a JSON object");
-  ExpectBad(WithHeader("{} x", 0), "the header is not a JSON object");
-  ExpectBad(WithHeader(std::string(100000, '['), 0), "the header is not a JSON object");
+  ExpectBad(WithHeader("{\"w\xff\": 1}", 0), "the header: not JSON, from byte 5");
+  ExpectBad(WithHeader("{} x", 0), "the header: not JSON, from byte 4");
+  ExpectBad(WithHeader(std::string(100000, '['), 0), "the header: nested deeper than 64");
 }
 
 TEST(Safetensors, RefusesBadEntries) {
@@ -182,6 +183,7 @@ TEST(Safetensors, RefusesGapsOverlapsAndLeftovers) {
   ExpectBad(WithHeader("{" + a + "," + b("[5,9]") + "}", 9),
             "tensor \"b\" begins at 5, expected 4");
   ExpectBad(WithHeader("{" + b("[4,8]") + "}", 8), "tensor \"b\" begins at 4, expected 0");
+  ExpectBad(WithHeader("{" + a + "," + a + "}", 4), "the key \"a\" occurs twice in one object");
   ExpectBad(WithHeader("{" + a + "}", 6), "its data have 6 bytes, by the header 4");
   ExpectBad(WithHeader("{}", 6), "its data have 6 bytes, by the header 0");
 }

@@ -1,0 +1,18 @@
+// JSON from files that others wrote: read whole, checked harder than the parser does by itself.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace tl {
+
+// Parses text. Refuses what is not JSON, a key that occurs twice in one object (parsers disagree on
+// which one counts) and nesting beyond 64. Messages start with `what`, e.g. "model/config.json".
+absl::StatusOr<nlohmann::json> ParseJson(const std::string& text, const std::string& what);
+
+// The whole file, of at most this many bytes.
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t most_bytes);
+
+}  // namespace tl

@@ -1,0 +1,83 @@
+#include "convert/export.h"
+
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "checkpoint/run_tokenizer.h"
+#include "cli/command.h"
+#include "convert/report.h"
+#include "engine/options.h"
+
+namespace tl {
+namespace {
+
+absl::StatusOr<DType> WeightType(const std::string& name, const Config& config) {
+  if (name.empty()) return ComputeType(config.precision.compute);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (name == Name(dtype)) return dtype;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--dtype ", name, ": expected fp32, bf16 or fp16"));
+}
+
+// WHERE, or for one save of a run the folder that it is in.
+std::string RunFolderOf(const std::string& where) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::path path = fs::path(where).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  const bool inside = !fs::exists(path / "config.toml", error) &&
+                      fs::exists(path.parent_path() / "config.toml", error);
+  return inside ? path.parent_path().string() : where;
+}
+
+}  // namespace
+
+absl::Status RunExport(const Args& args, Communicator& world) {
+  std::string where, format = "hf", out, dtype;
+  int64_t shard_mb = 4000;
+  bool trunk_only = false;
+  Args overrides;
+  std::string formats;
+  for (const ExportFormat& f : ExportFormats())
+    absl::StrAppend(&formats, formats.empty() ? "" : "; ", f.name, ": ", f.help);
+  Arguments arguments(
+      "export",
+      "Writes a trained model as a folder that other programs load, with its tokenizer and a "
+      "report "
+      "of where every tensor went. The trunk must be one that the format knows: plain (Llama), "
+      "with "
+      "qkv_bias (Qwen2), with qk_norm (Qwen3) or with a sliding_window (Mistral). The longest text "
+      "is [train] sequence_length.",
+      "  trunkline export checkpoints/quickstart --format hf --out exported --dtype bf16\n"
+      "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n");
+  arguments.Positional("CHECKPOINT", &where, "A run folder (its newest save) or one save in it")
+      .Option("--format", &format, formats)
+      .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired)
+      .Option("--dtype", &dtype, "fp32, bf16 or fp16; without it, what the run computed in")
+      .Option("--shard-mb", &shard_mb, 1, "hf: start another file beyond so many megabytes")
+      .Flag("--trunk-only", &trunk_only, "Leave out tensors beside the trunk (heads)")
+      .Overrides(&overrides);
+  TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  // Files are written once, however many ranks were started.
+  if (!run || world.rank() != 0) return absl::OkStatus();
+  const std::string run_dir = RunFolderOf(where);
+  const auto alone = MakeSelfCommunicator();
+  ExportJob job;
+  TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(run_dir, overrides, *alone));
+  TL_ASSIGN_OR_RETURN(job.dtype, WeightType(dtype, job.config));
+  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadRunTokenizer(run_dir, job.config));
+  TL_ASSIGN_OR_RETURN(const auto source, OpenRunWeights(where));
+  job.tokenizer = tokenizer.get();
+  job.source = source.get();
+  job.name = std::filesystem::path(run_dir).filename().string();
+  job.shard_bytes = shard_mb * 1'000'000;
+  job.leave = trunk_only ? Leave::kHeads : Leave::kNothing;
+  TL_ASSIGN_OR_RETURN(const auto report, Export(job, format, out));
+  std::printf("%s%s: written\n", ReportText(report).c_str(), out.c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace tl

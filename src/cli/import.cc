@@ -1,0 +1,36 @@
+#include "convert/import.h"
+
+#include <cstdio>
+
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/config.h"
+#include "convert/report.h"
+
+namespace tl {
+
+absl::Status RunImport(const Args& args, Communicator& world) {
+  std::string folder, out;
+  Arguments arguments(
+      "import",
+      "Makes a checkpoint out of a Hugging Face folder: config.json of LlamaForCausalLM, "
+      "Qwen2ForCausalLM, Qwen3ForCausalLM or MistralForCausalLM, safetensors in fp32, bf16 or "
+      "fp16, "
+      "and tokenizer.json or tokenizer.model. generate, eval and export take the new folder; "
+      "training starts from it with [run] init_from and the [model] of its config.toml, and "
+      "tokenize takes it as --tokenizer.",
+      "  trunkline import Llama-3.2-1B --out checkpoints/llama\n"
+      "  trunkline tokenize --tokenizer checkpoints/llama --out data/train.tok book.txt\n"
+      "  trunkline train checkpoints/llama/config.toml --set run.dir=checkpoints/tuned "
+      "data.train=data/train.tok train.steps=100\n");
+  arguments.Positional("FOLDER", &folder, "The Hugging Face folder")
+      .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired);
+  TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  // Files are written once, however many ranks were started.
+  if (!run || world.rank() != 0) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(const auto report, ImportHuggingFace(folder, out, WriteResolved));
+  std::printf("%s%s: written\n", ReportText(report).c_str(), out.c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace tl

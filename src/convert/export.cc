@@ -1,0 +1,92 @@
+#include "convert/export.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "convert/report.h"
+#include "engine/engine.h"
+
+namespace tl {
+namespace {
+
+// The source's tensors are the model's, no more and no less: else one of them is another run's.
+absl::Status CheckSource(const ExportJob& job) {
+  TL_ASSIGN_OR_RETURN(const std::vector<ParamPart> declared,
+                      Engine::Tensors(job.config.model, job.config.objective));
+  std::map<std::string, bool> seen;
+  for (const ParamPart& part : declared) {
+    const SourceTensor* tensor = job.source->Find(part.name);
+    std::vector<int64_t> shape;
+    for (int i = 0; i < part.shape.rank(); ++i) shape.push_back(part.shape[i]);
+    if (tensor == nullptr || tensor->shape != shape) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the checkpoint and its config.toml differ: tensor ", part.name, ": expected ",
+          ShapeText(shape), ", found ", tensor == nullptr ? "none" : ShapeText(tensor->shape)));
+    }
+    seen[part.name] = true;
+  }
+  for (const SourceTensor& tensor : job.source->tensors()) {
+    if (seen.count(tensor.name) == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the checkpoint and its config.toml differ: tensor ", tensor.name, " ",
+                       ShapeText(tensor.shape), " is not the model's"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const std::vector<ExportFormat>& ExportFormats() {
+  static const auto* const formats = new std::vector<ExportFormat>{
+      {"hf", "the trunk for Hugging Face's transformers, vLLM, SGLang", WriteHuggingFace},
+      {"gguf", "the trunk for llama.cpp", WriteGguf},
+  };
+  return *formats;
+}
+
+absl::StatusOr<std::vector<Placement>> PlaceTrunk(const ExportJob& job, const char* format,
+                                                  std::string (*rename)(const std::string&)) {
+  std::vector<Placement> placements;
+  for (const SourceTensor& tensor : job.source->tensors()) {
+    Placement placement{.source = tensor.name,
+                        .target = rename(tensor.name),
+                        .shape = tensor.shape,
+                        .dtype = job.dtype};
+    if (placement.target.empty()) {
+      const std::string reason = absl::StrCat("format ", format, " holds the trunk alone");
+      if (job.leave == Leave::kNothing) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "tensor ", tensor.name, " ", ShapeText(tensor.shape), " of objective ",
+            job.config.objective.name, ": ", reason, "; --trunk-only leaves such tensors out"));
+      }
+      placement.note = absl::StrCat("left out: ", reason);
+    }
+    placements.push_back(std::move(placement));
+  }
+  return placements;
+}
+
+absl::StatusOr<std::vector<Placement>> Export(const ExportJob& job, const std::string& format,
+                                              const std::string& out) {
+  const auto& formats = ExportFormats();
+  const auto it = std::find_if(formats.begin(), formats.end(),
+                               [&](const ExportFormat& f) { return format == f.name; });
+  if (it == formats.end()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--format ", format, ": expected one of ",
+        absl::StrJoin(formats, ", ",
+                      [](std::string* s, const ExportFormat& f) { absl::StrAppend(s, f.name); })));
+  }
+  TL_RETURN_IF_ERROR(CheckSource(job));
+  TL_ASSIGN_OR_RETURN(OutputFolder folder, OutputFolder::Create(out));
+  TL_ASSIGN_OR_RETURN(std::vector<Placement> placements, it->write(job, folder));
+  TL_RETURN_IF_ERROR(folder.WriteText(kReportFile, ReportJson(format, placements)));
+  TL_RETURN_IF_ERROR(folder.Commit());
+  return placements;
+}
+
+}  // namespace tl

@@ -1,0 +1,53 @@
+// Hands a trained model over to other programs: one folder per format, complete or absent.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "convert/output_folder.h"
+#include "convert/weights.h"
+#include "data/tokenizer.h"
+#include "engine/config.h"
+
+namespace tl {
+
+enum class Leave : uint8_t {
+  kNothing,  // a tensor that the format cannot hold is an error
+  kHeads,    // tensors beside the trunk are left out, and the report says so
+};
+
+struct ExportJob {
+  Config config;
+  const WeightSource* source = nullptr;
+  const Tokenizer* tokenizer = nullptr;
+  std::string name;  // of the model, where a format has room for one
+  DType dtype = DType::kF32;
+  int64_t shard_bytes = int64_t{4000} << 20;
+  Leave leave = Leave::kNothing;
+};
+
+struct ExportFormat {
+  const char* name;
+  const char* help;  // one line
+  // Writes the files and returns where every tensor of the source went.
+  absl::StatusOr<std::vector<Placement>> (*write)(const ExportJob& job, const OutputFolder& out);
+};
+const std::vector<ExportFormat>& ExportFormats();
+
+absl::StatusOr<std::vector<Placement>> WriteHuggingFace(const ExportJob& job,
+                                                        const OutputFolder& out);
+absl::StatusOr<std::vector<Placement>> WriteGguf(const ExportJob& job, const OutputFolder& out);
+
+// Checks that the source holds just the tensors of the config's model, in their shapes; writes the
+// folder with the report as trunkline_report.json, and returns the report.
+absl::StatusOr<std::vector<Placement>> Export(const ExportJob& job, const std::string& format,
+                                              const std::string& out);
+
+// Gives every tensor of the source its name in another format. Those beside the trunk are refused
+// or left out.
+absl::StatusOr<std::vector<Placement>> PlaceTrunk(const ExportJob& job, const char* format,
+                                                  std::string (*rename)(const std::string&));
+
+}  // namespace tl

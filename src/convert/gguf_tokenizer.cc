@@ -1,0 +1,172 @@
+#include "convert/gguf_tokenizer.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "convert/hf_tokenizer.h"
+#include "data/sentencepiece_proto.h"
+
+namespace tl {
+namespace {
+
+using Json = nlohmann::json;
+using Type = SentencePieceProto::Type;
+
+// How words are split before merging: llama.cpp's name, and the pattern of the tokenizer.json that
+// has it; empty: ByteLevel's own.
+struct Split {
+  const char* name;
+  const char* pattern;
+  bool ignore_merges;
+};
+constexpr Split kSplits[] = {
+    {"gpt-2", "", false},
+    {"llama-bpe",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
+     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     true},
+    {"qwen2",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
+     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     false},
+};
+
+struct Vocabulary {
+  explicit Vocabulary(int64_t size) : tokens(size), types(size, static_cast<int>(Type::kUnused)) {}
+  void Set(int64_t id, std::string token, Type type) {
+    tokens[static_cast<size_t>(id)] = std::move(token);
+    types[static_cast<size_t>(id)] = static_cast<int>(type);
+  }
+  void AddTo(GgufMetadata& metadata) {
+    for (size_t id = 0; id < tokens.size(); ++id) {
+      if (types[id] == static_cast<int>(Type::kUnused)) tokens[id] = absl::StrCat("[PAD", id, "]");
+    }
+    metadata.Add("tokenizer.ggml.tokens", tokens);
+    metadata.Add("tokenizer.ggml.token_type", types);
+  }
+  std::vector<std::string> tokens;
+  std::vector<int32_t> types;
+};
+
+void AddEnds(int32_t end_id, GgufMetadata& metadata) {
+  metadata.Add("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(end_id));
+  metadata.Add("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(end_id));
+  metadata.Add("tokenizer.ggml.add_bos_token", false);
+  metadata.Add("tokenizer.ggml.add_eos_token", false);
+}
+
+void AddBytes(int64_t vocab, GgufMetadata& metadata) {
+  metadata.Add("tokenizer.ggml.model", "gpt2");
+  metadata.Add("tokenizer.ggml.pre", "gpt-2");
+  Vocabulary vocabulary(vocab);
+  const std::vector<std::string> tokens = ByteLevelTokens();
+  for (int64_t byte = 0; byte < 256; ++byte) vocabulary.Set(byte, tokens[byte], Type::kNormal);
+  vocabulary.AddTo(metadata);
+  metadata.Add("tokenizer.ggml.merges", std::vector<std::string>());
+  AddEnds(0, metadata);
+}
+
+// The pattern that words are split by where llama.cpp may know it: "" for ByteLevel's own; else
+// something that is none.
+std::string PatternOf(const Json& pre) {
+  const auto level = [](const Json& part, bool regex) {
+    return part["type"] == "ByteLevel" && !part.value("add_prefix_space", true) &&
+           part.value("use_regex", true) == regex;
+  };
+  if (level(pre, true)) return "";
+  if (pre["type"] != "Sequence" || pre["pretokenizers"].size() != 2) return "none";
+  const Json &first = pre["pretokenizers"][0], &second = pre["pretokenizers"][1];
+  const bool known = first["type"] == "Split" && first["behavior"] == "Isolated" &&
+                     !first.value("invert", false) && first["pattern"].contains("Regex") &&
+                     level(second, false);
+  return known ? first["pattern"]["Regex"].get<std::string>() : "none";
+}
+
+// The definition is one that the tokenizer was made from, so its parts are there.
+absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
+  Json root = Json::parse(tokenizer.definition());
+  Json& model = root["model"];
+  const std::string pattern = PatternOf(root["pre_tokenizer"]);
+  const bool ignore = model.value("ignore_merges", false);
+  const Split* split = nullptr;
+  for (const Split& known : kSplits) {
+    if (pattern == known.pattern && ignore == known.ignore_merges) split = &known;
+  }
+  if (split == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "format gguf: llama.cpp has no name for this tokenizer's way of splitting words: "
+        "pre_tokenizer ",
+        root["pre_tokenizer"].dump().substr(0, 300), ", ignore_merges ", ignore ? "true" : "false",
+        "; expected that of GPT-2, Llama 3 or Qwen2"));
+  }
+  metadata.Add("tokenizer.ggml.model", "gpt2");
+  metadata.Add("tokenizer.ggml.pre", split->name);
+  Vocabulary vocabulary(vocab);
+  for (const auto& [token, id] : model["vocab"].items())
+    vocabulary.Set(id.get<int64_t>(), token, Type::kNormal);
+  if (root["added_tokens"].is_array()) {
+    for (const Json& added : root["added_tokens"]) {
+      vocabulary.Set(added["id"].get<int64_t>(), added["content"].get<std::string>(),
+                     added.value("special", false) ? Type::kControl : Type::kUserDefined);
+    }
+  }
+  vocabulary.AddTo(metadata);
+  std::vector<std::string> merges;
+  for (const Json& merge : model["merges"]) {
+    merges.push_back(merge.is_string() ? merge.get<std::string>()
+                                       : absl::StrCat(merge[0].get<std::string>(), " ",
+                                                      merge[1].get<std::string>()));
+  }
+  metadata.Add("tokenizer.ggml.merges", merges);
+  if (tokenizer.end_id() >= 0) AddEnds(tokenizer.end_id(), metadata);
+  return absl::OkStatus();
+}
+
+absl::Status AddSentencePiece(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
+  TL_ASSIGN_OR_RETURN(const SentencePieceProto proto,
+                      ParseSentencePieceProto(tokenizer.definition()));
+  if (!proto.bpe || !proto.byte_fallback || !proto.identity || proto.remove_extra_whitespaces ||
+      !proto.escape_whitespaces) {
+    return absl::InvalidArgumentError(
+        "format gguf: llama.cpp has no tokenizer that does what this SentencePiece model does; "
+        "expected BPE with byte fallback on text that is not normalised");
+  }
+  metadata.Add("tokenizer.ggml.model", "llama");
+  metadata.Add("tokenizer.ggml.pre", "default");
+  Vocabulary vocabulary(vocab);
+  std::vector<float> scores(static_cast<size_t>(vocab), -1e9f);
+  for (size_t id = 0; id < proto.pieces.size(); ++id) {
+    const auto& piece = proto.pieces[id];
+    vocabulary.Set(static_cast<int64_t>(id), piece.text, piece.type);
+    scores[id] = piece.score;
+    if (piece.type == Type::kUnknown)
+      metadata.Add("tokenizer.ggml.unknown_token_id", static_cast<uint32_t>(id));
+  }
+  vocabulary.AddTo(metadata);
+  metadata.Add("tokenizer.ggml.scores", scores);
+  metadata.Add("tokenizer.ggml.add_space_prefix", proto.add_dummy_prefix);
+  if (tokenizer.end_id() >= 0) AddEnds(tokenizer.end_id(), metadata);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status AddGgufTokenizer(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
+  switch (tokenizer.kind()) {
+    case TokenizerKind::kBytes:
+      AddBytes(vocab, metadata);
+      return absl::OkStatus();
+    case TokenizerKind::kBpe:
+      return AddBpe(tokenizer, vocab, metadata);
+    case TokenizerKind::kSentencePiece:
+      return AddSentencePiece(tokenizer, vocab, metadata);
+    case TokenizerKind::kNone:
+      break;
+  }
+  return absl::InvalidArgumentError("format gguf: no tokenizer");
+}
+
+}  // namespace tl

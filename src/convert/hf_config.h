@@ -1,0 +1,32 @@
+// config.json of Hugging Face's transformers, for the architectures that this trunk is.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "device/dtype.h"
+#include "model/config.h"
+
+namespace tl {
+
+struct HfConfig {
+  ModelConfig model;
+  int64_t max_positions = 0;
+  std::optional<DType> dtype;  // of the weights, where it says so
+  int32_t end_id = -1;         // of the end of a text; -1: none
+};
+
+// LlamaForCausalLM, Qwen2ForCausalLM (bias on q, k and v), Qwen3ForCausalLM (norm of q and k) or
+// MistralForCausalLM (sliding window); an error that names the mix where it is none of these.
+absl::StatusOr<std::string> HfArchitecture(const ModelConfig& model);
+
+// Writes the rotary embedding in both its forms, the older rope_theta with rope_scaling and the
+// newer rope_parameters.
+absl::StatusOr<std::string> WriteHfConfig(const HfConfig& config);
+
+// path is named in errors. What the trunk cannot do (an architecture, a rope type, biases, other
+// activations, quantized weights) is refused by name.
+absl::StatusOr<HfConfig> ParseHfConfig(const std::string& text, const std::string& path);
+
+}  // namespace tl
