@@ -69,7 +69,9 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(run_dir, overrides, *alone));
   TL_ASSIGN_OR_RETURN(job.dtype, WeightType(dtype, job.config));
   TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadRunTokenizer(run_dir, job.config));
-  TL_ASSIGN_OR_RETURN(const auto source, OpenRunWeights(where));
+  TL_ASSIGN_OR_RETURN(
+      const auto source,
+      OpenRunWeights(where == run_dir ? CheckpointFolder(job.config, run_dir) : where));
   job.tokenizer = tokenizer.get();
   job.source = source.get();
   job.name = std::filesystem::path(run_dir).filename().string();

@@ -48,14 +48,14 @@ const std::vector<ExportFormat>& ExportFormats() {
   return *formats;
 }
 
-absl::StatusOr<std::vector<Placement>> PlaceTrunk(const ExportJob& job, const char* format,
-                                                  std::string (*rename)(const std::string&)) {
-  std::vector<Placement> placements;
+absl::StatusOr<std::vector<TensorPlacement>> PlaceTrunk(const ExportJob& job, const char* format,
+                                                        std::string (*rename)(const std::string&)) {
+  std::vector<TensorPlacement> placements;
   for (const SourceTensor& tensor : job.source->tensors()) {
-    Placement placement{.source = tensor.name,
-                        .target = rename(tensor.name),
-                        .shape = tensor.shape,
-                        .dtype = job.dtype};
+    TensorPlacement placement{.source = tensor.name,
+                              .target = rename(tensor.name),
+                              .shape = tensor.shape,
+                              .dtype = job.dtype};
     if (placement.target.empty()) {
       const std::string reason = absl::StrCat("format ", format, " holds the trunk alone");
       if (job.leave == Leave::kNothing) {
@@ -70,8 +70,8 @@ absl::StatusOr<std::vector<Placement>> PlaceTrunk(const ExportJob& job, const ch
   return placements;
 }
 
-absl::StatusOr<std::vector<Placement>> Export(const ExportJob& job, const std::string& format,
-                                              const std::string& out) {
+absl::StatusOr<std::vector<TensorPlacement>> Export(const ExportJob& job, const std::string& format,
+                                                    const std::string& out) {
   const auto& formats = ExportFormats();
   const auto it = std::find_if(formats.begin(), formats.end(),
                                [&](const ExportFormat& f) { return format == f.name; });
@@ -83,7 +83,7 @@ absl::StatusOr<std::vector<Placement>> Export(const ExportJob& job, const std::s
   }
   TL_RETURN_IF_ERROR(CheckSource(job));
   TL_ASSIGN_OR_RETURN(OutputFolder folder, OutputFolder::Create(out));
-  TL_ASSIGN_OR_RETURN(std::vector<Placement> placements, it->write(job, folder));
+  TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements, it->write(job, folder));
   TL_RETURN_IF_ERROR(folder.WriteText(kReportFile, ReportJson(format, placements)));
   TL_RETURN_IF_ERROR(folder.Commit());
   return placements;

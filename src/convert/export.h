@@ -32,22 +32,24 @@ struct ExportFormat {
   const char* name;
   const char* help;  // one line
   // Writes the files and returns where every tensor of the source went.
-  absl::StatusOr<std::vector<Placement>> (*write)(const ExportJob& job, const OutputFolder& out);
+  absl::StatusOr<std::vector<TensorPlacement>> (*write)(const ExportJob& job,
+                                                        const OutputFolder& out);
 };
 const std::vector<ExportFormat>& ExportFormats();
 
-absl::StatusOr<std::vector<Placement>> WriteHuggingFace(const ExportJob& job,
-                                                        const OutputFolder& out);
-absl::StatusOr<std::vector<Placement>> WriteGguf(const ExportJob& job, const OutputFolder& out);
+absl::StatusOr<std::vector<TensorPlacement>> WriteHuggingFace(const ExportJob& job,
+                                                              const OutputFolder& out);
+absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
+                                                       const OutputFolder& out);
 
 // Checks that the source holds just the tensors of the config's model, in their shapes; writes the
 // folder with the report as trunkline_report.json, and returns the report.
-absl::StatusOr<std::vector<Placement>> Export(const ExportJob& job, const std::string& format,
-                                              const std::string& out);
+absl::StatusOr<std::vector<TensorPlacement>> Export(const ExportJob& job, const std::string& format,
+                                                    const std::string& out);
 
 // Gives every tensor of the source its name in another format. Those beside the trunk are refused
 // or left out.
-absl::StatusOr<std::vector<Placement>> PlaceTrunk(const ExportJob& job, const char* format,
-                                                  std::string (*rename)(const std::string&));
+absl::StatusOr<std::vector<TensorPlacement>> PlaceTrunk(const ExportJob& job, const char* format,
+                                                        std::string (*rename)(const std::string&));
 
 }  // namespace tl

@@ -76,7 +76,8 @@ std::vector<float> RopeDivisors(const ModelConfig& model) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Placement>> WriteGguf(const ExportJob& job, const OutputFolder& out) {
+absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
+                                                       const OutputFolder& out) {
   const ModelConfig& model = job.config.model;
   TL_ASSIGN_OR_RETURN(const std::string arch, Architecture(model));
   GgufMetadata metadata;
@@ -89,7 +90,7 @@ absl::StatusOr<std::vector<Placement>> WriteGguf(const ExportJob& job, const Out
     divisors = RopeDivisors(model);
     tensors.push_back({"rope_freqs.weight", {static_cast<int64_t>(divisors.size())}, DType::kF32});
   }
-  for (Placement& p : placements) {
+  for (TensorPlacement& p : placements) {
     if (p.left_out()) continue;
     p.file = kFile;
     if (p.shape.size() == 1) p.dtype = DType::kF32;  // llama.cpp wants vectors so
@@ -108,7 +109,7 @@ absl::StatusOr<std::vector<Placement>> WriteGguf(const ExportJob& job, const Out
     TL_RETURN_IF_ERROR(
         writer->Append(divisors.data(), static_cast<int64_t>(divisors.size() * sizeof(float))));
   }
-  for (const Placement& p : placements) {
+  for (const TensorPlacement& p : placements) {
     if (p.left_out()) continue;
     TL_RETURN_IF_ERROR(CopyTensor(*job.source, p, [&](const void* data, int64_t bytes) {
       return writer->Append(data, bytes);

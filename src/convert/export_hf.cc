@@ -15,8 +15,8 @@ std::string Rename(const std::string& name) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Placement>> WriteHuggingFace(const ExportJob& job,
-                                                        const OutputFolder& out) {
+absl::StatusOr<std::vector<TensorPlacement>> WriteHuggingFace(const ExportJob& job,
+                                                              const OutputFolder& out) {
   const int64_t positions = job.config.train.sequence_length;
   const int32_t end = job.tokenizer->end_id();
   TL_ASSIGN_OR_RETURN(const std::string config, WriteHfConfig({.model = job.config.model,

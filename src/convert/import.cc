@@ -52,15 +52,16 @@ absl::StatusOr<std::string> ReasonToLeaveOut(const WeightSource& source, const M
   return std::string(same ? "left out: equal to the embedding, with which it is tied" : "");
 }
 
-absl::StatusOr<std::vector<Placement>> Place(const WeightSource& source, const std::string& folder,
-                                             const Config& config) {
+absl::StatusOr<std::vector<TensorPlacement>> Place(const WeightSource& source,
+                                                   const std::string& folder,
+                                                   const Config& config) {
   TL_ASSIGN_OR_RETURN(const std::vector<ParamPart> declared,
                       Engine::Tensors(config.model, config.objective));
   std::map<std::string, const ParamPart*> wanted;  // by its name here
   for (const ParamPart& part : declared) wanted[part.name] = &part;
-  std::vector<Placement> placements;
+  std::vector<TensorPlacement> placements;
   for (const SourceTensor& tensor : source.tensors()) {
-    Placement placement{.source = tensor.name, .shape = tensor.shape, .dtype = tensor.dtype};
+    TensorPlacement placement{.source = tensor.name, .shape = tensor.shape, .dtype = tensor.dtype};
     const auto refuse = [&](const std::string& what) {
       return absl::InvalidArgumentError(
           absl::StrCat(folder, ": tensor \"", tensor.name, "\" ", ShapeText(tensor.shape), what));
@@ -106,8 +107,8 @@ absl::Status CopyTokenizer(const std::string& folder, const ModelConfig& model,
   return out.WriteText(json ? "tokenizer.json" : "tokenizer.model", tokenizer->definition());
 }
 
-Precision PrecisionOf(const std::vector<Placement>& placements) {
-  for (const Placement& p : placements) {
+Precision PrecisionOf(const std::vector<TensorPlacement>& placements) {
+  for (const TensorPlacement& p : placements) {
     if (p.left_out()) continue;
     return p.dtype == DType::kBF16  ? Precision::kBf16
            : p.dtype == DType::kF16 ? Precision::kFp16
@@ -118,7 +119,7 @@ Precision PrecisionOf(const std::vector<Placement>& placements) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Placement>> ImportHuggingFace(
+absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
     const std::string& folder, const std::string& out,
     const std::function<std::string(const Config&)>& write_config) {
   const std::string path = folder + "/config.json";
@@ -132,7 +133,7 @@ absl::StatusOr<std::vector<Placement>> ImportHuggingFace(
   config.train.sequence_length = std::clamp<int64_t>(hf.max_positions, 1, kLongestByDefault);
   config.run.init_from = out;
   config.run.dir = out + "-run";  // of a training that starts from here
-  TL_ASSIGN_OR_RETURN(std::vector<Placement> placements, Place(*source, folder, config));
+  TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements, Place(*source, folder, config));
   config.precision.compute = PrecisionOf(placements);
   TL_ASSIGN_OR_RETURN(OutputFolder target, OutputFolder::Create(out));
   TL_RETURN_IF_ERROR(CopyTokenizer(folder, config.model, target));

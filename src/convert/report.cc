@@ -8,9 +8,9 @@
 
 namespace tl {
 
-std::string ReportJson(const std::string& format, const std::vector<Placement>& placements) {
+std::string ReportJson(const std::string& format, const std::vector<TensorPlacement>& placements) {
   nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
-  for (const Placement& p : placements) {
+  for (const TensorPlacement& p : placements) {
     nlohmann::ordered_json entry = {{"source", p.source}, {"shape", p.shape}, {"target", nullptr}};
     if (!p.left_out()) {
       entry["target"] = p.target;
@@ -23,13 +23,13 @@ std::string ReportJson(const std::string& format, const std::vector<Placement>& 
   return nlohmann::ordered_json{{"format", format}, {"tensors", tensors}}.dump(1) + "\n";
 }
 
-std::string ReportText(const std::vector<Placement>& placements) {
+std::string ReportText(const std::vector<TensorPlacement>& placements) {
   struct File {
     int64_t tensors = 0, elements = 0, bytes = 0;
   };
   std::map<std::string, File> files;
   std::map<std::string, std::vector<std::string>> notes;  // tensors by note
-  for (const Placement& p : placements) {
+  for (const TensorPlacement& p : placements) {
     if (!p.note.empty()) notes[p.note].push_back(p.source);
     if (p.left_out()) continue;
     File& file = files[p.file];

@@ -9,12 +9,12 @@
 namespace tl {
 namespace {
 
-using Shard = std::vector<Placement*>;
+using Shard = std::vector<TensorPlacement*>;
 
-std::vector<Shard> Divide(std::vector<Placement>& placements, int64_t shard_bytes) {
+std::vector<Shard> Divide(std::vector<TensorPlacement>& placements, int64_t shard_bytes) {
   std::vector<Shard> shards(1);
   int64_t bytes = 0;
-  for (Placement& placement : placements) {
+  for (TensorPlacement& placement : placements) {
     if (placement.left_out()) continue;
     if (!shards.back().empty() && bytes + placement.bytes() > shard_bytes) {
       shards.emplace_back();
@@ -29,7 +29,7 @@ std::vector<Shard> Divide(std::vector<Placement>& placements, int64_t shard_byte
 absl::Status WriteShard(const WeightSource& source, const OutputFolder& out,
                         const std::string& file, const Shard& shard) {
   std::vector<TensorInfo> infos;
-  for (Placement* placement : shard) {
+  for (TensorPlacement* placement : shard) {
     placement->file = file;
     infos.push_back(
         {.name = placement->target, .dtype = placement->dtype, .shape = placement->shape});
@@ -37,7 +37,7 @@ absl::Status WriteShard(const WeightSource& source, const OutputFolder& out,
   // transformers refuses files that do not say this.
   TL_ASSIGN_OR_RETURN(
       auto writer, SafetensorsWriter::Create(out.At(file), std::move(infos), {{"format", "pt"}}));
-  for (const Placement* placement : shard) {
+  for (const TensorPlacement* placement : shard) {
     TL_RETURN_IF_ERROR(CopyTensor(source, *placement, [&](const void* data, int64_t bytes) {
       return writer->Append(data, bytes);
     }));
@@ -49,7 +49,7 @@ absl::Status WriteShard(const WeightSource& source, const OutputFolder& out,
 
 absl::Status WriteShards(const WeightSource& source, const OutputFolder& out,
                          const std::string& stem, int64_t shard_bytes,
-                         std::vector<Placement>& placements) {
+                         std::vector<TensorPlacement>& placements) {
   const std::vector<Shard> shards = Divide(placements, shard_bytes);
   if (shards.size() == 1) return WriteShard(source, out, stem + ".safetensors", shards[0]);
   int64_t total = 0;
@@ -58,7 +58,7 @@ absl::Status WriteShards(const WeightSource& source, const OutputFolder& out,
     const std::string file =
         absl::StrFormat("%s-%05d-of-%05d.safetensors", stem, i + 1, shards.size());
     TL_RETURN_IF_ERROR(WriteShard(source, out, file, shards[i]));
-    for (const Placement* placement : shards[i]) {
+    for (const TensorPlacement* placement : shards[i]) {
       map[placement->target] = file;
       total += placement->bytes();
     }

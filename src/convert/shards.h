@@ -15,6 +15,6 @@ namespace tl {
 // skipped. Fills in the file of every placement.
 absl::Status WriteShards(const WeightSource& source, const OutputFolder& out,
                          const std::string& stem, int64_t shard_bytes,
-                         std::vector<Placement>& placements);
+                         std::vector<TensorPlacement>& placements);
 
 }  // namespace tl

@@ -23,7 +23,7 @@ void Interleave(const std::vector<float>& in, int64_t head_dim, int64_t columns,
 }
 
 template <typename T>
-absl::Status AppendAs(const std::vector<float>& values, const Placement& placement,
+absl::Status AppendAs(const std::vector<float>& values, const TensorPlacement& placement,
                       const std::function<absl::Status(const void*, int64_t)>& append) {
   std::vector<T> rounded(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -44,13 +44,13 @@ const SourceTensor* WeightSource::Find(const std::string& name) const {
   return it == tensors().end() ? nullptr : &*it;
 }
 
-int64_t Placement::elements() const {
+int64_t TensorPlacement::elements() const {
   int64_t elements = 1;
   for (const int64_t dim : shape) elements *= dim;
   return elements;
 }
 
-absl::Status CopyTensor(const WeightSource& source, const Placement& placement,
+absl::Status CopyTensor(const WeightSource& source, const TensorPlacement& placement,
                         const std::function<absl::Status(const void*, int64_t)>& append) {
   const int64_t elements = placement.elements();
   if (elements == 0) return append(nullptr, 0);

@@ -47,7 +47,7 @@ enum class RowOrder : uint8_t {
 };
 
 // Where one tensor of the source goes.
-struct Placement {
+struct TensorPlacement {
   std::string source = {};
   std::string target = {};  // empty: left out, and note says why
   std::vector<int64_t> shape = {};
@@ -64,7 +64,7 @@ struct Placement {
 
 // Reads a tensor piece by piece, lays it out and rounds it as the placement says, and gives the
 // bytes to append in order. An error where a number does not fit the type.
-absl::Status CopyTensor(const WeightSource& source, const Placement& placement,
+absl::Status CopyTensor(const WeightSource& source, const TensorPlacement& placement,
                         const std::function<absl::Status(const void*, int64_t)>& append);
 
 // "[256, 128]"

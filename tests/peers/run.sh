@@ -20,3 +20,7 @@ $python tests/peers/tensorboard_check.py "$scratch/run"
 say "losses and gradients against PyTorch"
 TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_golden --gtest_brief=1
 $python tests/peers/torch_model.py "$scratch/golden"
+
+say "exported models in transformers and tokenizers"
+$python tests/peers/export_check.py --program build/trunkline --text data/kjv.txt \
+  --scratch "$scratch/export"

@@ -90,8 +90,7 @@ def rope(x, positions, case):
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-def forward(case, w, tokens, targets, positions, segments):
-    """Mean loss over the unmasked targets; with z-loss as the trainer adds it."""
+def logits(case, w, tokens, positions, segments):
     n, length = tokens.shape
     d, heads, kv = case["head_dim"], case["heads"], case["kv_heads"]
     t = torch.arange(length)
@@ -123,10 +122,14 @@ def forward(case, w, tokens, targets, positions, segments):
         y = F.silu(x @ w[p + "mlp.gate.weight"].T) * (x @ w[p + "mlp.up.weight"].T)
         h = h + y @ w[p + "mlp.down.weight"].T
     h = rms_norm(h, w["final_norm.weight"], case["eps"])
-    logits = h @ w["embedding.weight" if case["tied"] else "lm_head.weight"].T
-    logits, targets = logits.flatten(0, 1), targets.flatten()
-    loss = F.cross_entropy(logits, targets, ignore_index=-100, reduction="sum")
-    z = (logits.logsumexp(-1).pow(2) * (targets >= 0)).sum()
+    return h @ w["embedding.weight" if case["tied"] else "lm_head.weight"].T
+
+
+def forward(case, w, tokens, targets, positions, segments):
+    """Mean loss over the unmasked targets; with z-loss as the trainer adds it."""
+    y, targets = logits(case, w, tokens, positions, segments).flatten(0, 1), targets.flatten()
+    loss = F.cross_entropy(y, targets, ignore_index=-100, reduction="sum")
+    z = (y.logsumexp(-1).pow(2) * (targets >= 0)).sum()
     return (loss + case["z_loss"] * z) / (targets >= 0).sum()
 
 

@@ -1,0 +1,33 @@
+// Any text as a Hugging Face folder's config.json and as its index of shards: refused, or a model
+// that can be written and read again, and files of this folder alone.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "convert/hf_config.h"
+#include "convert/hf_index.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  if (const auto config = tl::ParseHfConfig(text, "config.json"); config.ok()) {
+    // A llama without its window may be called a mistral: written, it is a llama.
+    const auto written = tl::WriteHfConfig(*config);
+    if (!written.ok()) std::abort();
+    const auto again = tl::ParseHfConfig(*written, "config.json");
+    if (!again.ok() || again->max_positions != config->max_positions) std::abort();
+    if (again->model.kv_heads_or_default() != config->model.kv_heads_or_default() ||
+        again->model.head_dim_or_default() != config->model.head_dim_or_default() ||
+        again->model.vocab != config->model.vocab ||
+        again->model.rope_theta != config->model.rope_theta ||
+        again->model.rope_scaling.factor != config->model.rope_scaling.factor)
+      std::abort();
+  }
+  if (const auto shards = tl::ParseShardIndex(text, "index.json"); shards.ok()) {
+    for (const auto& [file, tensors] : *shards) {
+      if (file.find('/') != std::string::npos || file.find('\0') != std::string::npos ||
+          file[0] == '.' || tensors.empty())
+        std::abort();
+    }
+  }
+  return 0;
+}
