@@ -131,7 +131,7 @@ absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
   config.train.steps = 1;
   config.train.global_batch_size = config.train.micro_batch_size = 1;
   config.train.sequence_length = std::clamp<int64_t>(hf.max_positions, 1, kLongestByDefault);
-  config.run.init_from = out;
+  config.run.init_from = out + "/weights.safetensors";
   config.run.dir = out + "-run";  // of a training that starts from here
   TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements, Place(*source, folder, config));
   config.precision.compute = PrecisionOf(placements);

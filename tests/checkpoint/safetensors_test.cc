@@ -134,7 +134,7 @@ TEST(Safetensors, RefusesBadFiles) {
   ExpectBad(WithHeader("", 0), "the header: not JSON");
   ExpectBad(WithHeader("{\"w\":", 0), "the header: not JSON");
   ExpectBad(WithHeader("[]", 0), "the header is not a JSON object");
-  ExpectBad(WithHeader("{\"w\xff\": 1}", 0), "the header: not JSON, from byte 5");
+  ExpectBad(WithHeader("{\"w\xff\": 1}", 0), "the header: not JSON, from byte 4");
   ExpectBad(WithHeader("{} x", 0), "the header: not JSON, from byte 4");
   ExpectBad(WithHeader(std::string(100000, '['), 0), "the header: nested deeper than 64");
 }
