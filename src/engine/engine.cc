@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "engine/memory.h"
 #include "kernels/head_metrics.h"
@@ -41,6 +42,17 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
 
 absl::StatusOr<std::vector<ParamPart>> Engine::Tensors(const ModelConfig& model,
                                                        const ObjectiveConfig& objective) {
+  // Sizes that one can count with; any config.json can get here.
+  const auto hidden = static_cast<double>(model.hidden);
+  const double heads = 2.0 * static_cast<double>(model.heads + model.kv_heads_or_default());
+  const double per_layer = heads * static_cast<double>(model.head_dim_or_default()) +
+                           3.0 * static_cast<double>(model.ffn);
+  const double parameters = hidden * (2.0 * static_cast<double>(model.vocab) +
+                                      static_cast<double>(model.layers) * per_layer);
+  if (parameters > 0x1p56) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[model] has ", parameters, " parameters: expected at most 2^56"));
+  }
   const auto world = MakeSelfCommunicator();
   TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(*world, 1));
   TL_ASSIGN_OR_RETURN(const auto engine, Declare({.model = model,

@@ -240,6 +240,14 @@ TEST_F(Import, RefusesTensorsThatAreNotTheModels) {
   ExpectError(Run(), "by its config.json the shape is [261, 48]");
 }
 
+TEST_F(Import, RefusesSizesBeyondCounting) {
+  ChangeConfig([](nlohmann::json& c) {
+    c["hidden_size"] = c["intermediate_size"] = c["vocab_size"] = 2147483647;
+    c["num_hidden_layers"] = 1024;
+  });
+  ExpectError(Run(), "parameters: expected at most 2^56");
+}
+
 TEST_F(Import, RefusesATokenizerItCannotRead) {
   std::ofstream(hf_ + "/tokenizer.json") << R"({"model": {"type": "WordPiece"}})";
   ExpectError(Run(), "tokenizer.json: model type 'WordPiece'");
