@@ -131,13 +131,25 @@ absl::Status ReadOptimizer(CheckpointReader& reader, const ParamTable& table, Sh
   return absl::OkStatus();
 }
 
+std::string ImportedWeights(const std::string& folder) {
+  std::error_code error;
+  const std::string file = folder + "/weights.safetensors";
+  const bool there = std::filesystem::is_regular_file(file, error);
+  return there && !FindCheckpoints(folder).ok() ? file : "";
+}
+
 absl::Status LoadWeights(const std::string& where, Communicator& world, const ParamTable& table,
                          const SetParam& set) {
   std::error_code error;
+  std::string path = where;
   int file = std::filesystem::is_regular_file(where, error);
+  if (const std::string imported = ImportedWeights(where); !imported.empty()) {
+    file = 1;
+    path = imported;
+  }
   Stream stream = Stream::Cpu();
   world.Broadcast(stream, Tensor::Of(&file, {1}), 0);
-  if (file != 0) return AgreeOnStatus(world, ReadSafetensors(where, table, set));
+  if (file != 0) return AgreeOnStatus(world, ReadSafetensors(path, table, set));
   return LoadNewest(where, world,
                     [&](CheckpointReader& reader) { return ReadWeights(reader, table, set); })
       .status();

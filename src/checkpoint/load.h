@@ -26,7 +26,12 @@ absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, cons
 // This rank's part of the optimizer's state.
 absl::Status ReadOptimizer(CheckpointReader& reader, const ParamTable& table, ShardedState& state);
 
-// Weights alone, from a checkpoint, a folder of them or a .safetensors file. Collective.
+// FOLDER/weights.safetensors, which `trunkline import` writes, where the folder holds no
+// checkpoint; else empty.
+std::string ImportedWeights(const std::string& folder);
+
+// Weights alone, from a checkpoint, a folder of them, an imported one or a .safetensors file.
+// Collective.
 absl::Status LoadWeights(const std::string& where, Communicator& world, const ParamTable& table,
                          const SetParam& set);
 

@@ -22,7 +22,7 @@ absl::StatusOr<DType> WeightType(const std::string& name, const Config& config) 
       absl::StrCat("--dtype ", name, ": expected fp32, bf16 or fp16"));
 }
 
-// WHERE, or for one save of a run the folder that it is in.
+// WHERE, or for one checkpoint of a run the folder that it is in.
 std::string RunFolderOf(const std::string& where) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -53,7 +53,7 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       "is [train] sequence_length.",
       "  trunkline export checkpoints/quickstart --format hf --out exported --dtype bf16\n"
       "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n");
-  arguments.Positional("CHECKPOINT", &where, "A run folder (its newest save) or one save in it")
+  arguments.Positional("CHECKPOINT", &where, "A run folder (its newest checkpoint) or one checkpoint in it")
       .Option("--format", &format, formats)
       .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired)
       .Option("--dtype", &dtype, "fp32, bf16 or fp16; without it, what the run computed in")

@@ -1,18 +1,47 @@
-#include <filesystem>
-
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "checkpoint/run_state.h"
+#include "checkpoint/folder.h"
+#include "checkpoint/load.h"
+#include "checkpoint/reader.h"
 #include "checkpoint/safetensors.h"
 #include "convert/weights.h"
 
 namespace tl {
 namespace {
 
-namespace fs = std::filesystem;
+std::vector<int64_t> Dims(const Shape& shape) {
+  std::vector<int64_t> dims;
+  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
+  return dims;
+}
 
-class SaveSource : public WeightSource {
+// A checkpoint of a run, whatever grid saved it.
+class CheckpointSource : public WeightSource {
  public:
-  explicit SaveSource(std::unique_ptr<SafetensorsReader> reader) : reader_(std::move(reader)) {
+  explicit CheckpointSource(std::unique_ptr<CheckpointReader> reader) : reader_(std::move(reader)) {
+    for (const TensorRecord& t : reader_->manifest().tensors) {
+      if (t.state < 0) tensors_.push_back({t.name, Dims(t.shape), t.dtype});
+    }
+  }
+  const std::vector<SourceTensor>& tensors() const override { return tensors_; }
+  absl::Status Read(const std::string& name, int64_t begin, int64_t count,
+                    float* out) const override {
+    const int tensor = reader_->manifest().Find(name, -1);
+    if (tensor < 0) return absl::NotFoundError(absl::StrCat("no tensor \"", name, "\""));
+    const Box whole = Box::Whole(reader_->manifest().tensors[tensor].shape);
+    return reader_->ReadFloats(tensor, whole, begin, begin + count, out);
+  }
+
+ private:
+  std::unique_ptr<CheckpointReader> reader_;
+  std::vector<SourceTensor> tensors_;
+};
+
+// The file that an import wrote.
+class FileSource : public WeightSource {
+ public:
+  explicit FileSource(std::unique_ptr<SafetensorsReader> reader) : reader_(std::move(reader)) {
     for (const TensorInfo& t : reader_->tensors()) tensors_.push_back({t.name, t.shape, t.dtype});
   }
   const std::vector<SourceTensor>& tensors() const override { return tensors_; }
@@ -30,14 +59,18 @@ class SaveSource : public WeightSource {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& where) {
-  std::string path = where + "/weights.safetensors";
-  std::error_code error;
-  if (!fs::exists(path, error)) {
-    TL_ASSIGN_OR_RETURN(const std::string save, NewestSave(where));
-    path = save + "/weights.safetensors";
+  if (const std::string file = ImportedWeights(where); !file.empty()) {
+    TL_ASSIGN_OR_RETURN(auto reader, SafetensorsReader::Open(file));
+    return std::make_unique<FileSource>(std::move(reader));
   }
-  TL_ASSIGN_OR_RETURN(auto reader, SafetensorsReader::Open(path));
-  return std::make_unique<SaveSource>(std::move(reader));
+  TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
+  std::vector<std::string> reasons;
+  for (const std::string& path : paths) {
+    auto reader = CheckpointReader::Open(path);
+    if (reader.ok()) return std::make_unique<CheckpointSource>(std::move(reader).value());
+    reasons.push_back(std::string(reader.status().message()));
+  }
+  return absl::DataLossError(absl::StrJoin(reasons, "; "));
 }
 
 }  // namespace tl

@@ -32,7 +32,7 @@ class WeightSource {
   const SourceTensor* Find(const std::string& name) const;
 };
 
-// The weights of a run folder (its newest save) or of one save.
+// The weights of a checkpoint, of a folder of them (the newest that opens) or of an imported one.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& where);
 // A Hugging Face folder: model.safetensors, or the shards of model.safetensors.index.json. Every
 // shard is opened and checked, names that the index and the shards disagree on are errors.
