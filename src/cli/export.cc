@@ -53,7 +53,9 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       "is [train] sequence_length.",
       "  trunkline export checkpoints/quickstart --format hf --out exported --dtype bf16\n"
       "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n");
-  arguments.Positional("CHECKPOINT", &where, "A run folder (its newest checkpoint) or one checkpoint in it")
+  arguments
+      .Positional("CHECKPOINT", &where,
+                  "A run folder (its newest checkpoint) or one checkpoint in it")
       .Option("--format", &format, formats)
       .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired)
       .Option("--dtype", &dtype, "fp32, bf16 or fp16; without it, what the run computed in")
