@@ -1,10 +1,12 @@
 #include "base/json.h"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <fcntl.h>
+
 #include <set>
 #include <vector>
+
+#include "base/files.h"
+#include "base/status.h"
 
 namespace tl {
 namespace {
@@ -65,19 +67,8 @@ absl::StatusOr<Json> ParseJson(const std::string& text, const std::string& what)
 }
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t most_bytes) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return absl::NotFoundError(path + ": cannot open: " + std::strerror(errno));
-  const auto size = static_cast<int64_t>(file.tellg());
-  if (size < 0 || size > most_bytes) {
-    return absl::InvalidArgumentError(path + ": expected a file of at most " +
-                                      std::to_string(most_bytes) + " bytes, found " +
-                                      (size < 0 ? "no file" : std::to_string(size)));
-  }
-  std::string text(static_cast<size_t>(size), '\0');
-  file.seekg(0);
-  if (!file.read(text.data(), size))
-    return absl::InternalError(path + ": cannot read: " + std::strerror(errno));
-  return text;
+  TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY));
+  return ReadWholeFile(file, most_bytes, path);
 }
 
 }  // namespace tl

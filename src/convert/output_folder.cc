@@ -3,12 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status.h"
 
 namespace tl {
@@ -16,13 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::Status Sync(const std::string& path, int flags) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
-  const int error = fsync(fd) == 0 ? 0 : errno;
-  close(fd);
-  if (error != 0) return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot write"));
-  return absl::OkStatus();
+absl::Status SyncFile(const std::string& path) {
+  TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY));
+  return Sync(file, path);
 }
 
 }  // namespace
@@ -56,20 +51,17 @@ OutputFolder::~OutputFolder() {
 
 absl::Status OutputFolder::WriteText(const std::string& name, const std::string& text) const {
   const std::string path = At(name);
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot create"));
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const int error = errno;
-  if (std::fclose(file) != 0 || !written)
-    return absl::ErrnoToStatus(written ? errno : error, absl::StrCat(path, ": cannot write"));
-  return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(File file, OpenFile(path, O_WRONLY | O_CREAT | O_EXCL));
+  TL_RETURN_IF_ERROR(WriteAll(file, text.data(), text.size(), path));
+  const int error = file.Close();
+  return error == 0 ? absl::OkStatus() : SystemError(path, "write", error);
 }
 
 absl::Status OutputFolder::Commit() {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(temporary_, error))
-    TL_RETURN_IF_ERROR(Sync(entry.path().string(), 0));
-  TL_RETURN_IF_ERROR(Sync(temporary_, O_DIRECTORY));
+    TL_RETURN_IF_ERROR(SyncFile(entry.path().string()));
+  TL_RETURN_IF_ERROR(SyncFolder(temporary_));
   fs::rename(temporary_, final_, error);  // onto an empty folder it replaces that
   if (error) {
     return absl::InternalError(
@@ -77,7 +69,7 @@ absl::Status OutputFolder::Commit() {
   }
   temporary_.clear();
   const std::string parent = fs::path(final_).parent_path().string();
-  return Sync(parent.empty() ? "." : parent, O_DIRECTORY);
+  return SyncFolder(parent.empty() ? "." : parent);
 }
 
 }  // namespace tl
