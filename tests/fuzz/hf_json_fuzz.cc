@@ -1,5 +1,6 @@
 // Any text as a Hugging Face folder's config.json and as its index of shards: refused, or a model
 // that can be written and read again, and files of this folder alone.
+//   build/tests/hf_json_fuzz -max_total_time=600 -rss_limit_mb=512 SCRATCH tests/fuzz/hf_json
 #include <cstdint>
 #include <cstdlib>
 #include <string>

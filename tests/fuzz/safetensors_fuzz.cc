@@ -1,4 +1,6 @@
 // Any bytes as a safetensors file: refused, or every tensor can be read.
+//   build/tests/safetensors_fuzz -max_total_time=600 -rss_limit_mb=512 SCRATCH
+//   tests/fuzz/safetensors
 #include <sys/mman.h>
 #include <unistd.h>
 
