@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/crc32c.h"
 #include "base/status.h"
+#include "base/watchdog.h"
 #include "checkpoint/intersect.h"
 
 namespace tl {
@@ -94,6 +95,7 @@ absl::Status CheckpointReader::ReadBlock(const Place& place, int64_t first, int6
   block_.resize(static_cast<size_t>(count * width));
   TL_RETURN_IF_ERROR(
       ReadAt(*file, block_.data(), block_.size(), place.piece->offset + first * width, path));
+  Beat();
   if (Crc32c(block_.data(), block_.size()) !=
       place.piece->crcs[static_cast<size_t>(first * width / manifest_.block_bytes)])
     return absl::DataLossError(

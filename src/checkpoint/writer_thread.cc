@@ -13,9 +13,11 @@
 namespace tl {
 
 WriterThread::WriterThread() {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  // Requests to stop are the main thread's; a crash of this one must still say where it was.
+  sigset_t most, before;
+  sigfillset(&most);
+  for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&most, crash);
+  pthread_sigmask(SIG_SETMASK, &most, &before);
   thread_ = std::thread([this] { Run(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -83,7 +83,6 @@ says() { grep -qs -- "$1" "$log"; }
 count() { grep -cs -- "$1" "$log" || true; }
 step() { tail -n 1 "$folder/run/metrics.jsonl" 2> /dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p'; }
 steps_since() { (($(step) >= $1 + $2)) 2> /dev/null; }
-same_checkpoints() { "$program" checkpoint diff "$1" "$2"; }
 stopped_at() { sed -n 's/.*stopped by .* after step \([0-9]*\) of.*/\1/p' "$log" | tail -n 1; }
 state() { squeue -h -j "$job" -o %T 2> /dev/null || true; }
 is_pending() { [[ $(state) == PENDING ]]; }
@@ -137,7 +136,7 @@ echo "3: done at step $last (at $SECONDS s)"
 mpirun --oversubscribe -n 4 "$program" train "$config" --set run.dir="$folder/reference" \
   > "$folder/reference.log" || { cat "$folder/reference.log"; exit 1; }
 checkpoint=$(printf 'step_%08d' "$last")
-same_checkpoints "$folder/run/$checkpoint" "$folder/reference/$checkpoint"
+"$program" checkpoint diff "$folder/run/$checkpoint" "$folder/reference/$checkpoint"
 echo "   equal to the bit to a run without interruptions (at $SECONDS s)"
 
 # Nothing to resume, nothing to stop at.
