@@ -131,14 +131,15 @@ TEST_F(RankFaults, ExceptionEndsAllRanks) {
   ASSERT_TRUE(code.has_value()) << job.Output();
   EXPECT_NE(*code, 0);
   ExpectSays(job, "std::bad_alloc");
-  ExpectSays(job, "rank 0 on " + HostName() + ", in step 2");
+  ExpectSays(job, "rank 0 on " + HostName() + ", in step [0-9]+");
 }
 
 TEST_F(RankFaults, HangOutsideOfCollectivesIsFound) {
   LiveJob job(1, TrainArguments({"checkpoint.every=2", kWatched}), log(), Preload("hang", 0));
   ASSERT_TRUE(WaitForSteps(job, 2));
   ExpectEnd(job, kExitHung, kWatchdog + kDeathSeconds);
-  ExpectSays(job, HostName() + ", in step 2, saving: no progress for 8 s: outside of collectives");
+  ExpectSays(job,
+             HostName() + ", in step [0-9]+, saving: no progress for 8 s: outside of collectives");
 }
 
 TEST_F(RankFaults, SecondInterruptEndsAtOnce) {

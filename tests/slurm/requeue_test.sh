@@ -95,7 +95,7 @@ release() {
 }
 
 # SLURM counts in minutes, and sends the signal some seconds before it is due.
-export TIME=1 SAVE_SECONDS=50 NODES=2 RANKS_PER_NODE=2 CPUS_PER_RANK=1 TENSOR=2
+export TIME=1 SAVE_SECONDS=35 NODES=2 RANKS_PER_NODE=2 CPUS_PER_RANK=1 TENSOR=2
 export TRUNKLINE=$program LOG=$log
 submitted=$(launch/slurm/cpu.sh "$config" --set run.dir="$folder/run")
 echo "$submitted"
