@@ -77,8 +77,10 @@ class Writer {
     const int64_t block = block_bytes / width, count = piece->elements();
     for (int64_t first = 0; first < count; first += block) {
       const int64_t n = std::min(block, count - first);
-      const std::byte* data = from.data + first * width;
-      if (from.data == nullptr) {
+      const std::byte* data = nullptr;
+      if (from.data != nullptr) {
+        data = from.data + first * width;
+      } else {
         buffer_.resize(static_cast<size_t>(n * width));
         TL_RETURN_IF_ERROR(from.fill(first, n, buffer_.data()));
         data = buffer_.data();

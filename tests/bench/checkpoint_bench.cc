@@ -170,6 +170,7 @@ int main(int argc, char** argv) {
   }
   const std::string folder = std::string(argv[1]) + "/checkpoint_bench." + std::to_string(getpid());
   std::filesystem::create_directories(folder);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   tl::MeasureShard(folder, argc > 2 ? std::atoll(argv[2]) : 512);
   tl::MeasureTraining(folder);
   std::filesystem::remove_all(folder);
