@@ -25,4 +25,8 @@ struct MatmulArgs {
 };
 TL_DECLARE_OP(Matmul);
 
+// The most scratch of a product on a CUDA device, beside the copy of a bias: what cuBLAS's own
+// documentation advises for Hopper.
+inline constexpr int64_t kMatmulWorkspace = int64_t{32} << 20;
+
 }  // namespace tl

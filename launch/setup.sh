@@ -16,7 +16,7 @@ packages=(
 )
 while (($#)); do
   case $1 in
-    --tests) packages+=(libgtest-dev clang-format-14) ;;
+    --tests) packages+=(libgtest-dev clang-format-14 xz-utils) ;;
     --peers) packages+=(python3-venv) ;;
     --slurm) packages+=(slurmctld slurmd slurm-client munge) ;;
     *) die "unknown option $1; see the top of launch/setup.sh" ;;

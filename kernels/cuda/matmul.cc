@@ -14,8 +14,6 @@
 namespace tl::cuda {
 namespace {
 
-// What cuBLAS's own documentation advises for Hopper; it takes what the chosen algorithm needs.
-constexpr size_t kMostWorkspace = size_t{32} << 20;
 constexpr size_t kAlignment = 256;  // of cudaMalloc
 
 // All that an algorithm is chosen for. Alignments are those of the pointers, 1 to kAlignment bytes.
@@ -99,7 +97,7 @@ Product MakeProduct(const Key& key, const void* bias) {
 
   cublasLtMatmulPreference_t preference;
   TL_CHECK_CUBLASLT(blas.cublasLtMatmulPreferenceCreate(&preference));
-  Set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kMostWorkspace});
+  Set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kMatmulWorkspace});
   // Split sums meet in fp32 and in a fixed order: rounded once, the same bits each time.
   Set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});

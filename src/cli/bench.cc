@@ -20,6 +20,8 @@ absl::Status RunBench(const Args& args, Communicator& world) {
   arguments.Positional("CONFIG", &path, "The config file")
       .Option("--steps", &options.steps, 1, "Steps that are timed; the median counts")
       .Option("--warmup", &options.warmup, 0, "Steps before them")
+      .Option("--attention", &options.attention, 0,
+              "1: attention of many lengths, head sizes and masks too; for GPUs")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();

@@ -93,7 +93,13 @@ const std::vector<ConfigKey>& Table() {
        "split activations between the linears over the tensor ranks"},
       {"parallel", "bucket_elements", TL_FIELD(parallel.bucket_elements),
        "parameters per gradient bucket: one reduce-scatter each", kCount},
-
+      {"parallel",
+       "transport",
+       TL_FIELD(parallel.transport),
+       "between GPUs; auto: nccl, a GPU for each rank; staged: through the host, ranks may share "
+       "one",
+       kAny,
+       {"auto", "nccl", "staged"}},
       {"precision", "compute", TL_FIELD(precision.compute),
        "of weights, activations and gradients; master weights and optimizer state are fp32", kAny,
        EnumNames(Precision::kFp16)},
@@ -214,6 +220,8 @@ const std::vector<ConfigKey>& Table() {
        "where to compute; auto: GPUs where this build and the machine have them",
        kAny,
        {"auto", "cpu", "cuda"}},
+      {"run", "deterministic", TL_FIELD(run.deterministic),
+       "GPUs: pin what may change from run to run, NCCL's algorithm and protocol"},
       {"run",
        "threads",
        TL_FIELD(run.threads),

@@ -15,6 +15,7 @@
 #include "base/version.h"
 #include "cli/command.h"
 #include "comm/host.h"
+#include "comm/nccl_api.h"
 #include "device/cuda.h"
 #include "device/cuda_library.h"
 #include "train/machine.h"
@@ -77,6 +78,11 @@ void PrintMachine() {
   Row("fp16", "native storage, products in fp32");
 }
 
+// 130100 is 13.1.0.
+std::string CublasVersion(size_t version) {
+  return absl::StrCat(version / 10000, ".", version % 10000 / 100, ".", version % 100);
+}
+
 void PrintLibraries() {
   std::puts("libraries");
   const dnnl_version_t* dnnl = dnnl_version();
@@ -90,7 +96,12 @@ void PrintLibraries() {
                      platform.driver > 0 ? "driver for up to " + cuda::VersionText(platform.driver)
                                          : "no driver"));
     const cuda::Library& blas = cuda::CublasLtLibrary();
-    Row("cuBLASLt", blas.handle != nullptr ? blas.path : "none: " + blas.absent);
+    const auto version = reinterpret_cast<size_t (*)()>(blas.Symbol("cublasLtGetVersion"));
+    Row("cuBLASLt",
+        version != nullptr ? CublasVersion(version()) + ", " + blas.path : "none: " + blas.absent);
+    const nccl::Library& nccl = nccl::GetLibrary();
+    Row("NCCL", nccl.absent.empty() ? nccl::VersionText(nccl.version) + ", " + nccl.path
+                                    : "none: " + nccl.absent);
   }
   Row("Highway", absl::StrFormat("%d.%d.%d, our kernels use %s", HWY_MAJOR, HWY_MINOR, HWY_PATCH,
                                  HighwayTarget()));

@@ -5,8 +5,13 @@
 // flight together and never mix. A communicator outlives its operations, and its calls and those
 // of its streams come from the thread that made the world.
 //
+// Tensors are on the stream's device or on the host; those of the host are exchanged at once,
+// without waiting for a device's stream.
+//
 // Sums are made in rank order in fp32 and rounded once, so that a result does not depend on the
-// library's choice of algorithm, and all ranks of an AllReduce hold the same bits.
+// library's choice of algorithm, and all ranks of an AllReduce hold the same bits. Those of NCCL
+// (nccl.h) are in its own order and rounded at each addition; all ranks hold the same bits there
+// too.
 #pragma once
 
 #include <array>
@@ -46,6 +51,8 @@ inline constexpr int64_t kDirectBytes = 8 << 10;
 //   Broadcast      b <= kDirectBytes: root (P-1) b, others 0;
 //                  else root (b - own) + (P-1) own, others (P-2) own
 //   Exchange       the bytes of its sends to other ranks
+// NCCL is counted as if all its rings were one: AllReduce 2 (P-1)/P b, Broadcast b on all ranks but
+// the one before the root.
 struct CollectiveStats {
   int64_t calls = 0;
   int64_t bytes_sent = 0;
@@ -63,13 +70,15 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // The same ranks' communicator for tensors of the host, at most this one itself.
+  virtual Communicator& host() { return *this; }
 
   // Ranks with the same color form a group, ordered by key. name: for messages. Collective.
   virtual std::unique_ptr<Communicator> Split(int color, int key, const char* name = "split") = 0;
 
   // Tensors are contiguous and of one type; kMax and kSum for fp32 and int32, kSum also for bf16,
-  // fp16 and int64. A maximum with NaN is NaN. They must stay valid until the operation is
-  // complete.
+  // fp16 and int64. A maximum with NaN is NaN, but not over NCCL. They must stay valid until
+  // the operation is complete.
   virtual void AllReduce(Stream& stream, Tensor x, ReduceOp op = ReduceOp::kSum) = 0;
   // out: [n / size], this rank's part of the sum of all ranks' in: [n]. out may be that part of in.
   virtual void ReduceScatter(Stream& stream, Tensor out, Tensor in) = 0;
@@ -92,6 +101,12 @@ class Communicator {
   void ResetStats() { stats_ = {}; }
 
  protected:
+  void Count(CollectiveKind kind, int64_t bytes_sent) {
+    CollectiveStats& stats = stats_[static_cast<int>(kind)];
+    ++stats.calls;
+    stats.bytes_sent += bytes_sent;
+  }
+
   CommStats stats_;
 };
 

@@ -54,13 +54,13 @@ absl::Status CheckLauncher() {
 }
 
 int LocalRanks(Communicator& world) {
-  auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
+  auto* mpi = dynamic_cast<MpiCommunicator*>(&world.host());
   if (mpi == nullptr) return 1;
   return LocalGroup(*mpi).size;
 }
 
 int LocalRank(Communicator& world) {
-  auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
+  auto* mpi = dynamic_cast<MpiCommunicator*>(&world.host());
   if (mpi == nullptr) return 0;
   return LocalGroup(*mpi).rank;
 }
@@ -70,7 +70,7 @@ int DefaultThreads(Communicator& world) {
   CPU_ZERO(&mine);
   if (sched_getaffinity(0, sizeof(mine), &mine) != 0) return 1;
   const int bound = std::max(1, CPU_COUNT(&mine));
-  auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
+  auto* mpi = dynamic_cast<MpiCommunicator*>(&world.host());
   if (mpi == nullptr) return bound;
   const LocalGroup local(*mpi);
   cpu_set_t all;

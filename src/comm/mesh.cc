@@ -3,10 +3,12 @@
 #include <string>
 
 #include "base/check.h"
+#include "base/status.h"
+#include "comm/nccl.h"
 
 namespace tl {
 
-absl::StatusOr<Mesh> Mesh::Create(Communicator& world, int tensor) {
+absl::StatusOr<Mesh> Mesh::Create(Communicator& world, int tensor, const Place& place) {
   if (tensor < 1 || world.size() % tensor != 0) {
     return absl::InvalidArgumentError("[parallel] tensor = " + std::to_string(tensor) +
                                       " does not divide the number of ranks, " +
@@ -15,10 +17,27 @@ absl::StatusOr<Mesh> Mesh::Create(Communicator& world, int tensor) {
   const int data_index = world.rank() / tensor;
   const int tensor_index = world.rank() % tensor;
   Mesh mesh;
+  mesh.place_ = place;
   mesh.world_ = &world;
-  mesh.data_ = world.Split(tensor_index, data_index, "data");
-  mesh.tensor_ = world.Split(data_index, tensor_index, "tensor");
+  if (place.transport == Transport::kNccl) {
+    TL_ASSIGN_OR_RETURN(mesh.nccl_,
+                        MakeNcclWorld(world, {.device = place.device,
+                                              .watchdog_seconds = place.watchdog_seconds,
+                                              .deterministic = place.deterministic}));
+    mesh.world_ = mesh.nccl_.get();
+  }
+  mesh.data_ = mesh.world_->Split(tensor_index, data_index, "data");
+  mesh.tensor_ = mesh.world_->Split(data_index, tensor_index, "tensor");
   return mesh;
+}
+
+int64_t Mesh::transport_bytes() const {
+  constexpr int64_t kOfAGroup = int64_t{256} << 20;
+  if (place_.transport != Transport::kNccl) return 0;
+  int64_t groups = 0;
+  for (const Communicator* group : {world_, data_.get(), tensor_.get()})
+    groups += group->size() > 1;
+  return groups * kOfAGroup;
 }
 
 Communicator& Mesh::tensor_replicas(int replicas) {

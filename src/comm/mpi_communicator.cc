@@ -47,12 +47,6 @@ Route MpiCommunicator::NextRoute(const char* name) {
   return {comm_, rank_, size_, calls_++, name, name_};
 }
 
-void MpiCommunicator::Count(CollectiveKind kind, int64_t bytes_sent) {
-  CollectiveStats& stats = stats_[static_cast<int>(kind)];
-  ++stats.calls;
-  stats.bytes_sent += bytes_sent;
-}
-
 void MpiCommunicator::AllReduce(Stream& stream, Tensor x, ReduceOp op) {
   if (OnDevice(stream)) {
     Staged staged(stream, workspaces_->staging(), {x});
@@ -205,8 +199,9 @@ void MpiCommunicator::Exchange(Stream& stream, absl::Span<const Transfer> transf
 
 void MpiCommunicator::Barrier(Stream& stream) {
   if (OnDevice(stream)) {
-    Staged staged(stream, workspaces_->staging(), {});
-    return Barrier(staged.Begin());
+    stream.Synchronize();
+    Stream host = Stream::Cpu();
+    return Barrier(host);
   }
   // Dissemination: after round k a rank has heard from the 2^(k+1) - 1 ranks before it.
   std::vector<Phase> phases;

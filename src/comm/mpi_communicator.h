@@ -34,7 +34,6 @@ class MpiCommunicator : public Communicator {
  private:
   // The next call's route; also counts it.
   Route NextRoute(const char* name);
-  void Count(CollectiveKind kind, int64_t bytes_sent);
 
   MPI_Comm comm_;
   std::shared_ptr<Workspaces> workspaces_;

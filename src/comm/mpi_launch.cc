@@ -112,6 +112,8 @@ std::unique_ptr<Communicator> MakeMpiWorld(int* argc, char*** argv) {
   CheckMpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup", "world");
   auto world = std::make_unique<MpiCommunicator>(comm, std::make_shared<Workspaces>(), "world");
   SetLogRank(world->rank());
+  // Alone there is nothing to send.
+  if (world->size() == 1) return MakeSelfCommunicator();
   return world;
 }
 

@@ -26,6 +26,7 @@ Staged::Staged(Stream& stream, StagingMemory& memory, absl::Span<const Tensor> t
 Tensor Staged::Place(const Tensor& x) {
   TL_CHECK(x.contiguous()) << "a strided view " << ToString(x.shape) << " on "
                            << ToString(x.device);
+  staged_ = true;
   Tensor host = x;
   host.data = next_;
   host.device = Device{};
@@ -55,7 +56,7 @@ Tensor Staged::InOut(const Tensor& x) {
 }
 
 Stream& Staged::Begin() {
-  stream_.Synchronize();
+  if (staged_) stream_.Synchronize();
   return host_;
 }
 

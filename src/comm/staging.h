@@ -23,7 +23,8 @@ class StagingMemory {
   Buffer buffer_;
 };
 
-// One collective on a device's stream. Host tensors pass through as they are.
+// One collective on a device's stream. Host tensors pass through as they are, and where there are
+// only those nothing waits for the device.
 class Staged {
  public:
   // tensors: all that follow in calls of In, Out and InOut.
@@ -46,6 +47,7 @@ class Staged {
   Stream& stream_;
   Stream host_ = Stream::Cpu();
   std::byte* next_ = nullptr;
+  bool staged_ = false;  // something of the device takes part
   std::vector<Copy> back_;
 };
 

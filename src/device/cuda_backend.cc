@@ -1,20 +1,19 @@
 #include "device/cuda_backend.h"
 
 #include <cuda_runtime_api.h>
+#include <nvtx3/nvToolsExt.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include "device/cuda.h"
 #include "device/cuda_check.h"
+#include "device/cuda_device.h"
+#include "device/range.h"
 
 namespace tl::cuda {
 namespace {
-
-// CUDA's calls mean the thread's current device; nobody else here changes it.
-void Use(int device) {
-  thread_local int current = -1;
-  if (current == device) return;
-  TL_CHECK_CUDA(cudaSetDevice(device)) << "cuda:" << device;
-  current = device;
-}
 
 Platform FindPlatform() {
   Platform platform;
@@ -52,13 +51,30 @@ void CheckFreed(cudaError_t error) {
 
 }  // namespace
 
+// CUDA's calls mean the thread's current device; nobody else here changes it.
+void MakeCurrent(int device) {
+  thread_local int current = -1;
+  if (current == device) return;
+  TL_CHECK_CUDA(cudaSetDevice(device)) << "cuda:" << device;
+  current = device;
+}
+
 const Platform& GetPlatform() {
   static const auto* platform = new Platform(FindPlatform());
   return *platform;
 }
 
+std::array<uint8_t, 16> Uuid(int device) {
+  cudaDeviceProp found;
+  TL_CHECK_CUDA(cudaGetDeviceProperties(&found, device)) << "cuda:" << device;
+  std::array<uint8_t, 16> uuid;
+  static_assert(sizeof(found.uuid) == sizeof(uuid));
+  std::memcpy(uuid.data(), &found.uuid, sizeof(uuid));
+  return uuid;
+}
+
 int64_t FreeMemory(int device) {
-  Use(device);
+  MakeCurrent(device);
   size_t free = 0, total = 0;
   TL_CHECK_CUDA(cudaMemGetInfo(&free, &total));
   return static_cast<int64_t>(free);
@@ -68,9 +84,24 @@ std::string VersionText(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+namespace {
+
+struct Count {
+  int64_t now = 0, most = 0;
+};
+Count& CountOf(int device) {
+  static auto* counts = new std::vector<Count>(DeviceCount());
+  return (*counts)[device];
+}
+
+}  // namespace
+
+int64_t AllocatedBytes(int device) { return CountOf(device).now; }
+int64_t PeakBytes(int device) { return CountOf(device).most; }
+
 std::byte* Allocate(int device, size_t bytes) {
   TL_CHECK_LT(device, DeviceCount()) << GetPlatform().absent;
-  Use(device);
+  MakeCurrent(device);
   void* data = nullptr;
   const cudaError_t error = cudaMalloc(&data, bytes);
   if (error != cudaSuccess) {
@@ -79,12 +110,16 @@ std::byte* Allocate(int device, size_t bytes) {
     TL_CHECK_CUDA(error) << "for " << bytes << " bytes on cuda:" << device << ", of which " << free
                          << " of " << total << " are free";
   }
+  Count& count = CountOf(device);
+  count.now += static_cast<int64_t>(bytes);
+  count.most = std::max(count.most, count.now);
   return static_cast<std::byte*>(data);
 }
 
-void Free(int device, std::byte* data) {
+void Free(int device, std::byte* data, size_t bytes) {
   if (data == nullptr) return;
-  Use(device);
+  CountOf(device).now -= static_cast<int64_t>(bytes);
+  MakeCurrent(device);
   CheckFreed(cudaFree(data));
 }
 
@@ -99,7 +134,7 @@ void FreePinned(std::byte* data) { CheckFreed(cudaFreeHost(data)); }
 class Queue {
  public:
   Queue(int device, Stream::Mode mode) : device_(device) {
-    Use(device);
+    MakeCurrent(device);
     // Messages go first: what is computed meanwhile has no one waiting for it.
     int lowest = 0, highest = 0;
     TL_CHECK_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
@@ -111,7 +146,7 @@ class Queue {
     TL_CHECK_CUDA(cudaStreamDestroy(stream_));
   }
   cudaStream_t handle() const {
-    Use(device_);
+    MakeCurrent(device_);
     return stream_;
   }
 
@@ -180,3 +215,10 @@ void Zero(Queue& queue, std::byte* dst, size_t bytes) {
 }
 
 }  // namespace tl::cuda
+
+namespace tl {
+
+Range::Range(const char* name) { nvtxRangePushA(name); }
+Range::~Range() { nvtxRangePop(); }
+
+}  // namespace tl

@@ -9,7 +9,7 @@
 namespace tl::cuda {
 
 std::byte* Allocate(int device, size_t bytes);
-void Free(int device, std::byte* data);
+void Free(int device, std::byte* data, size_t bytes);
 std::byte* AllocatePinned(size_t bytes);
 void FreePinned(std::byte* data);
 

@@ -24,11 +24,14 @@ std::vector<std::string> Glob(const std::string& pattern) {
 // Where the loader does not look by itself.
 std::vector<std::string> Patterns() {
   std::vector<std::string> patterns;
+  std::vector<std::string> toolkits;
   for (const char* variable : {"CUDA_HOME", "CUDA_PATH"}) {
-    if (const char* root = std::getenv(variable)) patterns.push_back(std::string(root) + "/lib64/");
+    if (const char* root = std::getenv(variable)) toolkits.push_back(root);
   }
-  patterns.push_back("/usr/local/cuda/lib64/");
-  patterns.push_back("/usr/local/cuda-*/lib64/");
+  toolkits.insert(toolkits.end(), {"/usr/local/cuda", "/usr/local/cuda-*"});
+  for (const std::string& root : toolkits) {
+    for (const char* folder : {"/lib64/", "/lib/"}) patterns.push_back(root + folder);
+  }
   std::vector<std::string> pythons;
   if (const char* root = std::getenv("VIRTUAL_ENV"))
     pythons.push_back(std::string(root) + "/lib/python3*/site-packages");

@@ -2,6 +2,8 @@
 #include "base/check.h"
 #include "device/cuda.h"
 #include "device/cuda_backend.h"
+#include "device/cuda_device.h"
+#include "device/range.h"
 
 namespace tl::cuda {
 
@@ -28,9 +30,13 @@ std::string VersionText(int) { return "none"; }
 
 const char* MissingOps() { return ""; }
 int64_t FreeMemory(int) { return 0; }
+int64_t AllocatedBytes(int) { return 0; }
+int64_t PeakBytes(int) { return 0; }
+std::array<uint8_t, 16> Uuid(int) { Unreachable(); }
+void MakeCurrent(int) { Unreachable(); }
 cudaStream_t Handle(Stream&) { Unreachable(); }
 std::byte* Allocate(int, size_t) { Unreachable(); }
-void Free(int, std::byte*) {}
+void Free(int, std::byte*, size_t) {}
 std::byte* AllocatePinned(size_t) { Unreachable(); }
 void FreePinned(std::byte*) {}
 void DeleteQueue::operator()(Queue* queue) const { delete queue; }
@@ -44,3 +50,10 @@ void Copy(Queue&, std::byte*, const std::byte*, size_t) {}
 void Zero(Queue&, std::byte*, size_t) {}
 
 }  // namespace tl::cuda
+
+namespace tl {
+
+Range::Range(const char*) {}
+Range::~Range() = default;
+
+}  // namespace tl

@@ -57,7 +57,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 Buffer::~Buffer() {
   if (device_.type == DeviceType::kCuda) {
-    cuda::Free(device_.index, data_);
+    cuda::Free(device_.index, data_, size_);
   } else if (pinned_) {
     cuda::FreePinned(data_);
   } else {

@@ -124,7 +124,7 @@ absl::Status ValidateSchedule(const Config& c) {
 // What the config format has a name for but this build does not have.
 absl::Status ValidateAvailable(const Config& c) {
   if (c.run.device == "cuda")
-    TL_RETURN_IF_ERROR(PlaceRank(c.run.device, {}, UsablePlatform()).status());
+    TL_RETURN_IF_ERROR(PlaceRank(c.run.device, "staged", {}, UsablePlatform()).status());
   if (c.run.device != "cpu" && c.run.device != "auto" && c.run.device != "cuda") {
     return Invalid(absl::StrCat("[run] device = \"", c.run.device,
                                 "\": expected \"auto\", \"cpu\" or \"cuda\""));

@@ -32,6 +32,7 @@ struct ParallelConfig {
   int tensor = 1;
   bool sequence = false;  // activations between the linears are split over the tensor group
   int64_t bucket_elements = 4 << 20;  // of a gradient bucket
+  std::string transport = "auto";     // between GPUs
   bool operator==(const ParallelConfig&) const = default;
 };
 
@@ -83,6 +84,7 @@ struct OptimizerConfig {
 struct RunSettings {
   std::string dir;
   std::string device = "auto";
+  bool deterministic = false;
   int threads = 0;         // per rank; 0: the cores of the host over its ranks
   int64_t stop_after = 0;  // 0: at [train] steps
   std::string init_from;   // weights only

@@ -2,8 +2,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "device/range.h"
 #include "engine/memory.h"
 #include "kernels/head_metrics.h"
+#include "kernels/matmul.h"
 
 namespace tl {
 namespace {
@@ -103,7 +105,25 @@ int64_t Engine::gradient_bytes() const {
 // Of one per token: tokens, positions, segments, and targets for each offset.
 int64_t Engine::input_count() const { return 3 + lookahead(); }
 
-int64_t Engine::input_bytes() const { return input_count() * rows() * kI32 + trunk_.table_bytes(); }
+int64_t Engine::input_bytes() const {
+  return input_count() * rows() * kI32 + trunk_.table_bytes() +
+         lookahead() * static_cast<int64_t>(sizeof(HeadSums));
+}
+
+int64_t Engine::scratch_bytes() const {
+  if (options_.device.type == DeviceType::kCpu) return 0;
+  const ModelConfig& m = options_.model;
+  // The widest product with a bias; counting tokens; sums over rows in parts; attention's gradient
+  // of the queries in fp32, whole tiles of 128, with 4 words for each row.
+  const int64_t matmul = kMatmulWorkspace + 3 * m.heads * m.head_dim_or_default() * 4 + 256;
+  const int64_t embedding = 4 * (2 * m.vocab + 3 * rows() + 1);
+  const int64_t norm = 4 * 1056 * m.hidden;
+  const int64_t d = m.head_dim_or_default(), padded = d <= 64 ? 64 : d <= 128 ? 128 : 256;
+  const int64_t tiles =
+      options_.batch * m.heads / geometry_.tensor_size * ((options_.sequence_length + 127) / 128);
+  const int64_t attention = 4 * (tiles * 128 * (padded + 4) + 8 * tiles + 1024);
+  return std::max({matmul, embedding, norm, attention});
+}
 
 void Engine::Allocate() {
   const Device device = stream_.device();
@@ -114,6 +134,11 @@ void Engine::Allocate() {
   weights_.ready.resize(params_.buckets().size());
   arena_ = Buffer::Allocate(device, activation_bytes());
   inputs_ = Buffer::Allocate(device, input_count() * rows() * kI32);
+  if (device.type != DeviceType::kCpu) {
+    host_inputs_ = Buffer::AllocateHost(device, options_.passes * input_count() * rows() * kI32);
+    host_inputs_read_.resize(options_.passes);
+    stream_.Scratch(scratch_bytes());
+  }
   const int64_t heads = lookahead();
   sums_memory_ = Buffer::Allocate(device, heads * sizeof(HeadSums));
   head_sums_ = Tensor::Contiguous(sums_memory_.data(), {heads, kHeadSums}, DType::kF64, device);
@@ -128,10 +153,20 @@ void Engine::Allocate() {
 Pass Engine::LoadPass(const HostBatch& batch) {
   TL_CHECK_EQ(batch.count * batch.sequence_length, rows());
   TL_CHECK_LE(lookahead(), batch.lookahead);
-  const auto load = [&](int64_t i, Shape shape, const int32_t* from) {
-    const Tensor to = Tensor::Contiguous(inputs_.data() + i * rows() * kI32, shape, DType::kI32,
-                                         stream_.device());
-    CopyBytes(stream_, to.data, reinterpret_cast<const std::byte*>(from), to.bytes());
+  std::byte* slot = nullptr;
+  if (host_inputs_.data() != nullptr) {
+    slot = host_inputs_.data() + next_slot_ * input_count() * rows() * kI32;
+    Stream::Cpu().Wait(host_inputs_read_[next_slot_]);  // long past, within a step
+  }
+  const auto load = [&](int64_t i, Shape shape, const int32_t* values) {
+    const int64_t at = i * rows() * kI32;
+    const Tensor to = Tensor::Contiguous(inputs_.data() + at, shape, DType::kI32, stream_.device());
+    const auto* from = reinterpret_cast<const std::byte*>(values);
+    if (slot != nullptr) {
+      std::memcpy(slot + at, from, to.bytes());
+      from = slot + at;
+    }
+    CopyBytes(stream_, to.data, from, to.bytes());
     return to;
   };
   Pass pass;
@@ -143,6 +178,10 @@ Pass Engine::LoadPass(const HostBatch& batch) {
     pass.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
   pass.targets = load(3, {lookahead(), rows()}, batch.targets(1).data());
   pass.head_sums = head_sums_;
+  if (slot != nullptr) {
+    host_inputs_read_[next_slot_] = Event::Record(stream_);
+    next_slot_ = (next_slot_ + 1) % host_inputs_read_.size();
+  }
   return pass;
 }
 
@@ -153,7 +192,10 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars)
   stem_.Forward(step, step.Slot(trunk_.stem_slot()));
   const Residual out = trunk_.Forward(step);
   const Tensor d_stream = step.Slot(trunk_.d_stream_slot());
-  objective_->Run(step, out, d_stream);
+  {
+    const Range range("objective");
+    objective_->Run(step, out, d_stream);
+  }
   trunk_.Backward(step);
   stem_.Backward(step, d_stream);
 }

@@ -30,6 +30,7 @@ struct EngineOptions {
   int64_t loss_chunk = 0;
   int64_t bucket_elements = 4 << 20;
   bool segments = false;  // documents packed into a sequence are kept apart
+  int64_t passes = 1;     // whose inputs may wait on the host at once: the micro-batches of a step
   Device device = {};
   Plan::Purpose purpose = Plan::Purpose::kTraining;
 };
@@ -57,7 +58,9 @@ class Engine {
   int64_t gradient_bytes() const;
   int64_t activation_bytes() const { return plan_.arena_bytes(); }
   int64_t saved_activation_bytes() const { return plan_.saved_bytes(); }
-  int64_t input_bytes() const;  // tokens, positions, targets, rotary table
+  int64_t input_bytes() const;  // tokens, positions, targets, rotary table, sums of the heads
+  // Of the ops, beside the arena; an upper bound. The CPU's is not planned.
+  int64_t scratch_bytes() const;
 
   void Allocate();
   Mesh& mesh() { return mesh_; }
@@ -108,6 +111,10 @@ class Engine {
 
   Buffer weight_memory_, grad_memory_, arena_, inputs_, sums_memory_;
   Buffer decode_inputs_, logits_memory_;
+  // Pinned, for a device: so that copies to it let the host go on. A slot for each pass.
+  Buffer host_inputs_;
+  std::vector<Event> host_inputs_read_;  // of each slot
+  size_t next_slot_ = 0;
   Weights weights_;
   Tensor grads_, head_sums_;
   std::unique_ptr<GradSync> grad_sync_;

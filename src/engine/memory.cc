@@ -31,21 +31,31 @@ absl::Status TooLarge(absl::Span<const MemoryRow> plan, double needed, double av
       "\"full\" or more hosts need less"));
 }
 
-}  // namespace
-
-MemoryRoom FindMemory(Device device, Communicator& world) {
-  if (device.type == DeviceType::kCuda) return {cuda::FreeMemory(device.index), 1};
-  return {AvailableMemory(), LocalRanks(world)};
-}
-
-absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Device device, Communicator& world) {
-  const auto [bytes, local_ranks] = FindMemory(device, world);
-  const auto available = static_cast<double>(bytes);
+absl::Status CheckRoom(absl::Span<const MemoryRow> plan, const MemoryRoom& room, Device device,
+                       Communicator& world) {
+  const auto available = static_cast<double>(room.bytes);
   double needed = 0.0;
-  for (const MemoryRow& row : plan) needed += static_cast<double>(row.bytes) * local_ranks;
+  for (const MemoryRow& row : plan) needed += static_cast<double>(row.bytes) * room.ranks;
   const bool fits = available == 0.0 || needed <= available;
   return AgreeOnStatus(
-      world, fits ? absl::OkStatus() : TooLarge(plan, needed, available, local_ranks, device));
+      world, fits ? absl::OkStatus() : TooLarge(plan, needed, available, room.ranks, device));
+}
+
+}  // namespace
+
+MemoryRoom FindMemory(const Mesh& mesh) {
+  const Place& place = mesh.place();
+  if (place.device.type == DeviceType::kCuda)
+    return {cuda::FreeMemory(place.device.index), place.sharers};
+  return {AvailableMemory(), LocalRanks(mesh.world())};
+}
+
+absl::Status CheckMemory(absl::Span<const MemoryRow> plan, const Mesh& mesh) {
+  return CheckRoom(plan, FindMemory(mesh), mesh.place().device, mesh.world());
+}
+
+absl::Status CheckHostMemory(absl::Span<const MemoryRow> plan, Communicator& world) {
+  return CheckRoom(plan, {AvailableMemory(), LocalRanks(world)}, Device{}, world);
 }
 
 absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
@@ -73,7 +83,7 @@ absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
       {"weights", Clamped(parameters / tensor * size)},
       {"gradients", training ? Clamped(parameters / tensor * 4.0) : 0},
       {"activations at least", Clamped((inputs + largest) / tensor * size + tables * 4.0)}};
-  const auto [bytes, local_ranks] = FindMemory(options.device, mesh.world());
+  const auto [bytes, local_ranks] = FindMemory(mesh);
   const double available = bytes > 0 ? static_cast<double>(bytes) : kBeyondAnyHost;
   double needed = 0.0;
   for (const MemoryRow& row : lower_bound) needed += static_cast<double>(row.bytes) * local_ranks;

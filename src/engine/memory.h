@@ -22,11 +22,13 @@ struct MemoryRoom {
   int64_t bytes = 0;  // 0: unknown
   int ranks = 1;
 };
-MemoryRoom FindMemory(Device device, Communicator& world);  // collective
+MemoryRoom FindMemory(const Mesh& mesh);  // collective
 
-// Refuses a plan, the rows of one rank, that the ranks of a host together, or a rank on its GPU,
-// have no memory for. All ranks get the same. Collective.
-absl::Status CheckMemory(absl::Span<const MemoryRow> plan, Device device, Communicator& world);
+// Refuses a plan, the rows of one rank, that the ranks of a host, or of a GPU, together have no
+// memory for. All ranks get the same. Collective.
+absl::Status CheckMemory(absl::Span<const MemoryRow> plan, const Mesh& mesh);
+// The same of what is kept on the hosts whatever the device.
+absl::Status CheckHostMemory(absl::Span<const MemoryRow> plan, Communicator& world);
 
 // Refuses what cannot fit before it is planned: weights, gradients and a lower bound of the
 // activations, in floating point. So planning overflows nowhere and ends soon. All ranks get the

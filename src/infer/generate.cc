@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "checkpoint/run_tokenizer.h"
 #include "engine/config.h"
+#include "engine/placement.h"
 #include "infer/continue.h"
 #include "infer/report.h"
 #include "kernels/cached_attention.h"
@@ -153,7 +154,9 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                       const Config* draft_config, const GenerateOptions& options,
                       Communicator& world) {
   TL_RETURN_IF_ERROR(Validate(options));
-  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, run_config.parallel.tensor));
+  Config placed = run_config;
+  if (placed.run.device == "auto") placed.run.device = "cpu";  // where decoding can run
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(placed, world));
   auto tokenizer = LoadRunTokenizer(run_dir, run_config);
   std::vector<std::vector<int32_t>> prompts;
   absl::Status status = tokenizer.status();

@@ -50,7 +50,7 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptio
       {"activations", engine->activation_bytes()},
       {"inputs and tables", engine->input_bytes()},
       {"K/V cache", engine->CacheBytes(limits.sequences, Places(limits))}};
-  TL_RETURN_IF_ERROR(CheckMemory(memory, options.device, mesh.world()));
+  TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));
   return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(engine), limits));
 }
 
@@ -59,9 +59,7 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::st
                                                                    const DecodeLimits& limits,
                                                                    Mesh& mesh) {
   EngineOptions options = MakeEngineOptions(config);
-  // "auto" is where decoding can run.
-  const std::string device = config.run.device == "auto" ? "cpu" : config.run.device;
-  TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(device, mesh.world()));
+  options.device = mesh.place().device;
   TL_ASSIGN_OR_RETURN(auto model, Create(options, limits, mesh));
   Engine& engine = model->engine();
   TL_RETURN_IF_ERROR(LoadWeights(

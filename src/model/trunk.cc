@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "device/range.h"
 #include "model/rope_table.h"
 
 namespace tl {
@@ -13,6 +14,8 @@ Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, D
   blocks_.reserve(model.layers);
   for (int64_t i = 0; i < model.layers; ++i) {
     const std::string name = "layers." + std::to_string(i);
+    names_.push_back(name);
+    backward_names_.push_back(name + " backward");
     blocks_.emplace_back(
         BlockConfig{.name = name,
                     .attention = {.name = name + ".attention",
@@ -66,14 +69,19 @@ Residual Trunk::Forward(Step& step) {
 }
 
 Residual Trunk::Forward(Step& step, Residual stream, int64_t first, int64_t last) {
-  for (int64_t i = first; i < last; ++i) stream = blocks_[i].Forward(step, stream, rope_);
+  for (int64_t i = first; i < last; ++i) {
+    const Range range(names_[i].c_str());
+    stream = blocks_[i].Forward(step, stream, rope_);
+  }
   return stream;
 }
 
 void Trunk::Backward(Step& step) {
   const Tensor d_stream = step.Slot(d_stream_);
-  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
-    block->Backward(step, d_stream, rope_);
+  for (size_t i = blocks_.size(); i-- > 0;) {
+    const Range range(backward_names_[i].c_str());
+    blocks_[i].Backward(step, d_stream, rope_);
+  }
 }
 
 }  // namespace tl

@@ -2,6 +2,7 @@
 // by the stem, and what reads it is an objective.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "model/config.h"
@@ -33,6 +34,7 @@ class Trunk {
   int64_t hidden_;
   Recompute recompute_;
   std::vector<Block> blocks_;
+  std::vector<std::string> names_, backward_names_;  // for profilers
   Buffer rope_memory_;
   Tensor rope_;
   SlotId stem_ = -1, stream_h_ = -1, stream_delta_ = -1, d_stream_ = -1;

@@ -14,6 +14,11 @@ GradSync::GradSync(const ParamTable& table, Mesh& mesh, Stream& comm_stream, Ten
       touched_(table.size()),
       open_(table.buckets().size()),
       reduced_(table.buckets().size()) {
+  packed_ = Buffer::Allocate(grads.device, WorkspaceBytes(table));
+}
+
+int64_t GradSync::WorkspaceBytes(const ParamTable& table) {
+  if (table.tensor_size() == 1) return 0;
   int64_t most = 0;
   for (const Bucket& bucket : table.buckets()) {
     int64_t elements = 0;
@@ -22,7 +27,7 @@ GradSync::GradSync(const ParamTable& table, Mesh& mesh, Stream& comm_stream, Ten
     }
     most = std::max(most, elements);
   }
-  if (mesh.tensor_size() > 1) packed_ = Buffer::Allocate(grads.device, most * sizeof(float));
+  return most * static_cast<int64_t>(sizeof(float));
 }
 
 void GradSync::BeginStep(int micro_batches) {

@@ -27,7 +27,8 @@ class GradSync {
 
   // This rank's part of a bucket: [begin, end) in the flat buffers.
   void Part(int bucket, int64_t* begin, int64_t* end) const;
-  int64_t workspace_bytes() const { return static_cast<int64_t>(packed_.size()); }
+  // Of a GradSync for such a table, before there is one.
+  static int64_t WorkspaceBytes(const ParamTable& table);
 
  private:
   void Reduce(int bucket, Stream& stream);

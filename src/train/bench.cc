@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <vector>
 
+#include "base/host_memory.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "device/cuda_device.h"
 #include "engine/memory.h"
+#include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/progress.h"
 #include "train/stepper.h"
@@ -56,27 +60,104 @@ class MadeUpTokens : public DataSource {
   uint64_t seed_;
 };
 
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The fastest of a few runs of what a stream is given.
+double FastestOf(int runs, Stream& stream, const std::function<void()>& work) {
+  double best = 1e30;
+  for (int i = 0; i < runs; ++i) {
+    stream.Synchronize();
+    const auto start = Clock::now();
+    work();
+    stream.Synchronize();
+    best = std::min(best, SecondsSince(start));
+  }
+  return best;
+}
+
+// Where a step's time goes, from passes by themselves.
+struct Phases {
+  double forward = 0.0;  // with the loss
+  double both = 0.0;     // forward and backward, with the reductions of gradients
+};
+
+Phases MeasurePhases(Stepper& stepper, const Config& config, const DataSource& data) {
+  Engine& engine = stepper.engine();
+  HostBatch batch;
+  TL_CHECK_OK(data.FillBatch(0, config.train.micro_batch_size, config.train.sequence_length,
+                             engine.lookahead(), &batch));
+  Buffer memory = Buffer::Allocate(engine.stream().device(), sizeof(StepScalars));
+  StepScalars scalars;
+  CopyBytes(engine.stream(), memory.data(), reinterpret_cast<const std::byte*>(&scalars),
+            sizeof(scalars));
+  Phases phases;
+  phases.forward = FastestOf(3, engine.stream(), [&] { engine.Evaluate(batch); });
+  phases.both = FastestOf(3, engine.stream(), [&] {
+    engine.grad_sync().BeginStep(1);
+    engine.ForwardBackward(batch, reinterpret_cast<const StepScalars*>(memory.data()));
+    engine.grad_sync().Finish(engine.stream());
+  });
+  return phases;
+}
+
+void PrintAttention(Stream& stream, DType compute, const AttentionShape& shape) {
+  const AttentionRates rates = MeasureAttention(stream, compute, shape);
+  std::printf(
+      "attention       %10.1f TFLOP/s forward, %.1f backward: batch %lld, %lld heads of %lld, "
+      "length %lld, %s\n",
+      rates.forward / 1e12, rates.backward / 1e12, static_cast<long long>(shape.batch),
+      static_cast<long long>(shape.heads), static_cast<long long>(shape.head_dim),
+      static_cast<long long>(shape.length), shape.mask == MaskKind::kNone ? "full" : "causal");
+}
+
+// Sequences of 1k to 16k, 16k tokens at once, hidden 2048.
+void SweepAttention(Stream& stream, DType compute) {
+  for (const int64_t d : {64, 128}) {
+    for (const MaskKind mask : {MaskKind::kCausal, MaskKind::kNone}) {
+      for (int64_t length = 1024; length <= 16384; length *= 2) {
+        PrintAttention(stream, compute,
+                       {.batch = 16384 / length,
+                        .heads = 2048 / d,
+                        .kv_heads = 2048 / d,
+                        .length = length,
+                        .head_dim = d,
+                        .mask = mask});
+      }
+    }
+  }
+}
+
 }  // namespace
 
 absl::Status Bench(const Config& config, const BenchOptions& options, Communicator& world) {
-  using Clock = std::chrono::steady_clock;
-  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, config.parallel.tensor));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
-  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), stepper->engine().options().device, world));
+  const std::vector<MemoryRow> plan = stepper->MemoryPlan();
+  TL_RETURN_IF_ERROR(CheckMemory(plan, mesh));
   stepper->Allocate();
   stepper->Initialize();
   Engine& engine = stepper->engine();
-  const double gemm = MeasureGemmRate(engine.stream(), engine.options().compute);
-  const double copy = MeasureCopyRate(engine.stream());
+  Stream& stream = engine.stream();
+  const Device device = mesh.place().device;
+  const DType compute = engine.options().compute;
   const MadeUpTokens data(config.model.vocab, 1);
   std::vector<double> seconds;
   for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
     const auto start = Clock::now();
     TL_RETURN_IF_ERROR(stepper->Run(data).status());
-    if (i >= options.warmup)
-      seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    if (i >= options.warmup) seconds.push_back(SecondsSince(start));
   }
+  const int64_t counted =
+      device.type == DeviceType::kCuda ? cuda::PeakBytes(device.index) : PeakResidentMemory();
+  const Phases phases = MeasurePhases(*stepper, config, data);
+  const double gemm = MeasureGemmRate(stream, compute);
+  const double copy = MeasureCopyRate(stream);
   if (world.rank() != 0) return absl::OkStatus();
+
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
   const auto tokens =
@@ -87,14 +168,37 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
               Name(config.precision.compute),
               HumanCount(static_cast<double>(ParameterCount(config.model))).c_str(), world.size(),
               omp_get_max_threads(), HumanTime(median).c_str(), tokens);
+  std::printf("device          %s\n", Describe(mesh).c_str());
   std::printf("step            %10.1f ms (median of %lld; fastest %.1f, slowest %.1f)\n",
               median * 1e3, static_cast<long long>(options.steps), seconds.front() * 1e3,
               seconds.back() * 1e3);
+  const double passes = static_cast<double>(config.train.global_batch_size) /
+                        static_cast<double>(config.train.micro_batch_size * mesh.data_size());
+  std::printf("phases          %10.1f ms forward, %.1f backward, %.1f the rest (update, data)\n",
+              passes * phases.forward * 1e3, passes * (phases.both - phases.forward) * 1e3,
+              std::max(0.0, median - passes * phases.both) * 1e3);
   std::printf("tokens/s        %10.0f\n", tokens / median);
   std::printf("matrix products %10.0f GFLOP/s per rank, %.1f %% of the roof\n", rate / 1e9,
               100.0 * rate / gemm);
+  if (const double peak = DensePeak(device, compute); peak > 0.0)
+    std::printf("MFU             %10.1f %% of the dense peak, %.0f TFLOP/s\n", 100.0 * rate / peak,
+                peak / 1e12);
   std::printf("roof            %10.0f GFLOP/s per rank (GEMM, this process)\n", gemm / 1e9);
   std::printf("copy            %10.1f GB/s per rank (read + write, this process)\n", copy / 1e9);
+  int64_t planned = 0;
+  for (const MemoryRow& row : plan) planned += row.bytes;
+  std::printf("memory          %s planned, %s %s\n", HumanBytes(planned).c_str(),
+              HumanBytes(counted).c_str(),
+              device.type == DeviceType::kCuda ? "allocated at most" : "resident at most");
+  const ModelConfig& m = config.model;
+  PrintAttention(
+      stream, compute,
+      {.batch = config.train.micro_batch_size,
+       .heads = m.heads / config.parallel.tensor,
+       .kv_heads = std::max<int64_t>(1, m.kv_heads_or_default() / config.parallel.tensor),
+       .length = config.train.sequence_length,
+       .head_dim = m.head_dim_or_default()});
+  if (options.attention > 0) SweepAttention(stream, compute);
   return absl::OkStatus();
 }
 

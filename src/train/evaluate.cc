@@ -7,12 +7,13 @@
 #include "base/status.h"
 #include "data/blend.h"
 #include "engine/memory.h"
+#include "engine/placement.h"
 #include "train/stepper.h"
 
 namespace tl {
 
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
-  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, run_config.parallel.tensor));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
   BlendOptions blend{.files = {},
                      .vocab = run_config.model.vocab,
                      .pack_documents = run_config.data.pack_documents};
@@ -32,7 +33,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   auto data = OpenSequential(blend);
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
-  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), stepper->engine().options().device, world));
+  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), mesh));
   stepper->Allocate();
   TL_RETURN_IF_ERROR(stepper->InitializeFrom(CheckpointFolder(run_config, options.run_dir)));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));

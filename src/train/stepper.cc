@@ -4,8 +4,8 @@
 
 #include "base/status.h"
 #include "checkpoint/load.h"
+#include "device/range.h"
 #include "engine/options.h"
-#include "engine/placement.h"
 #include "kernels/finish_gradients.h"
 
 namespace tl {
@@ -29,7 +29,8 @@ LossScaler MakeScaler(const PrecisionConfig& precision) {
 absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, Mesh& mesh) {
   std::unique_ptr<Stepper> stepper(new Stepper(config, mesh));
   EngineOptions options = MakeEngineOptions(config);
-  TL_ASSIGN_OR_RETURN(options.device, ChooseDevice(config.run.device, mesh.world()));
+  options.device = mesh.place().device;
+  options.passes = stepper->MicroBatches();
   TL_ASSIGN_OR_RETURN(stepper->engine_, Engine::Create(options, mesh));
   const OptimizerConfig& o = config.optimizer;
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
@@ -41,15 +42,24 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
 
 std::vector<MemoryRow> Stepper::MemoryPlan() const {
   const Engine& e = *engine_;
-  return {{"weights", e.weight_bytes()},
-          {"gradients", e.gradient_bytes()},
-          {"master weights and optimizer state",
-           ShardedState::Bytes(e.params(), e.options().compute, optimizer_->states())},
-          {"activations", e.activation_bytes()},
-          {"inputs and tables", e.input_bytes()},
-          {"batches of a step",
-           MicroBatches() *
-               HostBatch::Bytes(e.options().batch, e.options().sequence_length, e.lookahead())}};
+  std::vector<MemoryRow> plan = {
+      {"weights", e.weight_bytes()},
+      {"gradients", e.gradient_bytes() + GradSync::WorkspaceBytes(e.params())},
+      {"master weights and optimizer state",
+       ShardedState::Bytes(e.params(), e.options().compute, optimizer_->states())},
+      {"activations", e.activation_bytes()},
+      {"inputs and tables", e.input_bytes()}};
+  if (e.options().device.type == DeviceType::kCpu) {
+    plan.push_back({"batches of a step",
+                    MicroBatches() * HostBatch::Bytes(e.options().batch,
+                                                      e.options().sequence_length, e.lookahead())});
+    return plan;
+  }
+  plan.push_back({"scratch of kernels and cuBLASLt", e.scratch_bytes()});
+  plan.push_back({"scalars", sizeof(StepScalars) + 2 * sizeof(float)});
+  if (const int64_t bytes = mesh_.transport_bytes(); bytes > 0)
+    plan.push_back({"NCCL's buffers (estimate)", bytes});
+  return plan;
 }
 
 int64_t Stepper::CheckpointBytes(bool async) const {
@@ -186,6 +196,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   engine_->grad_sync().Finish(stream);
   if (on_gradients) on_gradients(engine_->grads());
 
+  const Range range("update");
   const Tensor sums = Tensor::Contiguous(sums_memory_.data(), {2}, DType::kF32, stream.device());
   GradientSums(stream, mesh_, *state_, engine_->grads(), sums);
   FinishGradients(

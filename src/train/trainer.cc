@@ -17,6 +17,7 @@
 #include "base/where.h"
 #include "comm/host.h"
 #include "data/blend.h"
+#include "device/cuda_device.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/machine.h"
@@ -76,7 +77,10 @@ struct Trainer {
   // *stop: the strongest reason of any rank, the same on all.
   absl::Status Report(const StepResult& result, double ms, StopReason* stop) {
     limit.TurnEnds(SecondsSinceStart());
-    int32_t largest[] = {static_cast<int32_t>(PeakResidentMemory() >> 10),  // KiB
+    const Device device = stepper.engine().options().device;
+    const int64_t bytes = device.type == DeviceType::kCuda ? cuda::AllocatedBytes(device.index)
+                                                           : PeakResidentMemory();
+    int32_t largest[] = {static_cast<int32_t>(bytes >> 10),  // KiB
                          static_cast<int32_t>(WantsToStop())};
     world.AllReduce(stepper.engine().stream(), Tensor::Of(largest, {2}), ReduceOp::kMax);
     *stop = static_cast<StopReason>(largest[1]);
@@ -172,7 +176,7 @@ struct Trainer {
 
 absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world) {
   const bool root = world.rank() == 0;
-  TL_ASSIGN_OR_RETURN(Mesh mesh, Mesh::Create(world, config.parallel.tensor));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
 
   Trainer trainer{.config = config,
@@ -201,13 +205,16 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   if (stepper->engine().options().device.type == DeviceType::kCpu)
     memory.push_back(copy);
   else
-    TL_RETURN_IF_ERROR(CheckMemory({copy}, Device{}, world));
-  TL_RETURN_IF_ERROR(CheckMemory(memory, stepper->engine().options().device, world));
+    TL_RETURN_IF_ERROR(CheckHostMemory({copy}, world));
+  TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
   const Device device = stepper->engine().options().device;
   const int local_ranks = LocalRanks(world);
+  const MemoryRoom room = FindMemory(mesh);
+  // Before the plan takes its memory.
+  trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
   stepper->Allocate();
   const auto provenance = ReadProvenance(config, mesh, device);
   TL_RETURN_IF_ERROR(LoadOrInitialize(config, provenance, *stepper, world));
@@ -216,8 +223,6 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   trainer.saves.emplace(std::move(saves));
 
   absl::Status opened;
-  const MemoryRoom room = FindMemory(device, world);
-  trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
   if (root) {
     auto log = RunLog::Open(config, resolved_config, stepper->run().step);
     opened = log.status();
@@ -229,7 +234,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
          .hosts = world.size() / local_ranks,
          .resume_step = stepper->run().step,
          .train_tokens = trainer.train->TokenCount(),
-         .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(device),
+         .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(mesh),
          .memory = memory,
          .memory_available = room.bytes / room.ranks,
          .roof_flops = trainer.roof});

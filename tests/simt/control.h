@@ -15,6 +15,13 @@ enum class Order { kAscending, kDescending, kRandom };
 // From TL_SIMT_ORDER (ascending, descending, random) and TL_SIMT_SEED until set here.
 void SetOrder(Order order, uint64_t seed = 1);
 
+// What a program has asked of the runtime so far.
+struct Calls {
+  int64_t waits = 0;        // of the host for a device that had work left
+  int64_t allocations = 0;  // of device or pinned memory, made or freed
+};
+Calls& CallsSoFar();
+
 // While one lives, what the machine finds is kept in it. Otherwise it is printed and ends the
 // process.
 class CollectReports {

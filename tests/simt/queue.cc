@@ -1,5 +1,8 @@
+#include <sched.h>
+
 #include <algorithm>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "tests/simt/machine.h"
@@ -23,14 +26,28 @@ bool CanRun(cudaStream_t s) {
          (s->queue.front().after == nullptr || s->queue.front().after->complete);
 }
 
-void RunHead(cudaStream_t s) {
+// False where what comes first waits for other processes.
+bool RunHead(cudaStream_t s) {
+  if (const auto& poll = s->queue.front().poll) {
+    if (!poll()) return false;
+    s->queue.pop_front();
+    return true;
+  }
   const Work work = std::move(s->queue.front());
   s->queue.pop_front();
   if (work.run) work.run();
+  return true;
+}
+
+std::vector<cudaStream_t> Ready() {
+  std::vector<cudaStream_t> ready;
+  for (cudaStream_t s : Streams())
+    if (CanRun(s)) ready.push_back(s);
+  return ready;
 }
 
 // One step towards the moment or the stream's end: the work itself, or what it waits for.
-void StepNeeded(cudaStream_t s) {
+bool StepNeeded(cudaStream_t s) {
   for (int depth = 0; depth < 1000; ++depth) {
     if (s->queue.empty()) break;
     if (CanRun(s)) return RunHead(s);
@@ -40,16 +57,30 @@ void StepNeeded(cudaStream_t s) {
   std::abort();
 }
 
-void Step(cudaStream_t wanted) {
-  std::vector<cudaStream_t> ready;
-  for (cudaStream_t s : Streams())
-    if (CanRun(s)) ready.push_back(s);
-  if (CurrentOrder() == Order::kAscending || ready.empty()) return StepNeeded(wanted);
-  if (CurrentOrder() == Order::kRandom) return RunHead(ready[Random() % ready.size()]);
+// Other processes may need what is in any stream before they can send what this one waits for.
+void StepOthers(const std::vector<cudaStream_t>& ready, cudaStream_t wanted) {
+  bool moved = false;
   for (cudaStream_t s : ready)
-    if (s != wanted) return RunHead(s);
-  RunHead(wanted);
+    if (s != wanted && CanRun(s)) moved = RunHead(s) || moved;
+  if (!moved) sched_yield();
 }
+
+void Step(cudaStream_t wanted) {
+  const std::vector<cudaStream_t> ready = Ready();
+  if (CurrentOrder() == Order::kAscending || ready.empty()) {
+    if (!StepNeeded(wanted)) StepOthers(ready, wanted);
+    return;
+  }
+  if (CurrentOrder() == Order::kRandom) {
+    if (!RunHead(ready[Random() % ready.size()])) sched_yield();
+    return;
+  }
+  for (cudaStream_t s : ready)
+    if (s != wanted && RunHead(s)) return;
+  if (!CanRun(wanted) || !RunHead(wanted)) sched_yield();
+}
+
+const std::thread::id g_machine_thread = std::this_thread::get_id();
 
 }  // namespace
 
@@ -75,11 +106,18 @@ void DrainTo(const std::shared_ptr<Moment>& moment) {
 }
 
 void Progress() {
-  std::vector<cudaStream_t> ready;
-  for (cudaStream_t s : Streams())
-    if (CanRun(s)) ready.push_back(s);
+  const std::vector<cudaStream_t> ready = Ready();
   if (!ready.empty()) RunHead(ready[Random() % ready.size()]);
 }
+
+void ProgressForOthers() {
+  const auto waits = [](const Work& work) { return work.poll != nullptr; };
+  for (cudaStream_t s : Streams()) {
+    if (std::any_of(s->queue.begin(), s->queue.end(), waits)) return StepOthers(Ready(), nullptr);
+  }
+}
+
+bool OnMachineThread() { return std::this_thread::get_id() == g_machine_thread; }
 
 bool IsIdle(cudaStream_t stream) { return OrDefault(stream)->queue.empty(); }
 

@@ -13,7 +13,18 @@ namespace tl::simt {
 
 void Forget(cudaStream_t stream);
 
+Calls& CallsSoFar() {
+  static Calls calls;
+  return calls;
+}
+
 namespace {
+
+// The host waits for a stream.
+void WaitFor(cudaStream_t stream) {
+  if (!IsIdle(stream)) ++CallsSoFar().waits;
+  Drain(stream);
+}
 
 constexpr size_t kMemory = size_t{64} << 30;
 thread_local cudaError_t t_error = cudaSuccess;
@@ -61,7 +72,7 @@ cudaError_t CopyLater(void* to, const void* from, size_t bytes, cudaStream_t str
   } else {
     Push(stream, {[=] { std::memcpy(to, from, bytes); }, {}});
   }
-  if (IsPageable(to)) Drain(stream);
+  if (IsPageable(to)) WaitFor(stream);
   return cudaSuccess;
 }
 
@@ -107,7 +118,7 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   if (device < 0 || device >= Devices()) return Set(cudaErrorInvalidDevice);
   std::memset(prop, 0, sizeof(*prop));
-  std::snprintf(prop->name, sizeof(prop->name), "SIMT test machine");
+  std::snprintf(prop->name, sizeof(prop->name), "SIMT test machine, whose speed means nothing");
   prop->major = 8;
   prop->minor = 0;
   prop->multiProcessorCount = 4;
@@ -119,6 +130,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   prop->maxThreadsPerMultiProcessor = 2048;
   prop->regsPerBlock = 65536;
   prop->warpSize = kWarp;
+  prop->uuid.bytes[0] = static_cast<char>(device + 1);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
@@ -171,16 +183,19 @@ const char* cudaGetErrorString(cudaError_t error) {
 const char* cudaGetErrorName(cudaError_t error) { return cudaGetErrorString(error); }
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
+  ++CallsSoFar().allocations;
   if (bytes > kMemory - AllocatedBytes()) return Set(cudaErrorMemoryAllocation);
   *data = AllocateDevice(bytes, false);
   return *data == nullptr && bytes > 0 ? Set(cudaErrorMemoryAllocation) : cudaSuccess;
 }
 cudaError_t cudaFree(void* data) {
   if (data == nullptr) return cudaSuccess;
+  ++CallsSoFar().allocations;
   DrainAll();
   return FreeDevice(data) ? cudaSuccess : Set(cudaErrorInvalidValue);
 }
 cudaError_t cudaMallocHost(void** data, size_t bytes) {
+  ++CallsSoFar().allocations;
   *data = AllocateDevice(bytes, true);
   return *data == nullptr && bytes > 0 ? Set(cudaErrorMemoryAllocation) : cudaSuccess;
 }
@@ -242,7 +257,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  Drain(stream);
+  WaitFor(stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
@@ -276,11 +291,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (event->last == nullptr || event->last->complete) return cudaSuccess;
+  if (!OnMachineThread()) return cudaErrorNotReady;
   Progress();
   return event->last->complete ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (event->last != nullptr) DrainTo(event->last);
+  if (event->last == nullptr || event->last->complete) return cudaSuccess;
+  ++CallsSoFar().waits;
+  DrainTo(event->last);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -12,14 +13,16 @@
 
 namespace tl::simt {
 
-struct Moment {  // a record of an event
-  bool complete = false;
+struct Moment {  // a record of an event; other threads may ask whether it is complete
+  std::atomic<bool> complete = false;
   CUstream_st* stream = nullptr;
 };
 
 struct Work {
   std::function<void()> run;
   std::shared_ptr<Moment> after;  // may be null
+  // Instead of run, where other processes have a part: asked again until it says that it is done.
+  std::function<bool()> poll = nullptr;
 };
 
 // Returns the stream, where it was null the default one.
@@ -30,6 +33,11 @@ void DrainAll();
 void DrainTo(const std::shared_ptr<Moment>& moment);
 // Runs at most one piece of work, as a poll might find.
 void Progress();
+// Where something in a queue waits for other processes: one piece of work of every stream, for what
+// they wait for.
+void ProgressForOthers();
+// Kernels and queues run in the thread that started the program.
+bool OnMachineThread();
 bool IsIdle(cudaStream_t stream);
 
 }  // namespace tl::simt

@@ -1,0 +1,143 @@
+#include "comm/nccl_watchdog.h"
+
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/exit_code.h"
+#include "base/watchdog.h"
+#include "base/where.h"
+#include "comm/host.h"
+#include "device/cuda_device.h"
+
+namespace tl {
+namespace {
+
+constexpr auto kInterval = std::chrono::milliseconds(100);
+// Other ranks that are stuck too get to say where before this one ends them all.
+constexpr auto kLastWords = std::chrono::milliseconds(500);
+
+struct Operation {
+  int64_t sequence = 0;
+  std::string what;
+  Event done;
+};
+
+}  // namespace
+
+class NcclWatchdog::Watched {
+ public:
+  nccl::Comm comm = nullptr;
+  std::string group;
+  int64_t operations = 0;  // begun
+  bool calling = false;    // the last of them has not returned
+  std::string call;
+  std::deque<Operation> in_flight;
+  std::string last_complete = "none";
+  Clock::time_point moved = Clock::now();  // when something last began or completed with nothing
+                                           // before it
+};
+
+NcclWatchdog::NcclWatchdog(Device device, double seconds)
+    : device_(device), seconds_(seconds), thread_([this] { Run(); }) {}
+
+NcclWatchdog::~NcclWatchdog() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+std::shared_ptr<NcclWatchdog::Watched> NcclWatchdog::Watch(nccl::Comm comm, std::string group) {
+  auto watched = std::make_shared<Watched>();
+  watched->comm = comm;
+  watched->group = std::move(group);
+  const std::lock_guard lock(mutex_);
+  all_.push_back(watched);
+  return watched;
+}
+
+void NcclWatchdog::Forget(const std::shared_ptr<Watched>& watched) {
+  const std::lock_guard lock(mutex_);
+  std::erase(all_, watched);
+}
+
+void NcclWatchdog::Begin(Watched& watched, std::string what) {
+  const std::lock_guard lock(mutex_);
+  if (watched.in_flight.empty()) watched.moved = Clock::now();
+  ++watched.operations;
+  watched.calling = true;
+  watched.call = std::move(what);
+}
+
+void NcclWatchdog::Enqueued(Watched& watched, Event done) {
+  const std::lock_guard lock(mutex_);
+  watched.calling = false;
+  watched.in_flight.push_back({watched.operations, std::move(watched.call), std::move(done)});
+}
+
+void NcclWatchdog::End(Watched& watched) {
+  const std::lock_guard lock(mutex_);
+  watched.calling = false;
+}
+
+std::string NcclWatchdog::Inspect(Watched& watched, Clock::time_point now, int* exit_code) {
+  *exit_code = kExitError;
+  while (!watched.in_flight.empty() && watched.in_flight.front().done.Query()) {
+    const Operation& done = watched.in_flight.front();
+    watched.last_complete = absl::StrCat(done.what, ", operation ", done.sequence);
+    watched.in_flight.pop_front();
+    watched.moved = now;
+  }
+  std::string where = "nothing in flight";
+  if (!watched.in_flight.empty()) {
+    const Operation& next = watched.in_flight.front();
+    where = absl::StrCat(next.what, ", operation ", next.sequence, ", is in flight");
+  } else if (watched.calling) {
+    where = absl::StrCat(watched.call, ", operation ", watched.operations, ", has not returned");
+  }
+  nccl::Result error = nccl::kSuccess;
+  std::string trouble;
+  if (nccl::GetLibrary().CommGetAsyncError(watched.comm, &error) != nccl::kSuccess)
+    error = nccl::kInternalError;
+  const bool starts = watched.operations == 1 && watched.calling;  // who starts it hears of errors
+  if (error != nccl::kSuccess && error != nccl::kInProgress && !starts) {
+    trouble = nccl::GetLibrary().GetErrorString(error);
+    const char* const more = nccl::GetLibrary().GetLastError(watched.comm);
+    if (more != nullptr && *more != '\0') absl::StrAppend(&trouble, " (", more, ")");
+  } else {
+    if (watched.in_flight.empty() && !watched.calling) return "";
+    Beat();
+    const double still = std::chrono::duration<double>(now - watched.moved).count();
+    if (seconds_ <= 0 || still < seconds_) return "";
+    *exit_code = kExitHung;
+    trouble = absl::StrFormat("no progress for %.0f s", std::floor(still));
+  }
+  return absl::StrCat("NCCL, ", watched.group, ": ", trouble, ": ", where,
+                      "; last complete: ", watched.last_complete);
+}
+
+void NcclWatchdog::Run() {
+  cuda::MakeCurrent(device_.index);  // else asking for an event would start device 0
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, kInterval, [this] { return stop_; })) {
+    for (const std::shared_ptr<Watched>& watched : all_) {
+      int exit_code = kExitError;
+      const std::string trouble = Inspect(*watched, Clock::now(), &exit_code);
+      if (trouble.empty()) continue;
+      std::fprintf(stderr, "error: %s: %s\n", Where().c_str(), trouble.c_str());
+      std::fflush(stderr);
+      std::this_thread::sleep_for(kLastWords);
+      nccl::GetLibrary().CommAbort(watched->comm);
+      // MPI is another thread's, but that one may wait for ever, and MPI_Abort only tells the
+      // launcher.
+      AbortJob(exit_code);
+    }
+  }
+}
+
+}  // namespace tl

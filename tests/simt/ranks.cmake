@@ -1,0 +1,40 @@
+# Several ranks on the machine: NCCL's stand-in over MPI, and tests/mpi on it as simt2.<name> and
+# simt4.<name>. TL_SIMT_DEVICES GPUs, so that each rank has its own.
+add_library(trunkline_simt_nccl OBJECT nccl/nccl.cc)
+target_compile_options(trunkline_simt_nccl PRIVATE -O2)
+target_link_libraries(trunkline_simt_nccl PUBLIC trunkline_simt_options MPI::MPI_C)
+# Its calls are looked up among the program's symbols.
+add_library(trunkline_simt_ranks INTERFACE)
+target_link_libraries(trunkline_simt_ranks INTERFACE trunkline_simt_program trunkline_simt_nccl
+  $<TARGET_OBJECTS:trunkline_simt_nccl>)
+target_link_options(trunkline_simt_ranks INTERFACE "LINKER:--export-dynamic-symbol=nccl*")
+
+function(trunkline_add_simt_mpi_test name source)
+  set(target simt_mpi_${name})
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE trunkline_simt_ranks GTest::gtest)
+  target_compile_definitions(${target} PRIVATE
+    TL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  foreach(ranks ${ARGN})
+    add_test(NAME simt${ranks}.${name}
+      COMMAND ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe -n ${ranks}
+              $<TARGET_FILE:${target}>)
+    set_tests_properties(simt${ranks}.${name} PROPERTIES PROCESSORS 2 TIMEOUT 300
+      ENVIRONMENT "OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive;\
+OMPI_MCA_rmaps_base_oversubscribe=1;TL_SIMT_DEVICES=${ranks}")
+  endforeach()
+endfunction()
+
+trunkline_add_simt_mpi_test(device_collectives
+  ${CMAKE_SOURCE_DIR}/tests/mpi/device_collectives_test.cc 1 2 4)
+trunkline_add_simt_mpi_test(step ranks/step_test.cc 1 2)
+trunkline_add_simt_mpi_test(device_equivalence
+  ${CMAKE_SOURCE_DIR}/tests/mpi/device_equivalence_test.cc 4)
+target_include_directories(simt_mpi_step PRIVATE ${CMAKE_SOURCE_DIR}/tests/mpi)
+
+# The program, with NCCL.
+target_link_libraries(simt_trunkline PRIVATE trunkline_simt_ranks)
+# Those in bf16 and fp16 take minutes on the machine: run the program without this for them.
+set_property(TEST simt4.device_equivalence APPEND PROPERTY
+  ENVIRONMENT "GTEST_FILTER=DeviceEquivalence.Fp32")
