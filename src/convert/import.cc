@@ -52,9 +52,9 @@ absl::StatusOr<std::string> ReasonToLeaveOut(const WeightSource& source, const M
   return std::string(same ? "left out: equal to the embedding, with which it is tied" : "");
 }
 
-absl::StatusOr<std::vector<TensorPlacement>> Place(const WeightSource& source,
-                                                   const std::string& folder,
-                                                   const Config& config) {
+absl::StatusOr<std::vector<TensorPlacement>> PlaceTensors(const WeightSource& source,
+                                                          const std::string& folder,
+                                                          const Config& config) {
   TL_ASSIGN_OR_RETURN(const std::vector<ParamPart> declared,
                       Engine::Tensors(config.model, config.objective));
   std::map<std::string, const ParamPart*> wanted;  // by its name here
@@ -133,7 +133,8 @@ absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
   config.train.sequence_length = std::clamp<int64_t>(hf.max_positions, 1, kLongestByDefault);
   config.run.init_from = out + "/weights.safetensors";
   config.run.dir = out + "-run";  // of a training that starts from here
-  TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements, Place(*source, folder, config));
+  TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements,
+                      PlaceTensors(*source, folder, config));
   config.precision.compute = PrecisionOf(placements);
   TL_ASSIGN_OR_RETURN(OutputFolder target, OutputFolder::Create(out));
   TL_RETURN_IF_ERROR(CopyTokenizer(folder, config.model, target));
