@@ -10,7 +10,7 @@
 #include "device/cuda.h"
 #include "device/cuda_check.h"
 #include "device/cuda_device.h"
-#include "device/range.h"
+#include "device/profiler_range.h"
 
 namespace tl::cuda {
 namespace {
@@ -218,7 +218,7 @@ void Zero(Queue& queue, std::byte* dst, size_t bytes) {
 
 namespace tl {
 
-Range::Range(const char* name) { nvtxRangePushA(name); }
-Range::~Range() { nvtxRangePop(); }
+ProfilerRange::ProfilerRange(const char* name) { nvtxRangePushA(name); }
+ProfilerRange::~ProfilerRange() { nvtxRangePop(); }
 
 }  // namespace tl

@@ -3,7 +3,7 @@
 #include "device/cuda.h"
 #include "device/cuda_backend.h"
 #include "device/cuda_device.h"
-#include "device/range.h"
+#include "device/profiler_range.h"
 
 namespace tl::cuda {
 
@@ -53,7 +53,7 @@ void Zero(Queue&, std::byte*, size_t) {}
 
 namespace tl {
 
-Range::Range(const char*) {}
-Range::~Range() = default;
+ProfilerRange::ProfilerRange(const char*) {}
+ProfilerRange::~ProfilerRange() = default;
 
 }  // namespace tl

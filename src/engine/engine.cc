@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "device/range.h"
+#include "device/profiler_range.h"
 #include "engine/memory.h"
 #include "kernels/head_metrics.h"
 #include "kernels/matmul.h"
@@ -193,7 +193,7 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars)
   const Residual out = trunk_.Forward(step);
   const Tensor d_stream = step.Slot(trunk_.d_stream_slot());
   {
-    const Range range("objective");
+    const ProfilerRange range("objective");
     objective_->Run(step, out, d_stream);
   }
   trunk_.Backward(step);

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "device/range.h"
+#include "device/profiler_range.h"
 #include "model/rope_table.h"
 
 namespace tl {
@@ -70,7 +70,7 @@ Residual Trunk::Forward(Step& step) {
 
 Residual Trunk::Forward(Step& step, Residual stream, int64_t first, int64_t last) {
   for (int64_t i = first; i < last; ++i) {
-    const Range range(names_[i].c_str());
+    const ProfilerRange range(names_[i].c_str());
     stream = blocks_[i].Forward(step, stream, rope_);
   }
   return stream;
@@ -79,7 +79,7 @@ Residual Trunk::Forward(Step& step, Residual stream, int64_t first, int64_t last
 void Trunk::Backward(Step& step) {
   const Tensor d_stream = step.Slot(d_stream_);
   for (size_t i = blocks_.size(); i-- > 0;) {
-    const Range range(backward_names_[i].c_str());
+    const ProfilerRange range(backward_names_[i].c_str());
     blocks_[i].Backward(step, d_stream, rope_);
   }
 }

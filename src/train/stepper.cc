@@ -4,7 +4,7 @@
 
 #include "base/status.h"
 #include "checkpoint/load.h"
-#include "device/range.h"
+#include "device/profiler_range.h"
 #include "engine/options.h"
 #include "kernels/finish_gradients.h"
 
@@ -196,7 +196,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   engine_->grad_sync().Finish(stream);
   if (on_gradients) on_gradients(engine_->grads());
 
-  const Range range("update");
+  const ProfilerRange range("update");
   const Tensor sums = Tensor::Contiguous(sums_memory_.data(), {2}, DType::kF32, stream.device());
   GradientSums(stream, mesh_, *state_, engine_->grads(), sums);
   FinishGradients(

@@ -4,12 +4,12 @@
 
 namespace tl {
 
-class Range {
+class ProfilerRange {
  public:
-  explicit Range(const char* name);
-  Range(const Range&) = delete;
-  Range& operator=(const Range&) = delete;
-  ~Range();
+  explicit ProfilerRange(const char* name);
+  ProfilerRange(const ProfilerRange&) = delete;
+  ProfilerRange& operator=(const ProfilerRange&) = delete;
+  ~ProfilerRange();
 };
 
 }  // namespace tl
