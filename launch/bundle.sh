@@ -67,7 +67,7 @@ sort -u "$work/libraries" "$work/libraries.more" | while IFS= read -r library; d
   cp -nL "$library" "$root/lib/"
 done
 cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib/"
-if compgen -G "$root/lib/libcu*.so*" "$root/lib/libnccl*.so*" > /dev/null; then
+if ls "$root/lib" | grep -E '^lib(cuda|cublas|nccl|nvidia)'; then
   die "one of CUDA's libraries is linked, and must be found at run time instead"
 fi
 
