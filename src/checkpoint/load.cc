@@ -48,15 +48,32 @@ void Spread(const PartShard& shard, const std::vector<float>& box, float* out) {
   for (int64_t r = 0; r < rows; ++r) std::copy_n(box.data() + r * width, width, out + r * stride);
 }
 
-absl::Status ReadSafetensors(const std::string& path, const ParamTable& table,
-                             const SetParam& set) {
+// The name under which the values of a part are found: its own, or that of what it is a copy of;
+// empty: nowhere, and it may be so.
+template <typename Has>
+std::string Source(const ParamSpec& spec, const ParamPart& part, MissingWeights missing,
+                   const Has& has) {
+  if (missing == MissingWeights::kError || !spec.optional || has(part.name)) return part.name;
+  return part.copy_of;
+}
+
+absl::Status ReadSafetensors(const std::string& path, const ParamTable& table, const SetParam& set,
+                             MissingWeights missing) {
   TL_ASSIGN_OR_RETURN(const auto reader, SafetensorsReader::Open(path));
   std::vector<float> values, whole;
   for (ParamId id = 0; id < table.size(); ++id) {
     values.assign(static_cast<size_t>(table[id].local.elements()), 0.0f);
+    bool found = true;
     for (const PartShard& shard : table[id].shards) {
-      TL_ASSIGN_OR_RETURN(const TensorInfo* tensor,
-                          reader->Find(shard.part->name, Dims(shard.part->shape)));
+      const std::string name =
+          Source(table[id].spec, *shard.part, missing, [&](const std::string& wanted) {
+            const auto& tensors = reader->tensors();
+            return std::any_of(tensors.begin(), tensors.end(),
+                               [&](const TensorInfo& t) { return t.name == wanted; });
+          });
+      found &= !name.empty();
+      if (name.empty()) continue;
+      TL_ASSIGN_OR_RETURN(const TensorInfo* tensor, reader->Find(name, Dims(shard.part->shape)));
       whole.resize(static_cast<size_t>(shard.part->shape.elements()));
       TL_RETURN_IF_ERROR(
           reader->Read(*tensor, 0, static_cast<int64_t>(whole.size()), whole.data()));
@@ -66,7 +83,7 @@ absl::Status ReadSafetensors(const std::string& path, const ParamTable& table,
         if (global >= 0) values[static_cast<size_t>(shard.offset + i)] = whole[global];
       }
     }
-    set(id, values.data());
+    if (found) set(id, values.data());
   }
   return absl::OkStatus();
 }
@@ -92,12 +109,23 @@ absl::StatusOr<std::string> LoadNewest(const std::string& where, Communicator& w
                                           " checkpoints is good: ", absl::StrJoin(reasons, "; ")));
 }
 
-absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set) {
+absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set,
+                         MissingWeights missing) {
   std::vector<float> values, box_values;
   for (ParamId id = 0; id < table.size(); ++id) {
     values.assign(static_cast<size_t>(table[id].local.elements()), 0.0f);
+    bool found = true;
     for (const PartShard& shard : table[id].shards) {
-      TL_ASSIGN_OR_RETURN(const int tensor, reader.Find(shard.part->name, -1, shard.part->shape));
+      const std::string name =
+          Source(table[id].spec, *shard.part, missing, [&](const std::string& wanted) {
+            const auto& tensors = reader.manifest().tensors;
+            return std::any_of(tensors.begin(), tensors.end(), [&](const TensorRecord& t) {
+              return t.name == wanted && t.state < 0;
+            });
+          });
+      found &= !name.empty();
+      if (name.empty()) continue;
+      TL_ASSIGN_OR_RETURN(const int tensor, reader.Find(name, -1, shard.part->shape));
       const Box box = BoxOf(shard);
       if (box.elements() == 0) continue;
       float* out = values.data() + shard.offset;
@@ -107,7 +135,7 @@ absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, cons
           reader.ReadFloats(tensor, box, 0, box.elements(), padded ? box_values.data() : out));
       if (padded) Spread(shard, box_values, out);
     }
-    set(id, values.data());
+    if (found) set(id, values.data());
   }
   return absl::OkStatus();
 }
@@ -139,7 +167,7 @@ std::string ImportedWeights(const std::string& folder) {
 }
 
 absl::Status LoadWeights(const std::string& where, Communicator& world, const ParamTable& table,
-                         const SetParam& set) {
+                         const SetParam& set, MissingWeights missing) {
   std::error_code error;
   std::string path = where;
   int file = std::filesystem::is_regular_file(where, error);
@@ -149,9 +177,10 @@ absl::Status LoadWeights(const std::string& where, Communicator& world, const Pa
   }
   Stream stream = Stream::Cpu();
   world.Broadcast(stream, Tensor::Of(&file, {1}), 0);
-  if (file != 0) return AgreeOnStatus(world, ReadSafetensors(path, table, set));
-  return LoadNewest(where, world,
-                    [&](CheckpointReader& reader) { return ReadWeights(reader, table, set); })
+  if (file != 0) return AgreeOnStatus(world, ReadSafetensors(path, table, set, missing));
+  return LoadNewest(
+             where, world,
+             [&](CheckpointReader& reader) { return ReadWeights(reader, table, set, missing); })
       .status();
 }
 

@@ -22,7 +22,11 @@ absl::StatusOr<std::string> LoadNewest(const std::string& where, Communicator& w
 
 // Every local parameter as fp32, padding zero, by set(id, values).
 using SetParam = std::function<void(ParamId, const float*)>;
-absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set);
+// kMayBeOptional: an optional parameter that is not there takes the values of what it is a copy of;
+// one that is no copy is not set.
+enum class MissingWeights : uint8_t { kError, kMayBeOptional };
+absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set,
+                         MissingWeights missing = MissingWeights::kError);
 // This rank's part of the optimizer's state.
 absl::Status ReadOptimizer(CheckpointReader& reader, const ParamTable& table, ShardedState& state);
 
@@ -33,6 +37,6 @@ std::string ImportedWeights(const std::string& folder);
 // Weights alone, from a checkpoint, a folder of them, an imported one or a .safetensors file.
 // Collective.
 absl::Status LoadWeights(const std::string& where, Communicator& world, const ParamTable& table,
-                         const SetParam& set);
+                         const SetParam& set, MissingWeights missing = MissingWeights::kError);
 
 }  // namespace tl

@@ -47,6 +47,7 @@ std::vector<TensorRecord> TensorsOf(const ParamTable& table, int states) {
   std::vector<TensorRecord> tensors;
   for (int state = -1; state < states; ++state) {
     for (ParamId id = 0; id < table.size(); ++id) {
+      if (state >= 0 && !table[id].spec.trainable) continue;
       for (const ParamPart& part : table[id].spec.parts)
         tensors.push_back({.name = part.name,
                            .state = state,
@@ -74,6 +75,7 @@ std::vector<LocalPiece> PiecesOf(const ParamTable& table, const ShardedState& st
     tensor += static_cast<int>(table[id].shards.size());
   for (int s = first_state; s < state.states(); ++s) {
     for (ParamId id = 0; id < table.size(); ++id) {
+      if (s >= 0 && !table[id].spec.trainable) continue;
       for (const PartShard& shard : table[id].shards) {
         const int index = tensor++;
         if (shard.valid == 0 || (copies == Copies::kOne && !shard.counted)) continue;

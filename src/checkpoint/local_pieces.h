@@ -12,7 +12,7 @@
 namespace tl {
 
 // Every tensor of a run, in an order that all ranks share: weights (FP32 masters), then the
-// optimizer's states.
+// optimizer's states, which frozen parameters do not have.
 std::vector<TensorRecord> TensorsOf(const ParamTable& table, int states);
 
 // Device memory; bytes in a row.

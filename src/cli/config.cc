@@ -118,6 +118,19 @@ class Setter {
     return absl::OkStatus();
   }
 
+  absl::Status operator()(std::vector<double>& (*field)(Config&)) const {
+    const auto* array = node_.as_array();
+    if (array == nullptr) return Expected(key_.type(), Found(node_));
+    std::vector<double> numbers;
+    for (const toml::node& element : *array) {
+      const auto v = element.is_number() ? element.value<double>() : std::nullopt;
+      if (!v.has_value() || !key_.range.Contains(*v)) return Expected(key_.type(), Found(element));
+      numbers.push_back(*v);
+    }
+    field(config_) = std::move(numbers);
+    return absl::OkStatus();
+  }
+
   absl::Status operator()(std::vector<WeightedPath>& (*field)(Config&)) const {
     std::vector<WeightedPath> paths;
     if (const auto* array = node_.as_array()) {

@@ -75,7 +75,62 @@ const std::vector<ConfigKey>& Table() {
       {"model.rope_scaling", "original_context", TL_FIELD(model.rope_scaling.original_context),
        "context the unscaled model was trained on", kCount},
 
-      {"objective", "name", TL_FIELD(objective.name), "what is predicted", kAny, {"next_token"}},
+      {"objective",
+       "name",
+       TL_FIELD(objective.name),
+       "what is predicted",
+       kAny,
+       {"next_token", "independent_heads", "sequential_mtp", "medusa"}},
+      {"objective", "heads", TL_FIELD(objective.heads),
+       "independent_heads: heads, the main one included; medusa: heads beside the main one",
+       kZeroOrMore},
+      {"objective", "weights", TL_FIELD(objective.weights),
+       "independent_heads: of each head's loss; []: all 1", kZeroOrMore},
+      {"objective", "match_parameters", TL_FIELD(objective.match_parameters),
+       "independent_heads: the heads' blocks are taken from the trunk's [model] layers"},
+      {"objective", "curriculum", TL_FIELD(objective.curriculum),
+       "independent_heads: forward: heads join one by one; reverse: they leave one by one", kAny,
+       EnumNames(Curriculum::kReverse)},
+      {"objective", "curriculum_steps", TL_FIELD(objective.curriculum_steps),
+       "steps over which they do; 0: all", kZeroOrMore},
+      {"objective", "depth", TL_FIELD(objective.depth),
+       "sequential_mtp: modules, one further token each", kZeroOrMore},
+      {"objective", "share_weights", TL_FIELD(objective.share_weights),
+       "sequential_mtp: one module, unrolled"},
+      {"objective", "hidden", TL_FIELD(objective.hidden),
+       "sequential_mtp: what the first module is fed: the trunk's state after its final norm, or "
+       "its residual stream",
+       kAny, EnumNames(HiddenTap::kStream)},
+      {"objective", "detach_hidden", TL_FIELD(objective.detach_hidden),
+       "sequential_mtp: no gradient from the modules into the trunk's state"},
+      {"objective", "detach_shared", TL_FIELD(objective.detach_shared),
+       "sequential_mtp: no gradient from the modules into the shared embedding and unembedding"},
+      {"objective", "lambda", TL_FIELD(objective.lambda),
+       "sequential_mtp: weight of the modules' mean loss", kZeroOrMore},
+      {"objective", "lambda_late", TL_FIELD(objective.lambda_late),
+       "sequential_mtp: the same, late in training", kZeroOrMore},
+      {"objective",
+       "late_after",
+       TL_FIELD(objective.late_after),
+       "sequential_mtp: fraction of the steps after which it is late",
+       {0, 1}},
+      {"objective", "freeze_trunk", TL_FIELD(objective.freeze_trunk),
+       "medusa: stage 1, the heads alone are trained, on the trunk of [run] init_from"},
+      {"objective", "residual_layers", TL_FIELD(objective.residual_layers),
+       "medusa: residual layers of a head", kCount},
+      {"objective", "own_unembedding", TL_FIELD(objective.own_unembedding),
+       "medusa: each head has an unembedding of its own, at first a copy of the trunk's"},
+      {"objective", "head_weight", TL_FIELD(objective.head_weight),
+       "medusa, stage 2: weight of the heads' losses beside the main one", kPositive},
+      {"objective",
+       "decay",
+       TL_FIELD(objective.decay),
+       "medusa: head k's loss is weighted by decay^k",
+       {0, 1, Range::kAboveLow}},
+      {"objective", "lr_scale", TL_FIELD(objective.lr_scale),
+       "medusa: the heads' learning rate over that of the trunk", kPositive},
+      {"objective", "warmup_steps", TL_FIELD(objective.warmup_steps),
+       "medusa: steps of linear rise of the heads' weight", kZeroOrMore},
 
       {"data", "train", TL_FIELD(data.train),
        "token files (trunkline, llm.c or Megatron): a path, a list of paths, or a list of { path = "
@@ -268,6 +323,8 @@ std::string Text(Duration value) { return QuoteToml(ToString(value)); }
 std::string Text(Precision value) { return QuoteToml(Name(value)); }
 std::string Text(Recompute value) { return QuoteToml(Name(value)); }
 std::string Text(ScheduleKind value) { return QuoteToml(Name(value)); }
+std::string Text(Curriculum value) { return QuoteToml(Name(value)); }
+std::string Text(HiddenTap value) { return QuoteToml(Name(value)); }
 
 // The shortest digits that give the same number back.
 std::string Text(double value) {
@@ -276,6 +333,11 @@ std::string Text(double value) {
   std::string text(buffer, end);
   if (text.find_first_of(".en") == std::string::npos) text += ".0";
   return text;
+}
+
+std::string Text(const std::vector<double>& numbers) {
+  return absl::StrCat(
+      "[", absl::StrJoin(numbers, ", ", [](std::string* out, double x) { *out += Text(x); }), "]");
 }
 
 std::string Text(const std::vector<WeightedPath>& paths) {
@@ -313,6 +375,9 @@ struct TypeText {
     return "duration such as \"3h50m\", \"90s\" or seconds";
   }
   std::string operator()(std::vector<WeightedPath>& (*)(Config&)) const { return "paths"; }
+  std::string operator()(std::vector<double>& (*)(Config&)) const {
+    return "list of numbers, each " + key.range.ToString();
+  }
   template <typename E>
   std::string operator()(E& (*)(Config&)) const {
     return OneOf(key.choices);
@@ -341,7 +406,8 @@ bool ConfigKey::is_text() const {
   return !std::holds_alternative<bool& (*)(Config&)>(field) &&
          !std::holds_alternative<int& (*)(Config&)>(field) &&
          !std::holds_alternative<int64_t& (*)(Config&)>(field) &&
-         !std::holds_alternative<double& (*)(Config&)>(field);
+         !std::holds_alternative<double& (*)(Config&)>(field) &&
+         !std::holds_alternative<std::vector<double>& (*)(Config&)>(field);
 }
 
 std::string ConfigKey::type() const { return std::visit(TypeText{*this}, field); }

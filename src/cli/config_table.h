@@ -15,8 +15,9 @@ namespace tl {
 using ConfigField =
     std::variant<bool& (*)(Config&), int& (*)(Config&), int64_t& (*)(Config&), double& (*)(Config&),
                  std::string& (*)(Config&), Duration& (*)(Config&),
-                 std::vector<WeightedPath>& (*)(Config&), Precision& (*)(Config&),
-                 Recompute& (*)(Config&), ScheduleKind& (*)(Config&)>;
+                 std::vector<WeightedPath>& (*)(Config&), std::vector<double>& (*)(Config&),
+                 Precision& (*)(Config&), Recompute& (*)(Config&), ScheduleKind& (*)(Config&),
+                 Curriculum& (*)(Config&), HiddenTap& (*)(Config&)>;
 
 // The values that a number may take.
 struct Range {

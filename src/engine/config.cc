@@ -1,11 +1,13 @@
 #include "engine/config.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "base/status.h"
 #include "engine/placement.h"
@@ -129,13 +131,35 @@ absl::Status ValidateAvailable(const Config& c) {
     return Invalid(absl::StrCat("[run] device = \"", c.run.device,
                                 "\": expected \"auto\", \"cpu\" or \"cuda\""));
   }
-  if (c.objective.name != "next_token") {
-    return absl::UnimplementedError(absl::StrCat("[objective] name = \"", c.objective.name,
-                                                 "\": this build has only \"next_token\""));
-  }
   if (c.optimizer.name != "adamw") {
     return absl::UnimplementedError(absl::StrCat("[optimizer] name = \"", c.optimizer.name,
                                                  "\": this build has only \"adamw\""));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateObjective(const Config& c) {
+  const ObjectiveConfig& o = c.objective;
+  const std::string names = ObjectiveNames();
+  const std::vector<std::string> known = absl::StrSplit(names, ", ");
+  if (std::find(known.begin(), known.end(), o.name) == known.end()) {
+    return Invalid(absl::StrCat("[objective] name = \"", o.name, "\": expected one of ", names));
+  }
+  TL_RETURN_IF_ERROR(Validate(o));
+  if (HeadCount(o) > c.train.sequence_length) {
+    return Invalid(absl::StrCat(
+        "[objective] name = \"", o.name, "\" predicts ", HeadCount(o),
+        " tokens ahead: expected at most [train] sequence_length = ", c.train.sequence_length));
+  }
+  if (o.match_parameters && o.heads >= c.model.layers) {
+    return Invalid(absl::StrCat("[objective] match_parameters takes heads = ", o.heads,
+                                " blocks from [model] layers = ", c.model.layers,
+                                ": expected to leave at least 1 in the trunk"));
+  }
+  if (o.freeze_trunk && c.run.init_from.empty()) {
+    return Invalid(
+        "[objective] freeze_trunk = true trains heads on a trunk that stays as it is: give [run] "
+        "init_from, the run folder of a trained one");
   }
   return absl::OkStatus();
 }
@@ -148,6 +172,7 @@ absl::Status Validate(const Config& c, int ranks) {
   TL_RETURN_IF_ERROR(ValidateAvailable(c));
   TL_RETURN_IF_ERROR(ValidateGrid(c, ranks));
   TL_RETURN_IF_ERROR(ValidateBatch(c, ranks));
+  TL_RETURN_IF_ERROR(ValidateObjective(c));
   TL_RETURN_IF_ERROR(ValidateSchedule(c));
   const PrecisionConfig& p = c.precision;
   if (p.min_loss_scale > p.initial_loss_scale) {

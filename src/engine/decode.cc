@@ -77,7 +77,8 @@ void Engine::GatherLogits(Step& step, Residual residual, int64_t begin, int64_t 
                                          DType::kF32, options_.device);
   const Tensor part = both.Slice(0, 0, part_size);
   const Tensor all = both.Slice(0, part_size, (ranks + 1) * part_size);
-  objective_->Logits(step, residual, begin, part.Reshape({count, local}));
+  objective_->Logits(step, {.out = residual, .rope = trunk_.rope()}, begin,
+                     part.Reshape({count, local}));
   if (count == 0) return;
   step.tensor_group().AllGather(stream_, all, part);
   std::vector<float> parts(static_cast<size_t>(ranks * part_size));

@@ -32,7 +32,8 @@ Engine::Engine(const EngineOptions& options, Mesh& mesh)
       geometry_(MakeGeometry(options, mesh)),
       params_(mesh.data_size(), mesh.tensor_size(), mesh.tensor_rank()),
       plan_(params_, options.purpose),
-      trunk_(options.model, geometry_, options.recompute, options.device, options.positions),
+      trunk_(options.model, TrunkLayers(options.objective, options.model.layers), geometry_,
+             options.recompute, options.device, options.positions),
       stem_(EmbeddingSpec(options.model), geometry_),
       stream_(Stream::On(options.device)),
       comm_stream_(Stream::On(options.device, Stream::Mode::kAsync)) {}
@@ -76,17 +77,26 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Declare(const EngineOptions& opt
   const ParamSpec unembedding = model.tie_embeddings ? EmbeddingSpec(model)
                                                      : VocabularySpec("lm_head.weight", model.vocab,
                                                                       model.hidden, model.init_std);
-  TL_ASSIGN_OR_RETURN(engine->objective_,
-                      MakeObjective(options.objective, {.geometry = engine->geometry_,
-                                                        .vocab = model.vocab,
-                                                        .hidden = model.hidden,
-                                                        .unembedding = unembedding,
-                                                        .norm_eps = model.norm_eps,
-                                                        .z_loss = options.z_loss,
-                                                        .loss_chunk = options.loss_chunk}));
+  TL_ASSIGN_OR_RETURN(
+      engine->objective_,
+      MakeObjective(options.objective, {.geometry = engine->geometry_,
+                                        .vocab = model.vocab,
+                                        .hidden = model.hidden,
+                                        .embedding = EmbeddingSpec(model),
+                                        .unembedding = unembedding,
+                                        .norm_eps = model.norm_eps,
+                                        .z_loss = options.z_loss,
+                                        .loss_chunk = options.loss_chunk,
+                                        .block = [options](const std::string& name) {
+                                          return MakeBlockConfig(options.model, name,
+                                                                 options.recompute);
+                                        }}));
   Plan& plan = engine->plan_;
-  engine->stem_.Declare(plan);
-  engine->trunk_.Declare(plan);
+  {
+    const auto group = plan.As({.frozen = options.objective.freeze_trunk});
+    engine->stem_.Declare(plan);
+    engine->trunk_.Declare(plan);
+  }
   engine->objective_->Declare(plan);
   plan.Finish();
   engine->params_.Layout(options.bucket_elements);
@@ -99,11 +109,11 @@ int64_t Engine::weight_bytes() const {
 
 int64_t Engine::gradient_bytes() const {
   const bool training = options_.purpose == Plan::Purpose::kTraining;
-  return training ? params_.elements() * static_cast<int64_t>(sizeof(float)) : 0;
+  return training ? params_.trainable_elements() * static_cast<int64_t>(sizeof(float)) : 0;
 }
 
-// Of one per token: tokens, positions, segments, and targets for each offset.
-int64_t Engine::input_count() const { return 3 + lookahead(); }
+// Of one per token: tokens, positions, segments, targets for each offset and inner targets.
+int64_t Engine::input_count() const { return 4 + lookahead(); }
 
 int64_t Engine::input_bytes() const {
   return input_count() * rows() * kI32 + trunk_.table_bytes() +
@@ -146,7 +156,8 @@ void Engine::Allocate() {
   if (options_.purpose != Plan::Purpose::kTraining) return;
   grad_memory_ = Buffer::Allocate(device, gradient_bytes());
   ZeroBytes(stream_, grad_memory_.data(), grad_memory_.size());
-  grads_ = Tensor::Contiguous(grad_memory_.data(), {params_.elements()}, DType::kF32, device);
+  grads_ =
+      Tensor::Contiguous(grad_memory_.data(), {params_.trainable_elements()}, DType::kF32, device);
   grad_sync_ = std::make_unique<GradSync>(params_, mesh_, comm_stream_, grads_);
 }
 
@@ -177,6 +188,13 @@ Pass Engine::LoadPass(const HostBatch& batch) {
   if (options_.segments)
     pass.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
   pass.targets = load(3, {lookahead(), rows()}, batch.targets(1).data());
+  if (lookahead() > 1) {
+    inner_targets_.assign(batch.targets(1).begin(), batch.targets(1).end());
+    for (int64_t i = 0; i < rows(); ++i) {
+      if (batch.positions[i] == 0) inner_targets_[i] = -1;
+    }
+    pass.inner_targets = load(3 + lookahead(), {rows()}, inner_targets_.data());
+  }
   pass.head_sums = head_sums_;
   if (slot != nullptr) {
     host_inputs_read_[next_slot_] = Event::Record(stream_);
@@ -185,16 +203,23 @@ Pass Engine::LoadPass(const HostBatch& batch) {
   return pass;
 }
 
-void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars) {
+void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
+                             absl::Span<const double> head_weights) {
   Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, grad_sync_.get(),
             scalars);
-  step.Begin(LoadPass(batch));
+  Pass pass = LoadPass(batch);
+  pass.head_weights = head_weights;
+  step.Begin(pass);
   stem_.Forward(step, step.Slot(trunk_.stem_slot()));
-  const Residual out = trunk_.Forward(step);
+  const Taps taps = {.out = trunk_.Forward(step), .rope = trunk_.rope()};
+  if (options_.objective.freeze_trunk) {
+    objective_->Run(step, taps, {}, /*training=*/true);
+    return;
+  }
   const Tensor d_stream = step.Slot(trunk_.d_stream_slot());
   {
     const ProfilerRange range("objective");
-    objective_->Run(step, out, d_stream);
+    objective_->Run(step, taps, d_stream, /*training=*/true);
   }
   trunk_.Backward(step);
   stem_.Backward(step, d_stream);
@@ -204,7 +229,8 @@ void Engine::Evaluate(const HostBatch& batch) {
   Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
   step.Begin(LoadPass(batch));
   stem_.Forward(step, step.Slot(trunk_.stem_slot()));
-  objective_->Run(step, trunk_.Forward(step), {});
+  objective_->Run(step, {.out = trunk_.Forward(step), .rope = trunk_.rope()}, {},
+                  /*training=*/false);
 }
 
 }  // namespace tl

@@ -67,11 +67,13 @@ class Engine {
   Stream& stream() { return stream_; }
   Stream& comm_stream() { return comm_stream_; }
   Weights& weights() { return weights_; }
-  Tensor grads() const { return grads_; }  // flat fp32; null for inference
+  Tensor grads() const { return grads_; }  // flat fp32, of what is trained; null for inference
   GradSync& grad_sync() { return *grad_sync_; }
 
   // Forward and backward pass over one micro-batch: adds to the gradients and to the head sums.
-  void ForwardBackward(const HostBatch& batch, const StepScalars* scalars);
+  // head_weights: of this step; empty: all heads are trained.
+  void ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
+                       absl::Span<const double> head_weights = {});
   // Adds to the head sums alone.
   void Evaluate(const HostBatch& batch);
   // HeadSums of every head over this data rank's tokens since they were cleared, the same on all
@@ -117,6 +119,7 @@ class Engine {
   size_t next_slot_ = 0;
   Weights weights_;
   Tensor grads_, head_sums_;
+  std::vector<int32_t> inner_targets_;
   std::unique_ptr<GradSync> grad_sync_;
 };
 

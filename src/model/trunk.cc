@@ -7,37 +7,40 @@
 
 namespace tl {
 
-Trunk::Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device,
-             int64_t positions)
-    : geometry_(geometry), hidden_(model.hidden), recompute_(recompute) {
+BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
+                            Recompute recompute) {
   const double out_std = model.init_std / std::sqrt(2.0 * static_cast<double>(model.layers));
-  blocks_.reserve(model.layers);
-  for (int64_t i = 0; i < model.layers; ++i) {
+  return {.name = name,
+          .attention = {.name = name + ".attention",
+                        .hidden = model.hidden,
+                        .heads = model.heads,
+                        .kv_heads = model.kv_heads_or_default(),
+                        .head_dim = model.head_dim_or_default(),
+                        .qkv_bias = model.qkv_bias,
+                        .qk_norm = model.qk_norm,
+                        .norm_eps = model.norm_eps,
+                        .window = model.sliding_window,
+                        .init_std = model.init_std,
+                        .out_init_std = out_std},
+          .mlp = {.name = name + ".mlp",
+                  .hidden = model.hidden,
+                  .ffn = model.ffn,
+                  .init_std = model.init_std,
+                  .out_init_std = out_std,
+                  .recompute_activation = recompute == Recompute::kSelective},
+          .norm_eps = model.norm_eps,
+          .recompute = recompute};
+}
+
+Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, Recompute recompute,
+             Device device, int64_t positions)
+    : geometry_(geometry), hidden_(model.hidden), recompute_(recompute) {
+  blocks_.reserve(layers);
+  for (int64_t i = 0; i < layers; ++i) {
     const std::string name = "layers." + std::to_string(i);
     names_.push_back(name);
     backward_names_.push_back(name + " backward");
-    blocks_.emplace_back(
-        BlockConfig{.name = name,
-                    .attention = {.name = name + ".attention",
-                                  .hidden = model.hidden,
-                                  .heads = model.heads,
-                                  .kv_heads = model.kv_heads_or_default(),
-                                  .head_dim = model.head_dim_or_default(),
-                                  .qkv_bias = model.qkv_bias,
-                                  .qk_norm = model.qk_norm,
-                                  .norm_eps = model.norm_eps,
-                                  .window = model.sliding_window,
-                                  .init_std = model.init_std,
-                                  .out_init_std = out_std},
-                    .mlp = {.name = name + ".mlp",
-                            .hidden = model.hidden,
-                            .ffn = model.ffn,
-                            .init_std = model.init_std,
-                            .out_init_std = out_std,
-                            .recompute_activation = recompute == Recompute::kSelective},
-                    .norm_eps = model.norm_eps,
-                    .recompute = recompute},
-        geometry);
+    blocks_.emplace_back(MakeBlockConfig(model, name, recompute), geometry);
   }
   if (positions == 0) positions = geometry.sequence_length;
   std::vector<float> table = MakeRopeTable(model, positions);

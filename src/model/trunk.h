@@ -10,11 +10,15 @@
 
 namespace tl {
 
+// A block like the trunk's, under another name.
+BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name, Recompute recompute);
+
 class Trunk {
  public:
-  // device: where the rotary table is kept. positions: how many it holds; 0: a sequence's.
-  Trunk(const ModelConfig& model, Geometry geometry, Recompute recompute, Device device,
-        int64_t positions = 0);
+  // layers: how many of the model's blocks it has. device: where the rotary table is kept.
+  // positions: how many it holds; 0: a sequence's.
+  Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, Recompute recompute,
+        Device device, int64_t positions = 0);
   void Declare(Plan& plan);
   // Where the stem writes its output, [local rows, hidden]; kept for the backward pass.
   SlotId stem_slot() const { return stem_; }
@@ -27,6 +31,8 @@ class Trunk {
   Residual Forward(Step& step, Residual stream, int64_t first, int64_t last);
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
   void Backward(Step& step);
+  // fp32 [positions, 2, head_dim / 2].
+  Tensor rope() const { return rope_; }
   int64_t table_bytes() const { return static_cast<int64_t>(rope_memory_.size()); }
 
  private:

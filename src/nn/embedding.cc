@@ -13,7 +13,7 @@ ParamSpec VocabularySpec(const std::string& name, int64_t vocab, int64_t hidden,
 
 void TokenEmbedding::Declare(Plan& plan) {
   const auto& g = geometry_;
-  weight_ = plan.Param(spec_);
+  weight_ = plan.Param(spec_, use_);
   const Shape whole = spec_.parts[0].shape;
   begin_ = plan.params().tensor_rank() * ((whole[0] + g.tensor_size - 1) / g.tensor_size);
   if (!g.split_rows()) return;
@@ -22,22 +22,22 @@ void TokenEmbedding::Declare(Plan& plan) {
   dy_full_ = plan.Slot("d_embedding", {g.rows(), whole[1]}, g.compute, Life::kBackward);
 }
 
-void TokenEmbedding::Forward(Step& step, Tensor y) {
+void TokenEmbedding::Forward(Step& step, Tensor y, Tensor tokens) {
+  if (!tokens) tokens = step.pass().tokens;
   const Tensor partial = geometry_.split_rows() ? step.Slot(y_full_) : y;
-  Embedding(
-      step.stream(),
-      {.y = partial, .tokens = step.pass().tokens, .table = step.Weight(weight_), .begin = begin_});
+  Embedding(step.stream(),
+            {.y = partial, .tokens = tokens, .table = step.Weight(weight_), .begin = begin_});
   ReduceRows(step, geometry_, y, partial);
 }
 
-void TokenEmbedding::Backward(Step& step, Tensor dy) {
+void TokenEmbedding::Backward(Step& step, Tensor dy, Tensor tokens) {
+  if (!tokens) tokens = step.pass().tokens;
   const Tensor dy_full =
       GatherRows(step, geometry_, geometry_.split_rows() ? step.Slot(dy_full_) : dy, dy);
   const auto [grad, accumulate] = step.Grad(weight_);
   if (!accumulate) ZeroBytes(step.stream(), grad.data, grad.bytes());
-  EmbeddingBackward(
-      step.stream(),
-      {.d_table = grad, .tokens = step.pass().tokens, .dy = dy_full, .begin = begin_});
+  EmbeddingBackward(step.stream(),
+                    {.d_table = grad, .tokens = tokens, .dy = dy_full, .begin = begin_});
   step.GradDone(weight_);
 }
 

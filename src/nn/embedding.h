@@ -12,14 +12,18 @@ ParamSpec VocabularySpec(const std::string& name, int64_t vocab, int64_t hidden,
 
 class TokenEmbedding {
  public:
-  TokenEmbedding(ParamSpec spec, Geometry geometry) : spec_(std::move(spec)), geometry_(geometry) {}
+  TokenEmbedding(ParamSpec spec, Geometry geometry, Plan::Use use = Plan::Use::kTrain)
+      : spec_(std::move(spec)), geometry_(geometry), use_(use) {}
   void Declare(Plan& plan);
-  void Forward(Step& step, Tensor y);  // [local rows, hidden]
-  void Backward(Step& step, Tensor dy);
+  // y, dy: [local rows, hidden]; tokens: int32 [rows], those outside the vocabulary give zeros;
+  // null: Pass::tokens.
+  void Forward(Step& step, Tensor y, Tensor tokens = {});
+  void Backward(Step& step, Tensor dy, Tensor tokens = {});
 
  private:
   ParamSpec spec_;
   Geometry geometry_;
+  Plan::Use use_;
   ParamId weight_ = -1;
   int64_t begin_ = 0;
   SlotId y_full_ = -1, dy_full_ = -1;

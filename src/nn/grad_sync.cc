@@ -21,6 +21,7 @@ int64_t GradSync::WorkspaceBytes(const ParamTable& table) {
   if (table.tensor_size() == 1) return 0;
   int64_t most = 0;
   for (const Bucket& bucket : table.buckets()) {
+    if (!bucket.trainable) continue;
     int64_t elements = 0;
     for (const ParamId id : bucket.params) {
       if (table[id].spec.reduce != TensorReduce::kNone) elements += table[id].local.elements();
@@ -32,7 +33,7 @@ int64_t GradSync::WorkspaceBytes(const ParamTable& table) {
 
 void GradSync::BeginStep(int micro_batches) {
   std::fill(touched_.begin(), touched_.end(), false);
-  std::fill(reduced_.begin(), reduced_.end(), false);
+  for (size_t b = 0; b < reduced_.size(); ++b) reduced_[b] = !table_.buckets()[b].trainable;
   for (ParamId id = 0; id < table_.size(); ++id) left_[id] = table_[id].uses * micro_batches;
   for (size_t b = 0; b < open_.size(); ++b)
     open_[b] = static_cast<int>(table_.buckets()[b].params.size());
@@ -42,6 +43,7 @@ Tensor GradSync::Grad(ParamId id, bool* accumulate) {
   *accumulate = touched_[id];
   touched_[id] = true;
   const Param& param = table_[id];
+  TL_CHECK(param.spec.trainable) << param.spec.name << " is frozen";
   return Tensor::Contiguous(grads_.data + param.offset * sizeof(float), param.local, DType::kF32,
                             grads_.device);
 }
@@ -49,6 +51,13 @@ Tensor GradSync::Grad(ParamId id, bool* accumulate) {
 void GradSync::Done(ParamId id, Stream& stream) {
   TL_CHECK(left_[id] > 0) << table_[id].spec.name << " was added to more often than declared";
   if (--left_[id] == 0 && --open_[table_[id].bucket] == 0) Reduce(table_[id].bucket, stream);
+}
+
+void GradSync::Skip(ParamId id, Stream& stream) {
+  bool accumulate;
+  const Tensor grad = Grad(id, &accumulate);
+  if (!accumulate) ZeroBytes(stream, grad.data, grad.bytes());
+  Done(id, stream);
 }
 
 void GradSync::Finish(Stream& stream) {

@@ -13,7 +13,8 @@ namespace tl {
 
 class GradSync {
  public:
-  // grads: the flat fp32 buffer of table.elements(). All outlive this.
+  // grads: the flat fp32 buffer of table.trainable_elements(). All outlive this. Of frozen
+  // parameters it knows nothing.
   GradSync(const ParamTable& table, Mesh& mesh, Stream& comm_stream, Tensor grads);
 
   // Of a step with this many micro-batches; forgets the last step.
@@ -22,6 +23,8 @@ class GradSync {
   Tensor Grad(ParamId id, bool* accumulate);
   // One use of the parameter has added its gradient.
   void Done(ParamId id, Stream& stream);
+  // One use has nothing to add, whatever memory holds.
+  void Skip(ParamId id, Stream& stream);
   // Starts what is left, and orders all of it before later work on the stream.
   void Finish(Stream& stream);
 

@@ -25,7 +25,8 @@ LmLoss::LmLoss(LmLossConfig config, Geometry geometry)
 void LmLoss::Declare(Plan& plan) {
   const auto& g = geometry_;
   const Shape whole = config_.weight.parts[0].shape;
-  weight_ = plan.Param(config_.weight);
+  weight_ = plan.Param(config_.weight, config_.use);
+  trains_weight_ = plan.Trains(weight_, config_.use);
   begin_ = std::min(plan.params().tensor_rank() * local_vocab_, whole[0]);
   valid_ = std::min(local_vocab_, whole[0] - begin_);
   const auto scope = plan.Enter();
@@ -58,7 +59,7 @@ void LmLoss::Run(Step& step, const LmLossArgs& args) {
   const Tensor dy_full = g.split_rows() && training ? step.Slot(dy_full_) : args.d_y;
   const Tensor weight = step.Weight(weight_);
   Step::GradTarget target{};
-  if (training) target = step.Grad(weight_);
+  if (training && trains_weight_) target = step.Grad(weight_);
   for (int64_t begin = 0; begin < g.rows(); begin += chunk_) {
     const int64_t end = std::min(g.rows(), begin + chunk_), rows = end - begin;
     const auto chunk = [&](const Tensor& t) { return t.Slice(0, begin, end); };
@@ -103,17 +104,18 @@ void LmLoss::Run(Step& step, const LmLossArgs& args) {
                               .begin = begin_,
                               .valid = valid_});
     Matmul(stream, {.c = chunk(dy_full), .a = d_logits, .b = weight});
+    step.Progress();
+    if (!target.grad) continue;
     Matmul(stream, {.c = target.grad,
                     .a = d_logits,
                     .b = chunk(y),
                     .trans_a = Transpose::kYes,
                     .beta = target.accumulate ? 1.0f : 0.0f});
     target.accumulate = true;
-    step.Progress();
   }
   if (!training) return;
   ReduceRows(step, g, args.d_y, dy_full);
-  step.GradDone(weight_);
+  if (target.grad) step.GradDone(weight_);
 }
 
 }  // namespace tl

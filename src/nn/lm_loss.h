@@ -18,6 +18,7 @@ struct LmLossConfig {
   ParamSpec weight;   // [vocab, hidden], see VocabularySpec
   int64_t chunk = 0;  // tokens at a time; 0: as many as keep a chunk's logits within 128 MiB
   double z_loss = 0.0;
+  Plan::Use use = Plan::Use::kTrain;  // of the weight
 };
 
 struct LmLossArgs {
@@ -48,6 +49,7 @@ class LmLoss {
   int64_t local_vocab_ = 0, chunk_ = 0;
   int64_t begin_ = 0, valid_ = 0;
   ParamId weight_ = -1;
+  bool trains_weight_ = true;
   SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, d_logits_ = -1, target_logit_ = -1, stats_ = -1,
          all_stats_ = -1, lse_ = -1;
 };

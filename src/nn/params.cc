@@ -14,18 +14,18 @@ int64_t RoundUp(int64_t x, int64_t multiple) { return (x + multiple - 1) / multi
 
 }  // namespace
 
-ParamId ParamTable::Declare(const ParamSpec& spec) {
+ParamId ParamTable::Declare(const ParamSpec& spec, int uses) {
   if (const auto it = ids_.find(spec.name); it != ids_.end()) {
     Param& known = params_[it->second];
     TL_CHECK(known.spec.parts.size() == spec.parts.size() &&
              known.spec.parts[0].shape == spec.parts[0].shape)
         << spec.name << " declared with two shapes";
-    ++known.uses;
+    known.uses += uses;
     return it->second;
   }
   const ParamId id = size();
   ids_[spec.name] = id;
-  params_.push_back({.spec = spec, .shards = {}, .local = {}, .uses = 1});
+  params_.push_back({.spec = spec, .shards = {}, .local = {}, .uses = uses});
   return id;
 }
 
@@ -54,21 +54,30 @@ void ParamTable::Layout(int64_t bucket_elements) {
     param.local[0] = rows;
   }
   const int64_t bucket_align = kAlign * data_size_;
-  for (ParamId id = size() - 1; id >= 0; --id) {
-    if (buckets_.empty() || buckets_.back().size() >= bucket_elements) {
-      if (!buckets_.empty()) elements_ = RoundUp(elements_, bucket_align);
-      if (!buckets_.empty()) buckets_.back().end = elements_;
-      buckets_.push_back({.begin = elements_, .end = elements_, .params = {}});
+  const auto close = [&] {
+    elements_ = RoundUp(elements_, bucket_align);
+    if (!buckets_.empty()) buckets_.back().end = elements_;
+  };
+  for (const bool trainable : {true, false}) {
+    bool open = false;
+    for (ParamId id = size() - 1; id >= 0; --id) {
+      Param& param = params_[id];
+      if (param.spec.trainable != trainable) continue;
+      if (!open || buckets_.back().size() >= bucket_elements) {
+        close();
+        buckets_.push_back(
+            {.begin = elements_, .end = elements_, .params = {}, .trainable = trainable});
+        open = true;
+      }
+      param.bucket = static_cast<int>(buckets_.size()) - 1;
+      param.offset = elements_;
+      elements_ = RoundUp(elements_ + param.local.elements(), kAlign);
+      buckets_.back().end = elements_;
+      buckets_.back().params.push_back(id);
     }
-    Param& param = params_[id];
-    param.bucket = static_cast<int>(buckets_.size()) - 1;
-    param.offset = elements_;
-    elements_ = RoundUp(elements_ + param.local.elements(), kAlign);
-    buckets_.back().end = elements_;
-    buckets_.back().params.push_back(id);
+    close();
+    if (trainable) trainable_elements_ = elements_;
   }
-  elements_ = RoundUp(elements_, bucket_align);
-  buckets_.back().end = elements_;
 }
 
 int64_t GlobalIndex(const PartShard& shard, int64_t row, int64_t column) {
@@ -86,7 +95,8 @@ int64_t GlobalIndex(const PartShard& shard, int64_t row, int64_t column) {
 
 void InitialValues(const Param& param, uint64_t seed, float* out) {
   for (const PartShard& shard : param.shards) {
-    const std::string& name = shard.part->name;
+    const ParamPart& part = *shard.part;
+    const std::string& name = part.copy_of.empty() ? part.name : part.copy_of;
     const uint64_t key = HashName(name.data(), name.size(), seed);
     const int64_t rows = shard.local[0];
     const int64_t columns = shard.local.rank() == 2 ? shard.local[1] : 1;

@@ -18,6 +18,9 @@ struct ParamPart {
   Shape shape;          // rank 1 or 2
   int split_axis = -1;  // the axis divided over the tensor group in equal shards; -1: none
   int replicas = 1;     // runs of this many consecutive tensor ranks hold the same shard
+  // The tensor whose initial values it takes, and those to start from where they lack its own
+  // name; "": none.
+  std::string copy_of = {};
 };
 
 enum class InitKind : uint8_t { kZeros, kOnes, kNormal };
@@ -39,6 +42,9 @@ struct ParamSpec {
   double init_std = 0.02;
   ParamKind kind = ParamKind::kMatrix;
   TensorReduce reduce = TensorReduce::kNone;
+  bool trainable = true;  // false: no gradient, no optimizer state, no communication
+  double lr_scale = 1.0;
+  bool optional = false;  // weights to start from may lack it
 };
 
 // A shard of a part on one rank: logical range [begin, begin + valid) of the split axis, padded to
@@ -58,7 +64,7 @@ struct Param {
   ParamSpec spec;
   std::vector<PartShard> shards;
   Shape local;   // parts stacked
-  int uses = 0;  // layers that will add to the gradient
+  int uses = 0;  // additions to the gradient in one pass
   int bucket = -1;
   int64_t offset = 0;  // elements from the start of the flat buffers
 };
@@ -68,18 +74,21 @@ struct Bucket {
   int64_t begin = 0;
   int64_t end = 0;
   std::vector<ParamId> params;
+  bool trainable = true;  // all of them, or none
   int64_t size() const { return end - begin; }
 };
 
 // The declared parameters of a model on this rank, and their layout in flat buffers: in reverse
 // order of declaration, so that buckets complete from front to back during the backward pass.
+// Frozen parameters come last, in buckets of their own.
 class ParamTable {
  public:
   ParamTable(int data_size, int tensor_size, int tensor_rank)
       : data_size_(data_size), tensor_size_(tensor_size), tensor_rank_(tensor_rank) {}
 
-  // A known name with the same shape: the same id and one more use.
-  ParamId Declare(const ParamSpec& spec);
+  // A known name with the same shape: the same id and more uses; whether it is trained and how is
+  // the first declaration's.
+  ParamId Declare(const ParamSpec& spec, int uses = 1);
   // Ends declarations. Buckets close once they hold bucket_elements; parameters start at multiples
   // of 16 elements, buckets at multiples of 16 x data ranks.
   void Layout(int64_t bucket_elements);
@@ -88,6 +97,8 @@ class ParamTable {
   int size() const { return static_cast<int>(params_.size()); }
   const std::vector<Bucket>& buckets() const { return buckets_; }
   int64_t elements() const { return elements_; }  // of the flat buffers, padding included
+  // Of the trainable ones, which come first.
+  int64_t trainable_elements() const { return trainable_elements_; }
   int data_size() const { return data_size_; }
   int tensor_size() const { return tensor_size_; }
   int tensor_rank() const { return tensor_rank_; }
@@ -97,7 +108,7 @@ class ParamTable {
   std::vector<Param> params_;
   std::unordered_map<std::string, ParamId> ids_;
   std::vector<Bucket> buckets_;
-  int64_t elements_ = 0;
+  int64_t elements_ = 0, trainable_elements_ = 0;
 };
 
 // The logical element of the whole part at row r, column c of a shard, as a flat index; -1:

@@ -5,11 +5,23 @@
 
 namespace tl {
 
+ParamId Plan::Param(const ParamSpec& spec, Use use) {
+  ParamSpec grouped = spec;
+  grouped.trainable = spec.trainable && !group_.frozen;
+  grouped.lr_scale *= group_.lr_scale;
+  grouped.optional |= group_.optional;
+  const bool trains = use == Use::kTrain && !group_.frozen;
+  const ParamId id = params_.Declare(grouped, trains ? 1 : 0);
+  if (trains && params_[id].spec.trainable) gradient_uses_.push_back(id);
+  return id;
+}
+
 SlotId Plan::Slot(std::string name, Shape shape, DType dtype, Life life) {
   SlotInfo slot{.name = std::move(name), .shape = shape, .dtype = dtype, .life = life};
   slot.begin = ++tick_;
   slot.recompute_scope = recompute_scope_;
-  const bool needed = purpose_ == Purpose::kTraining || life != Life::kBackward;
+  slot.frozen = group_.frozen;
+  const bool needed = training() || life != Life::kBackward;
   const auto bytes = shape.elements() * static_cast<int64_t>(SizeOf(dtype));
   slot.bytes = needed ? (bytes + 63) / 64 * 64 : 0;
   slots_.push_back(slot);
@@ -29,6 +41,10 @@ Plan::Scope::Scope(Plan& plan, Kind kind)
   begin_ = ++plan.tick_;
   plan.scope_begin_ = static_cast<int>(plan.slots_.size());
   if (kind == Kind::kRecomputed) plan.recompute_scope_ = plan.recompute_scopes_++;
+  if (kind == Kind::kTurning) {
+    TL_CHECK_EQ(plan.turning_begin_, -1) << "turning scopes do not nest";
+    plan.turning_begin_ = plan.scope_begin_;
+  }
 }
 
 Plan::Scope::~Scope() {
@@ -41,20 +57,28 @@ Plan::Scope::~Scope() {
   }
   // As many ticks again, in whose mirror image the second run takes place.
   if (kind_ == Kind::kRecomputed) plan_.tick_ += plan_.tick_ - begin_ + 1;
+  if (kind_ == Kind::kTurning) {
+    const int mirror = 2 * plan_.tick_ + 1;
+    for (size_t i = plan_.turning_begin_; i < plan_.slots_.size(); ++i)
+      plan_.slots_[i].mirror = mirror;
+    plan_.tick_ = mirror - begin_;
+    plan_.turning_begin_ = -1;
+  }
   plan_.scope_begin_ = outer_begin_;
   plan_.recompute_scope_ = outer_recompute_;
 }
 
 // Ticks 1..tick_ are the forward pass; the mirror of t is 2 tick_ + 1 - t.
 int Plan::Intervals(const SlotInfo& slot, int out[2][2]) const {
-  const auto mirror = [this](int t) { return 2 * tick_ + 1 - t; };
+  const bool inference = purpose_ == Purpose::kInference || slot.frozen;
+  const auto mirror = [&](int t) { return (slot.mirror >= 0 ? slot.mirror : 2 * tick_ + 1) - t; };
   int n = 0;
   const auto add = [&](int begin, int end) {
     out[n][0] = begin;
     out[n++][1] = end;
   };
-  if (purpose_ == Purpose::kInference || slot.life == Life::kForward) add(slot.begin, slot.end);
-  if (purpose_ == Purpose::kInference) return n;
+  if (inference || slot.life == Life::kForward) add(slot.begin, slot.end);
+  if (inference) return n;
   if (slot.life == Life::kBackward) add(mirror(slot.end), mirror(slot.begin));
   if (slot.recompute_end >= 0) {
     // Made twice: in the scope's forward pass, and in its second run, which ends where the backward
@@ -118,7 +142,8 @@ void Plan::Finish() {
 int64_t Plan::saved_bytes() const {
   int64_t bytes = 0;
   for (const SlotInfo& slot : slots_) {
-    if (slot.life == Life::kSaved && slot.recompute_end < 0) bytes += slot.bytes;
+    const bool kept = slot.life == Life::kSaved && slot.recompute_end < 0;
+    if (kept && !slot.frozen && slot.mirror < 0) bytes += slot.bytes;
   }
   return bytes;
 }

@@ -41,9 +41,16 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  ParamId Param(const ParamSpec& spec) { return params_.Declare(spec); }
+  // kRead: used without a gradient of its own, so that the parameter waits for none.
+  enum class Use : uint8_t { kTrain, kRead };
+  ParamId Param(const ParamSpec& spec, Use use = Use::kTrain);
+  // Whether that use gives a gradient.
+  bool Trains(ParamId id, Use use = Use::kTrain) const {
+    return training() && use == Use::kTrain && params_[id].spec.trainable;
+  }
   const ParamTable& params() const { return params_; }
-  bool training() const { return purpose_ == Purpose::kTraining; }
+  // Whether what is declared now has a backward pass.
+  bool training() const { return purpose_ == Purpose::kTraining && !group_.frozen; }
   SlotId Slot(std::string name, Shape shape, DType dtype, Life life);
   // The last use in the forward pass (kForward), or the first in the backward pass (kBackward), is
   // before what is declared from now on.
@@ -63,7 +70,7 @@ class Plan {
 
    private:
     friend class Plan;
-    enum class Kind : uint8_t { kPlain, kRecomputed };
+    enum class Kind : uint8_t { kPlain, kRecomputed, kTurning };
     Scope(Plan& plan, Kind kind);
     Plan& plan_;
     Kind kind_;
@@ -75,6 +82,34 @@ class Plan {
   // What is saved in it is made again in the backward pass, by running its forward pass again just
   // before the backward pass through it.
   [[nodiscard]] Scope Recomputed() { return Scope(*this, Scope::Kind::kRecomputed); }
+
+  // Its layers run forward, and at its end backward, before anything that follows: the mirror of
+  // its slots is its own end. Turning scopes do not nest.
+  [[nodiscard]] Scope Turning() { return Scope(*this, Scope::Kind::kTurning); }
+
+  // How parameters declared from here on are trained, until the group goes away. Ends no slots.
+  struct Group {
+    bool frozen = false;    // no gradient, no backward pass: slots live as in an inference plan
+    double lr_scale = 1.0;  // of the learning rate
+    bool optional = false;  // weights to start from may lack them
+  };
+  class GroupScope {
+   public:
+    ~GroupScope() { plan_.group_ = outer_; }
+    GroupScope(const GroupScope&) = delete;
+
+   private:
+    friend class Plan;
+    GroupScope(Plan& plan, const Group& group) : plan_(plan), outer_(plan.group_) {
+      plan.group_ = group;
+    }
+    Plan& plan_;
+    Group outer_;
+  };
+  [[nodiscard]] GroupScope As(const Group& group) { return GroupScope(*this, group); }
+
+  // Every use of a parameter so far that gives a gradient, in the order of declarations.
+  const std::vector<ParamId>& gradient_uses() const { return gradient_uses_; }
 
   // Ends declarations; gives every slot its offset (first fit, largest first).
   void Finish();
@@ -94,6 +129,8 @@ class Plan {
     int end = -1;            // -1: still open
     int recompute_end = -1;  // end of the recomputed scope around it
     int recompute_scope = -1;
+    bool frozen = false;
+    int mirror = -1;  // of a turning scope: the mirror of tick t is mirror - t
     int64_t offset = 0;
     int64_t bytes = 0;
   };
@@ -108,6 +145,9 @@ class Plan {
   int scope_begin_ = 0;  // first slot of the innermost scope
   int recompute_scope_ = -1;
   int recompute_scopes_ = 0;
+  int turning_begin_ = -1;  // first slot of the turning scope, -1: outside of one
+  Group group_;
+  std::vector<ParamId> gradient_uses_;
   int64_t arena_bytes_ = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "absl/types/span.h"
 #include "comm/mesh.h"
 #include "device/device.h"
 #include "device/tensor.h"
@@ -24,11 +25,15 @@ struct Pass {
   Tensor targets;               // int32 [lookahead, B * T], see Targets
   Tensor positions;             // int32 [B * T], for the rotary embedding
   Tensor segments = {};         // int32 [B, T]; null: one document per sequence
-  Tensor head_sums = {};        // fp64 [heads, kHeadSums], added to; null: not wanted
+  // int32 [B * T]: Targets(1), masked at position 0 too; null: not wanted.
+  Tensor inner_targets = {};
+  Tensor head_sums = {};  // fp64 [heads, kHeadSums], added to; null: not wanted
   // Decoding: one sequence of as many rows as are to be run, at most as many as were planned, each
   // with its own past in the cache. The bits of a row then do not depend on the others.
   const CachedRows* cached = nullptr;
+  absl::Span<const double> head_weights = {};  // on the host; empty: all are trained
 
+  bool Trains(int head) const { return head_weights.empty() || head_weights[head] > 0.0; }
   // int32 [B * T]: the token `offset` >= 1 after each input, negative: masked.
   Tensor Targets(int offset) const {
     return targets.Slice(0, offset - 1, offset).Reshape({targets.shape[1]});
@@ -94,6 +99,11 @@ class Step {
   // This use has added its gradient; also lets communication make progress.
   void GradDone(ParamId id) {
     grads_->Done(id, stream_);
+    comm_stream_.Poll();
+  }
+  // This use has no gradient to add.
+  void SkipGrad(ParamId id) {
+    grads_->Skip(id, stream_);
     comm_stream_.Poll();
   }
   // Between ops of the forward pass.

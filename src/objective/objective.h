@@ -1,6 +1,7 @@
 // What a trunk is trained for: heads on the residual stream, their losses and gradients.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,23 +9,27 @@
 #include "absl/status/statusor.h"
 #include "nn/block.h"
 #include "nn/tensor_parallel.h"
+#include "objective/config.h"
 
 namespace tl {
-
-struct ObjectiveConfig {
-  std::string name = "next_token";
-  bool operator==(const ObjectiveConfig&) const = default;
-};
 
 // What an objective needs to know of the model it stands on.
 struct ObjectiveContext {
   Geometry geometry;
   int64_t vocab = 0;
   int64_t hidden = 0;
+  ParamSpec embedding = {};
   ParamSpec unembedding;  // tied: the embedding's own
   double norm_eps = 1e-5;
   double z_loss = 0.0;
   int64_t loss_chunk = 0;
+  std::function<BlockConfig(const std::string& name)> block = {};  // one like the trunk's
+};
+
+// Where the trunk can be tapped.
+struct Taps {
+  Residual out;      // the stream after the last block
+  Tensor rope = {};  // see SelfAttention
 };
 
 class Objective {
@@ -38,11 +43,13 @@ class Objective {
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
   // Forward pass, losses and backward pass of the heads on the trunk's output; adds to
-  // Pass::head_sums. d_stream: receives the gradient at trunk_out's sum; null: evaluate only.
-  virtual void Run(Step& step, Residual trunk_out, Tensor d_stream) = 0;
+  // Pass::head_sums. d_stream: receives the gradient at the sum of taps.out; null: evaluate, or,
+  // where the trunk is frozen, see `training`. Heads whose Pass::head_weights is 0 are left out,
+  // the main head aside, which the others are measured by.
+  virtual void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) = 0;
   // The main head's logits after rows of the trunk's output, from `row` on: fp32 [rows, local
   // vocabulary].
-  virtual void Logits(Step& step, Residual trunk_out, int64_t row, Tensor logits) = 0;
+  virtual void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) = 0;
   virtual int64_t local_vocab() const = 0;
 
   // How many tokens beyond its input a sample must carry.
@@ -55,5 +62,8 @@ absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(const ObjectiveConfig& 
 
 // The names of the table, "a, b, c".
 std::string ObjectiveNames();
+
+// "next_token", "token_2", ...: what each of n heads predicts.
+std::vector<std::string> OffsetNames(int n);
 
 }  // namespace tl

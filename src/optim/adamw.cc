@@ -21,6 +21,7 @@ class AdamWOptimizer : public Optimizer {
              .grad = grads.Slice(0, s.flat, s.flat + s.size),
              .weight = low_precision ? weights.flat.Slice(0, s.flat, s.flat + s.size) : Tensor{},
              .scalars = scalars,
+             .lr_scale = s.lr_scale,
              .beta1 = static_cast<float>(settings_.beta1),
              .beta2 = static_cast<float>(settings_.beta2),
              .eps = static_cast<float>(settings_.eps),

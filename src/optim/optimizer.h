@@ -27,11 +27,13 @@ struct Segment {
   int64_t shard = 0;  // first element in the sharded state
   int64_t size = 0;
   float weight_decay = 0.0f;
+  float lr_scale = 1.0f;
   float norm_weight = 1.0f;  // 0: another tensor rank counts these elements in norms
 };
 
 // The part of the flat buffers that this rank updates, and the FP32 master weights of it. Where the
-// compute precision is fp32 the masters are the weights themselves.
+// compute precision is fp32 the masters are the weights themselves. Frozen parameters have masters
+// too, so that saves keep them to the bit, but no segments and no optimizer states.
 class ShardedState {
  public:
   // Allocates; weights, masters and states start as zeros.

@@ -32,6 +32,7 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
     const int64_t begin = bucket.begin + part * data_rank_, end = begin + part;
     for (const ParamId id : bucket.params) {
       const Param& param = table[id];
+      if (!bucket.trainable) continue;
       for (const PartShard& shard : param.shards) {
         const int64_t from = std::max(begin, param.offset + shard.offset);
         const int64_t to = std::min(end, param.offset + shard.offset + shard.local.elements());
@@ -42,11 +43,12 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
                            .weight_decay = Decays(param.spec.kind, decay)
                                                ? static_cast<float>(decay.weight_decay)
                                                : 0.0f,
+                           .lr_scale = static_cast<float>(param.spec.lr_scale),
                            .norm_weight = shard.counted ? 1.0f : 0.0f};
         Segment* last = segments_.empty() ? nullptr : &segments_.back();
         if (last != nullptr && last->flat + last->size == next.flat &&
             last->shard + last->size == next.shard && last->weight_decay == next.weight_decay &&
-            last->norm_weight == next.norm_weight) {
+            last->lr_scale == next.lr_scale && last->norm_weight == next.norm_weight) {
           last->size += next.size;
         } else {
           segments_.push_back(next);
@@ -57,19 +59,20 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
   }
   const Device device = weights.flat.device;
   Stream stream = Stream::On(device);
-  const auto zeros = [&] {
-    Buffer buffer = Buffer::Allocate(device, elements_ * kF32);
+  const auto zeros = [&](int64_t elements) {
+    Buffer buffer = Buffer::Allocate(device, elements * kF32);
     ZeroBytes(stream, buffer.data(), buffer.size());
     return buffer;
   };
   ZeroBytes(stream, weights.flat.data, weights.flat.bytes());
-  if (weights.flat.dtype != DType::kF32) master_ = zeros();
-  for (int i = 0; i < states; ++i) states_.push_back(zeros());
+  if (weights.flat.dtype != DType::kF32) master_ = zeros(elements_);
+  for (int i = 0; i < states; ++i)
+    states_.push_back(zeros(table.trainable_elements() / table.data_size()));
 }
 
 int64_t ShardedState::Bytes(const ParamTable& table, DType compute, int states) {
-  const int copies = states + (compute == DType::kF32 ? 0 : 1);
-  return copies * table.elements() / table.data_size() * kF32;
+  const int64_t masters = compute == DType::kF32 ? 0 : table.elements();
+  return (masters + states * table.trainable_elements()) / table.data_size() * kF32;
 }
 
 int64_t ShardedState::state_bytes() const {
@@ -128,7 +131,7 @@ void ShardedState::SetWeights(ParamId id, const float* values) {
 }
 
 void ShardedState::SetState(int i, ParamId id, const float* values) {
-  CopyOwned(id, values, states_[i]);
+  if (table_[id].spec.trainable) CopyOwned(id, values, states_[i]);
 }
 
 void ShardedState::Initialize(uint64_t seed) {
@@ -156,6 +159,7 @@ void GatherWeights(Stream& stream, Stream& comm_stream, Mesh& mesh, Weights& wei
   const auto& buckets = weights.table->buckets();
   comm_stream.Wait(Event::Record(stream));
   for (size_t b = buckets.size(); b-- > 0;) {
+    if (!buckets[b].trainable) continue;
     const int64_t part = buckets[b].size() / mesh.data_size();
     const int64_t begin = buckets[b].begin + part * mesh.data_rank();
     mesh.group(Axis::kData)

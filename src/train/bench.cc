@@ -12,6 +12,7 @@
 #include "base/philox.h"
 #include "base/status.h"
 #include "device/cuda_device.h"
+#include "engine/cost.h"
 #include "engine/memory.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
@@ -162,11 +163,10 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   const double median = seconds[seconds.size() / 2];
   const auto tokens =
       static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
-  const double rate = tokens * TrainFlopsPerToken(config.model, config.train.sequence_length) /
-                      median / world.size();
+  const double rate = tokens * TrainFlopsPerToken(config) / median / world.size();
   std::printf("%s, %s parameters, %d rank(s) x %d thread(s), %s per step of %.0f tokens\n",
               Name(config.precision.compute),
-              HumanCount(static_cast<double>(ParameterCount(config.model))).c_str(), world.size(),
+              HumanCount(static_cast<double>(ParameterCount(config))).c_str(), world.size(),
               omp_get_max_threads(), HumanTime(median).c_str(), tokens);
   std::printf("device          %s\n", Describe(mesh).c_str());
   std::printf("step            %10.1f ms (median of %lld; fastest %.1f, slowest %.1f)\n",

@@ -11,6 +11,27 @@
 #include "train/stepper.h"
 
 namespace tl {
+namespace {
+
+// A table with a line per head, and the expected length of accepted drafts.
+void PrintHeads(const std::vector<HeadResult>& heads) {
+  std::printf(
+      "%-12s %9s %7s %7s   %s\n", "head", "loss", "top-1", "top-5",
+      heads.size() > 1 ? "acceptance of tokens reached   agreement of tokens compared" : "");
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const HeadResult& h = heads[i];
+    std::printf("%-12s %9.5f %7.4f %7.4f", h.name.c_str(), h.loss, h.top1, h.top5);
+    if (i > 0) {
+      std::printf("   %10.4f of %-16lld %9.4f of %lld", h.alpha, static_cast<long long>(h.reached),
+                  h.agreement, static_cast<long long>(h.compared));
+    }
+    std::printf("\n");
+  }
+  if (heads.size() > 1)
+    std::printf("expected accepted length (tau) %.4f tokens per step\n", AcceptedLength(heads));
+}
+
+}  // namespace
 
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
@@ -43,6 +64,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   if ((*data)->BytesPerToken() > 0)
     std::printf(", %.5f bits/byte", result.loss / std::numbers::ln2 / (*data)->BytesPerToken());
   std::printf("\n");
+  PrintHeads(result.heads);
   return absl::OkStatus();
 }
 

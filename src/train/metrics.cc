@@ -37,6 +37,28 @@ std::string JsonString(const std::string& text) {
   return out + '"';
 }
 
+std::string HeadsFields(const std::vector<HeadResult>& heads) {
+  if (heads.empty()) return "";
+  std::string text;
+  for (const HeadResult& head : heads) {
+    const bool main = &head == heads.data();
+    absl::StrAppend(&text, text.empty() ? "" : ",", JsonString(head.name),
+                    ":{\"targets\":", head.targets, Field("top1", Number(head.top1, 6)),
+                    Field("top5", Number(head.top5, 6)));
+    if (!main) {
+      absl::StrAppend(&text, Field("alpha", Number(head.alpha, 6)),
+                      Field("reached", absl::StrCat(head.reached)),
+                      Field("agreement", Number(head.agreement, 6)),
+                      Field("compared", absl::StrCat(head.compared)));
+    }
+    text += "}";
+  }
+  text = Field("heads", absl::StrCat("{", text, "}"));
+  if (heads.size() > 1)
+    absl::StrAppend(&text, Field("accepted_length", Number(AcceptedLength(heads), 6)));
+  return text;
+}
+
 // The step of a line that ToJson wrote; -1 for others.
 int64_t StepOf(const std::string& line) {
   int64_t step = -1;
@@ -44,6 +66,15 @@ int64_t StepOf(const std::string& line) {
   const size_t begin = sizeof(kStart) - 1;
   if (!absl::SimpleAtoi(line.substr(begin, line.find(',') - begin), &step)) return -1;
   return step;
+}
+
+std::string EvalLosses(const std::vector<HeadResult>& heads) {
+  std::string losses;
+  for (const HeadResult& head : heads) {
+    absl::StrAppend(&losses, losses.empty() ? "" : ",", JsonString(head.name), ":",
+                    Fp32(static_cast<float>(head.loss)));
+  }
+  return heads.empty() ? "" : Field("eval_losses", absl::StrCat("{", losses, "}"));
 }
 
 }  // namespace
@@ -55,9 +86,10 @@ std::string ToJson(const StepReport& r) {
   }
   return absl::StrCat(
       kStart, r.step, Field("tokens", absl::StrCat(r.tokens)), Field("loss", Fp32(r.loss)),
-      Field("losses", absl::StrCat("{", losses, "}")), Field("lr", Number(r.lr, 9)),
-      Field("grad_norm", Number(r.grad_norm, 9)), Field("loss_scale", Number(r.loss_scale, 9)),
-      Field("skipped", absl::StrCat(r.skipped)), Field("step_ms", Number(r.step_ms, 6)),
+      Field("losses", absl::StrCat("{", losses, "}")), HeadsFields(r.heads),
+      Field("lr", Number(r.lr, 9)), Field("grad_norm", Number(r.grad_norm, 9)),
+      Field("loss_scale", Number(r.loss_scale, 9)), Field("skipped", absl::StrCat(r.skipped)),
+      Field("step_ms", Number(r.step_ms, 6)),
       Field("tokens_per_second", Number(r.tokens_per_second, 6)),
       Field("tflops", Number(r.tflops, 6)), Field("mfu", Number(r.mfu, 6)),
       Field("memory_bytes", absl::StrCat(r.memory_bytes)), "}\n");
@@ -67,6 +99,7 @@ std::string ToJson(const EvalReport& r) {
   return absl::StrCat(kStart, r.step, Field("tokens", absl::StrCat(r.tokens)),
                       Field("eval_loss", Fp32(r.eval_loss)),
                       r.bits_per_byte ? Field("bits_per_byte", Number(*r.bits_per_byte, 9)) : "",
+                      EvalLosses(r.heads), HeadsFields(r.heads),
                       Field("eval_targets", absl::StrCat(r.eval_targets)),
                       Field("eval_ms", Number(r.eval_ms, 6)), "}\n");
 }

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "objective/acceptance.h"
 #include "train/append_file.h"
 
 namespace tl {
@@ -18,6 +19,7 @@ struct StepReport {
   int64_t tokens = 0;  // seen by all ranks since step 0
   float loss = 0.0f;   // nats per target, weighted over heads, without z-loss
   std::vector<std::pair<std::string, float>> losses;  // of each head
+  std::vector<HeadResult> heads;
   double lr = 0.0;
   double grad_norm = 0.0;  // before clipping
   double loss_scale = 1.0;
@@ -35,11 +37,14 @@ struct EvalReport {
   int64_t eval_targets = 0;                  // targets in the evaluation
   float eval_loss = 0.0f;                    // nats per target
   std::optional<double> bits_per_byte = {};  // where the tokenizer tells bytes per token
+  std::vector<HeadResult> heads = {};
   double eval_ms = 0.0;
 };
 
 // A line of metrics.jsonl, with its line end. fp32 losses have all their digits (%.9g); NaN and
-// infinities, which JSON does not have, are null. losses is an object, head name to loss.
+// infinities, which JSON does not have, are null. losses is an object, head name to loss; heads is
+// one too: of each head top1, top5 and, after the main one, alpha of `reached` tokens and agreement
+// of `compared`; accepted_length is there with more than one head. See objective/acceptance.h.
 std::string ToJson(const StepReport& report);
 std::string ToJson(const EvalReport& report);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "engine/cost.h"
 
 namespace tl {
 namespace {
@@ -57,19 +58,28 @@ std::string MemoryText(const BannerFacts& facts) {
   return text + "\n";
 }
 
+// "  accept 0.71 0.55  tau 2.10": nothing where there is one head.
+std::string HeadsText(const std::vector<HeadResult>& heads) {
+  if (heads.size() < 2) return "";
+  std::string text = "  accept";
+  for (size_t i = 1; i < heads.size(); ++i) {
+    absl::StrAppend(&text, " ",
+                    heads[i].reached > 0 ? absl::StrFormat("%.2f", heads[i].alpha) : "-");
+  }
+  return absl::StrCat(text, absl::StrFormat("  tau %.2f", AcceptedLength(heads)));
+}
+
 }  // namespace
 
 std::string Banner(const Config& c, const BannerFacts& facts) {
   const TrainConfig& t = c.train;
   const int64_t data = facts.ranks / c.parallel.tensor;
   const int64_t tokens = t.global_batch_size * t.sequence_length;
-  const auto parameters = static_cast<double>(ParameterCount(c.model));
+  const auto parameters = static_cast<double>(ParameterCount(c));
   std::string text = absl::StrCat("trunkline train -> ", c.run.dir, "\n");
   text += Row("model", ModelText(c.model));
-  text += Row(
-      "parameters",
-      absl::StrFormat("%s (%d), %s FLOP per token", HumanCount(parameters), ParameterCount(c.model),
-                      HumanCount(TrainFlopsPerToken(c.model, t.sequence_length))));
+  text += Row("parameters", absl::StrFormat("%s (%d), %s FLOP per token", HumanCount(parameters),
+                                            ParameterCount(c), HumanCount(TrainFlopsPerToken(c))));
   text += Row("grid", absl::StrFormat("%d rank(s) on %d host(s) = %d data x %d tensor%s",
                                       facts.ranks, facts.hosts, data, c.parallel.tensor,
                                       c.parallel.sequence ? ", sequence parallel" : ""));
@@ -107,6 +117,7 @@ std::string Progress::Line(const StepReport& r) {
   std::string line = absl::StrFormat(
       "step %*d/%d  loss %.4f  lr %.2e  norm %.3f  %.1f ms  %s tok/s", width, r.step, last_step_,
       r.loss, r.lr, r.grad_norm, r.step_ms, HumanCount(r.tokens_per_second));
+  absl::StrAppend(&line, HeadsText(r.heads));
   if (r.mfu > 0.0) absl::StrAppendFormat(&line, "  %.0f%% of roof", 100.0 * r.mfu);
   const double left = static_cast<double>(std::max<int64_t>(0, last_step_ - r.step));
   absl::StrAppend(&line, "  ETA ", HumanTime(left * mean_ms_ / 1000.0));
@@ -120,6 +131,7 @@ std::string Progress::Line(const EvalReport& r) const {
   std::string line =
       absl::StrFormat("eval %*d/%d  loss %.4f", width, r.step, last_step_, r.eval_loss);
   if (r.bits_per_byte) absl::StrAppendFormat(&line, "  %.4f bits/byte", *r.bits_per_byte);
+  absl::StrAppend(&line, HeadsText(r.heads));
   absl::StrAppendFormat(&line, "  (%s targets in %s)",
                         HumanCount(static_cast<double>(r.eval_targets)),
                         HumanTime(r.eval_ms / 1000.0));

@@ -19,6 +19,22 @@ int64_t LastStep(const Config& config) {
   return stop > 0 ? std::min(stop, config.train.steps) : config.train.steps;
 }
 
+void AddHeads(const std::string& where, const std::vector<HeadResult>& heads,
+              std::vector<Scalar>& scalars) {
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const HeadResult& head = heads[i];
+    if (head.targets == 0) continue;
+    if (where == "eval" && heads.size() > 1)
+      scalars.emplace_back("eval/loss/" + head.name, static_cast<float>(head.loss));
+    scalars.emplace_back(where + "/top1/" + head.name, static_cast<float>(head.top1));
+    scalars.emplace_back(where + "/top5/" + head.name, static_cast<float>(head.top5));
+    if (i > 0 && head.reached > 0)
+      scalars.emplace_back(where + "/alpha/" + head.name, static_cast<float>(head.alpha));
+  }
+  if (heads.size() > 1)
+    scalars.emplace_back(where + "/accepted_length", static_cast<float>(AcceptedLength(heads)));
+}
+
 }  // namespace
 
 absl::StatusOr<RunLog> RunLog::Open(const Config& config, const std::string& resolved_config,
@@ -58,6 +74,7 @@ absl::Status RunLog::Step(const StepReport& r) {
   if (r.losses.size() > 1) {
     for (const auto& [head, loss] : r.losses) scalars.emplace_back("train/loss/" + head, loss);
   }
+  AddHeads("train", r.heads, scalars);
   return tensorboard_.Write(r.step, scalars);
 }
 
@@ -65,6 +82,7 @@ absl::Status RunLog::Evaluation(const EvalReport& r) {
   PrintLine(progress_.Line(r));
   TL_RETURN_IF_ERROR(metrics_.Write(r));
   std::vector<Scalar> scalars = {{"eval/loss", r.eval_loss}};
+  AddHeads("eval", r.heads, scalars);
   if (r.bits_per_byte) {
     scalars.emplace_back("eval/bits_per_byte", static_cast<float>(*r.bits_per_byte));
   }

@@ -33,7 +33,7 @@ absl::Status LoadOrInitialize(const Config& config,
                               ": the data come in another order from here on"));
     return absl::OkStatus();
   }
-  if (!config.run.init_from.empty()) return stepper.InitializeFrom(config.run.init_from);
+  if (!config.run.init_from.empty()) return stepper.StartFrom(config.run.init_from);
   stepper.Initialize();
   return absl::OkStatus();
 }

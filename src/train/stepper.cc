@@ -88,6 +88,14 @@ absl::Status Stepper::InitializeFrom(const std::string& weights) {
                      [&](ParamId id, const float* v) { state_->SetWeights(id, v); });
 }
 
+absl::Status Stepper::StartFrom(const std::string& weights) {
+  Initialize();
+  return LoadWeights(
+      weights, mesh_.world(), engine_->params(),
+      [&](ParamId id, const float* v) { state_->SetWeights(id, v); },
+      MissingWeights::kMayBeOptional);
+}
+
 absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
   Resumed resumed;
   TL_ASSIGN_OR_RETURN(
@@ -192,7 +200,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
 
   engine_->grad_sync().BeginStep(static_cast<int>(micro_batches));
   engine_->ClearHeadSums();
-  for (const HostBatch& batch : batches_) engine_->ForwardBackward(batch, scalars);
+  for (const HostBatch& batch : batches_) engine_->ForwardBackward(batch, scalars, weights);
   engine_->grad_sync().Finish(stream);
   if (on_gradients) on_gradients(engine_->grads());
 

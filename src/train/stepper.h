@@ -47,7 +47,10 @@ class Stepper {
   void Allocate();
   // One of these before the first step.
   void Initialize() { state_->Initialize(static_cast<uint64_t>(config_.train.seed)); }
+  // All weights from a checkpoint.
   absl::Status InitializeFrom(const std::string& weights);
+  // Those that it has; heads that it lacks start from the seed, or from what they copy.
+  absl::Status StartFrom(const std::string& weights);
   // where: a checkpoint, or a folder of them, of which the newest that is good is taken. Returns
   // its path and who saved it.
   struct Resumed {

@@ -18,6 +18,7 @@
 #include "comm/host.h"
 #include "data/blend.h"
 #include "device/cuda_device.h"
+#include "engine/cost.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/machine.h"
@@ -89,13 +90,12 @@ struct Trainer {
     for (const HeadResult& head : result.heads)
       losses.emplace_back(head.name, static_cast<float>(head.loss));
     const double tokens_per_second = static_cast<double>(TokensPerStep()) / ms * 1e3;
-    const double flops = tokens_per_second *
-                         TrainFlopsPerToken(config.model, config.train.sequence_length) /
-                         world.size();
+    const double flops = tokens_per_second * TrainFlopsPerToken(config) / world.size();
     return log->Step({.step = stepper.run().step,
                       .tokens = stepper.run().step * TokensPerStep(),
                       .loss = result.loss,
                       .losses = losses,
+                      .heads = result.heads,
                       .lr = result.lr,
                       .grad_norm = result.grad_norm,
                       .loss_scale = result.loss_scale,
@@ -118,6 +118,7 @@ struct Trainer {
                       .eval_targets = result.targets,
                       .eval_loss = result.loss,
                       .bits_per_byte = std::nullopt,
+                      .heads = result.heads,
                       .eval_ms = MillisecondsSince(start)};
     if (eval->BytesPerToken() > 0)
       report.bits_per_byte = result.loss / std::numbers::ln2 / eval->BytesPerToken();

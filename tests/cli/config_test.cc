@@ -217,8 +217,32 @@ TEST(ValidateConfig, BatchAndSchedule) {
 TEST(ValidateConfig, RefusesWhatIsNotThere) {
   ExpectInvalid({"run.device=cuda"}, 1, {"[run] device = \"cuda\"", "use \"cpu\""});
   Config config = Minimal();
-  config.objective.name = "medusa";
-  ExpectError(Validate(config, 1), {"[objective] name = \"medusa\"", "next_token"});
+  config.objective.name = "eagle";
+  ExpectError(Validate(config, 1), {"[objective] name = \"eagle\"", "next_token", "medusa"});
+}
+
+TEST(ValidateConfig, Objectives) {
+  const std::string heads = "objective.name=independent_heads";
+  ExpectInvalid({"objective.heads=2"}, 1,
+                {"[objective] heads is a key of independent_heads and medusa", "\"next_token\""});
+  ExpectInvalid({heads}, 1, {"[objective] heads = 0", "from 1 to 16"});
+  ExpectInvalid({heads, "objective.heads=17"}, 1, {"[objective] heads = 17", "from 1 to 16"});
+  ExpectInvalid({heads, "objective.heads=4", "train.sequence_length=3"}, 1,
+                {"predicts 4 tokens ahead", "[train] sequence_length = 3"});
+  ExpectInvalid({heads, "objective.heads=2", "objective.depth=1"}, 1,
+                {"[objective] depth is a key of sequential_mtp"});
+  ExpectInvalid({heads, "objective.heads=2", "objective.weights=[1.0]"}, 1,
+                {"[objective] weights has 1 numbers", "heads = 2"});
+  ExpectInvalid({heads, "objective.heads=2", "objective.match_parameters=true"}, 1,
+                {"match_parameters takes heads = 2", "[model] layers"});
+  ExpectInvalid({"objective.name=sequential_mtp"}, 1, {"[objective] depth = 0", "from 1 to 15"});
+  ExpectInvalid({"objective.name=medusa", "objective.heads=2", "objective.freeze_trunk=true"}, 1,
+                {"freeze_trunk = true", "[run] init_from"});
+}
+
+TEST(ParseConfig, ListsOfNumbers) {
+  const Config config = Minimal({"objective.weights=[1, 0.5]"});
+  EXPECT_EQ(config.objective.weights, (std::vector<double>{1.0, 0.5}));
 }
 
 TEST(LoadConfig, EveryShippedConfigIsValid) {

@@ -26,7 +26,7 @@ class PoisonedMemory : public testing::TestWithParam<Setting> {};
 struct Model {
   Model(const ModelConfig& model, const Geometry& geometry, Recompute recompute,
         Plan::Purpose purpose)
-      : trunk(model, geometry, recompute, Device{}),
+      : trunk(model, model.layers, geometry, recompute, Device{}),
         stem(VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02), geometry),
         objective(MakeObjective({}, {.geometry = geometry,
                                      .vocab = model.vocab,
@@ -77,9 +77,9 @@ TEST_P(PoisonedMemory, ChangesNothing) {
     sums = {};
     m.rig->Run(pass, &scalars, [&](Step& step) {
       m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
-      const Residual out = m.trunk.Forward(step);
+      const Taps taps = {.out = m.trunk.Forward(step), .rope = m.trunk.rope()};
       const Tensor d_stream = step.Slot(m.trunk.d_stream_slot());
-      m.objective->Run(step, out, d_stream);
+      m.objective->Run(step, taps, d_stream, /*training=*/true);
       m.trunk.Backward(step);
       m.stem.Backward(step, d_stream);
     });
@@ -99,7 +99,8 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   sums = {};
   evaluated.rig->Evaluate(pass, [&](Step& step) {
     evaluated.stem.Forward(step, step.Slot(evaluated.trunk.stem_slot()));
-    evaluated.objective->Run(step, evaluated.trunk.Forward(step), {});
+    evaluated.objective->Run(step, {.out = evaluated.trunk.Forward(step)}, {},
+                             /*training=*/false);
   });
   EXPECT_EQ(sums.loss, first_loss);
   std::printf("activations: training %lld bytes, inference %lld\n",

@@ -24,8 +24,8 @@ class RandomSource : public DataSource {
   explicit RandomSource(BatchOptions options) : options_(options) {}
   absl::Status FillBatch(int64_t first, int64_t count, int64_t length, int64_t lookahead,
                          HostBatch* out) const override {
-    EXPECT_EQ(lookahead, 1);
     BatchOptions options = options_;
+    options.lookahead = lookahead;
     options.count = count;
     options.length = length;
     *out = RandomBatch(options, first);
@@ -93,10 +93,10 @@ class Rig {
     ASSERT_EQ(used, params.size()) << "the model and its twin have other tensors";
   }
 
-  // One step; its gradients before clipping, unscaled.
+  // One step; its gradients, of what is trained, before clipping, unscaled.
   StepResult Run() {
     const StepResult result = stepper_->Run(source).value();
-    grads = Named(OnHost(stepper_->engine().stream(), flat_).data(), result.loss_scale);
+    grads = Named(OnHost(stepper_->engine().stream(), flat_).data(), result.loss_scale, true);
     return result;
   }
 
@@ -107,7 +107,7 @@ class Rig {
     for (size_t i = 0; i < batches.size(); ++i) {
       TL_CHECK_OK(source.FillBatch(
           stepper_->run().step * t.global_batch_size + static_cast<int64_t>(i) * t.micro_batch_size,
-          t.micro_batch_size, t.sequence_length, 1, &batches[i]));
+          t.micro_batch_size, t.sequence_length, stepper_->engine().lookahead(), &batches[i]));
     }
     return batches;
   }
@@ -128,7 +128,7 @@ class Rig {
       const std::vector<float> values = OnHost(stepper_->engine().stream(), x);
       std::copy(values.begin(), values.end(), flat.begin() + s.flat);
     }
-    return Named(flat.data(), 1.0);
+    return Named(flat.data(), 1.0, false);
   }
 
  private:
@@ -136,10 +136,11 @@ class Rig {
     batch.vocab = config.model.vocab;
     return batch;
   }
-  reference::Params Named(const float* flat, double scale) {
+  reference::Params Named(const float* flat, double scale, bool trained_only) {
     const ParamTable& table = stepper_->engine().params();
     reference::Params named;
     for (ParamId id = 0; id < table.size(); ++id) {
+      if (trained_only && !table[id].spec.trainable) continue;
       for (const PartShard& shard : table[id].shards) {
         reference::Doubles& values = named[shard.part->name];
         const float* from = flat + table[id].offset + shard.offset;

@@ -10,6 +10,7 @@
 #include "base/philox.h"
 #include "data/source.h"
 #include "model/config.h"
+#include "objective/config.h"
 #include "tests/reference/block.h"
 
 namespace tl {
@@ -19,14 +20,39 @@ struct NamedShape {
   int64_t rows = 0, columns = 1;
 };
 
-// Every tensor of a model, as checkpoints name it.
-inline std::vector<NamedShape> TensorShapes(const ModelConfig& m) {
+// Every tensor of a model with its heads, as checkpoints name it.
+inline std::vector<NamedShape> TensorShapes(const ModelConfig& m, const ObjectiveConfig& o = {}) {
   const int64_t d = m.head_dim_or_default(), q = m.heads * d, kv = m.kv_heads_or_default() * d;
   std::vector<NamedShape> shapes = {{"embedding.weight", m.vocab, m.hidden},
                                     {"final_norm.weight", m.hidden}};
   if (!m.tie_embeddings) shapes.push_back({"lm_head.weight", m.vocab, m.hidden});
-  for (int64_t i = 0; i < m.layers; ++i) {
-    const std::string block = "layers." + std::to_string(i), attention = block + ".attention";
+  std::vector<std::string> blocks;
+  for (int64_t i = 0; i < TrunkLayers(o, m.layers); ++i)
+    blocks.push_back("layers." + std::to_string(i));
+  if (o.name == "independent_heads") {
+    for (int64_t i = 1; i <= o.heads; ++i) blocks.push_back("heads." + std::to_string(i));
+  } else if (o.name == "sequential_mtp") {
+    for (int64_t k = 1; k <= (o.share_weights ? 1 : o.depth); ++k) {
+      const std::string name = "mtp." + std::to_string(k);
+      for (const char* norm :
+           {".hidden_norm.weight", ".embedding_norm.weight", ".final_norm.weight"})
+        shapes.push_back({name + norm, m.hidden});
+      shapes.push_back({name + ".projection.weight", m.hidden, 2 * m.hidden});
+      blocks.push_back(name + ".block");
+    }
+  } else if (o.name == "medusa") {
+    for (int64_t k = 1; k <= o.heads; ++k) {
+      const std::string name = "medusa." + std::to_string(k);
+      for (int64_t i = 0; i < o.residual_layers; ++i) {
+        const std::string layer = name + ".blocks." + std::to_string(i);
+        shapes.push_back({layer + ".weight", m.hidden, m.hidden});
+        shapes.push_back({layer + ".bias", m.hidden});
+      }
+      if (o.own_unembedding) shapes.push_back({name + ".lm_head.weight", m.vocab, m.hidden});
+    }
+  }
+  for (const std::string& block : blocks) {
+    const std::string attention = block + ".attention";
     shapes.push_back({block + ".attention_norm.weight", m.hidden});
     shapes.push_back({block + ".mlp_norm.weight", m.hidden});
     shapes.push_back({attention + ".q.weight", q, m.hidden});
@@ -50,10 +76,11 @@ inline std::vector<NamedShape> TensorShapes(const ModelConfig& m) {
 }
 
 // Values of unit size through the model, exactly representable in dtype.
-inline reference::Params RandomParams(const ModelConfig& model, DType dtype = DType::kF32) {
+inline reference::Params RandomParams(const ModelConfig& model, DType dtype = DType::kF32,
+                                      const ObjectiveConfig& objective = {}) {
   const reference::Storage store{dtype};
   reference::Params params;
-  for (const NamedShape& shape : TensorShapes(model)) {
+  for (const NamedShape& shape : TensorShapes(model, objective)) {
     const std::string& name = shape.name;
     const bool bias = name.find(".bias") != std::string::npos;
     const bool norm = shape.columns == 1 && !bias;
@@ -74,6 +101,7 @@ struct BatchOptions {
   int64_t count = 2, length = 8, vocab = 0;
   bool packed = false;  // several documents per row
   bool masked = false;  // about every third target
+  int64_t lookahead = 1;
 };
 
 // Samples first, first + 1, ...: random tokens, none of them a function of the batch's size.
@@ -81,27 +109,30 @@ inline HostBatch RandomBatch(const BatchOptions& o, int64_t first = 0) {
   HostBatch batch;
   batch.count = o.count;
   batch.sequence_length = o.length;
-  batch.lookahead = 1;
-  for (int64_t b = first; b < first + o.count; ++b) {
+  batch.lookahead = o.lookahead;
+  batch.targets_storage.resize(static_cast<size_t>(o.lookahead * o.count * o.length));
+  for (int64_t b = 0; b < o.count; ++b) {
     const auto random = [&](int64_t t, int word) {
       return static_cast<int64_t>(
-          Philox(99, static_cast<uint64_t>(b), static_cast<uint64_t>(t)).w[word]);
+          Philox(99, static_cast<uint64_t>(first + b), static_cast<uint64_t>(t)).w[word]);
     };
+    const auto token = [&](int64_t t) { return static_cast<int32_t>(random(t, 0) % o.vocab); };
+    const auto starts = [&](int64_t t) { return o.packed && t > 0 && random(t, 1) % 5 == 0; };
+    for (int64_t t = 0; t < o.length + o.lookahead; ++t) batch.tokens.push_back(token(t));
     int32_t position = 0, segment = 0;
-    for (int64_t t = 0; t <= o.length; ++t) {
-      const auto token = static_cast<int32_t>(random(t, 0) % o.vocab);
-      batch.tokens.push_back(token);
-      const bool starts = o.packed && t > 0 && random(t, 1) % 5 == 0;
-      if (t > 0) {
-        const bool masked = starts || (o.masked && random(t, 2) % 3 == 0);
-        batch.targets_storage.push_back(masked ? -1 : token);
-      }
-      if (t == o.length) break;
-      position = starts ? 0 : position + (t > 0);
-      segment += starts;
-      batch.inputs.push_back(token);
+    for (int64_t t = 0; t < o.length; ++t) {
+      position = starts(t) ? 0 : position + (t > 0);
+      segment += starts(t);
+      batch.inputs.push_back(token(t));
       batch.positions.push_back(position);
       batch.segments.push_back(segment);
+      bool other_document = false;
+      for (int64_t k = 1; k <= o.lookahead; ++k) {
+        other_document |= starts(t + k);
+        const bool masked = other_document || (o.masked && random(t + k, 2) % 3 == 0);
+        batch.targets_storage[static_cast<size_t>(((k - 1) * o.count + b) * o.length + t)] =
+            masked ? -1 : token(t + k);
+      }
     }
   }
   return batch;

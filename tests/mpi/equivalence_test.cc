@@ -208,6 +208,38 @@ TEST(EquivalenceOfVariants, MicroBatchesOfOne) {
               &OutcomesIn(Precision::kFp32)[0]);
 }
 
+Config WithObjective(const std::string& name, int64_t heads_or_depth) {
+  Config config = SmallConfig();
+  config.objective.name = name;
+  (name == "sequential_mtp" ? config.objective.depth : config.objective.heads) = heads_or_depth;
+  return config;
+}
+
+TEST(EquivalenceOfVariants, IndependentHeads) {
+  Config config = WithObjective("independent_heads", 3);
+  config.data.pack_documents = true;
+  TestVariant("3 independent heads, packed documents", config, *MakeSource(true));
+}
+
+TEST(EquivalenceOfVariants, SequentialMtp) {
+  Config config = WithObjective("sequential_mtp", 2);
+  config.objective.share_weights = true;
+  TestVariant("sequential MTP of depth 2, one module", config, Source());
+}
+
+TEST(EquivalenceOfVariants, Medusa) {
+  Config config = WithObjective("medusa", 2);
+  config.objective.lr_scale = 2.0;
+  TestVariant("2 Medusa heads, joint", config, Source());
+}
+
+TEST(EquivalenceOfVariants, MedusaOnAFrozenTrunk) {
+  Config config = WithObjective("medusa", 2);
+  config.objective.freeze_trunk = true;
+  config.run.init_from = "initial weights will do";
+  TestVariant("2 Medusa heads on a frozen trunk", config, Source());
+}
+
 TEST(Table, IsWritten) {
   if (World().rank() != 0) return;
   if (!Table().complete()) GTEST_SKIP() << "some of the tests did not run";

@@ -231,11 +231,13 @@ inline std::vector<float> GatherMasters(Stepper& stepper) {
   });
 }
 
+// Frozen parameters have none.
 inline std::vector<float> GatherMoments(Stepper& stepper) {
   std::vector<float> moments;
+  const int64_t trained = stepper.engine().params().trainable_elements();
   for (int i = 0; i < stepper.state().states(); ++i) {
-    const std::vector<float> whole = GatherWhole(stepper, [&](int64_t, int64_t shard) {
-      return *stepper.state().State(i, shard, 1).as<float>();
+    const std::vector<float> whole = GatherWhole(stepper, [&](int64_t flat, int64_t shard) {
+      return flat >= trained ? 0.0f : *stepper.state().State(i, shard, 1).as<float>();
     });
     moments.insert(moments.end(), whole.begin(), whole.end());
   }
@@ -323,8 +325,9 @@ inline Outcome Train(const Config& config, Communicator& ranks, const DataSource
       config.precision.compute == Precision::kFp16 ? config.precision.loss_scale : 1.0;
   stepper.on_gradients = [&](Tensor gradients) {
     if (!outcome.gradients.empty()) return;
+    const int64_t trained = gradients.elements();
     outcome.gradients = GatherWhole(stepper, [&](int64_t flat, int64_t) {
-      return static_cast<float>(gradients.as<float>()[flat] / scale);
+      return flat >= trained ? 0.0f : static_cast<float>(gradients.as<float>()[flat] / scale);
     });
   };
   SentBytes sent{};

@@ -22,8 +22,9 @@ int StepsAfter(const Config& config) {
 }
 
 // Every way a parameter is laid out: fused, biased, held by several tensor ranks, padded, whole.
-Config ResumeConfig(Precision precision) {
+Config ResumeConfig(Precision precision, bool packed = false) {
   Config config = SmallConfig();
+  config.data.pack_documents = packed;
   config.model.kv_heads = 1;
   config.model.tie_embeddings = false;
   config.model.qkv_bias = true;
@@ -138,10 +139,8 @@ void ResumeAndCompare(const Config& config, Communicator& ranks, const std::stri
     EXPECT_NEAR(after.losses[i], saved.after.losses[i], bound * saved.after.losses[i]);
 }
 
-void TestResume(Precision precision, bool packed) {
+void TestResume(const Config& config) {
   const SharedFolder folder;
-  Config config = ResumeConfig(precision);
-  config.data.pack_documents = packed;
   std::vector<Layout> layouts;
   for (const Layout& layout : Layouts(World().size(), {Recompute::kNone})) {
     // Sequence parallelism lays out parameters no differently: on is enough.
@@ -173,9 +172,30 @@ void TestResume(Precision precision, bool packed) {
   }
 }
 
-TEST(Resume, Fp32OnAnyGrid) { TestResume(Precision::kFp32, false); }
-TEST(Resume, Bf16OnAnyGrid) { TestResume(Precision::kBf16, true); }
-TEST(Resume, Fp16OnAnyGrid) { TestResume(Precision::kFp16, true); }
+TEST(Resume, Fp32OnAnyGrid) { TestResume(ResumeConfig(Precision::kFp32, false)); }
+TEST(Resume, Bf16OnAnyGrid) { TestResume(ResumeConfig(Precision::kBf16, true)); }
+TEST(Resume, Fp16OnAnyGrid) { TestResume(ResumeConfig(Precision::kFp16, true)); }
+
+// In the middle of a curriculum, of the rise of the heads' weight, and with a frozen trunk.
+TEST(Resume, IndependentHeads) {
+  Config config = ResumeConfig(Precision::kFp32);
+  config.objective.name = "independent_heads";
+  config.objective.heads = 3;
+  config.objective.curriculum = Curriculum::kForward;
+  config.objective.curriculum_steps = 9;
+  TestResume(config);
+}
+
+TEST(Resume, MedusaStages) {
+  Config config = ResumeConfig(Precision::kBf16);
+  config.objective.name = "medusa";
+  config.objective.heads = 2;
+  config.objective.warmup_steps = 10;
+  TestResume(config);
+  config.objective.freeze_trunk = true;
+  config.run.init_from = "initial weights will do";
+  TestResume(config);
+}
 
 }  // namespace
 }  // namespace tl::test

@@ -46,6 +46,28 @@ ParamTable Table(int data_size, int tensor_size, int tensor_rank, int64_t bucket
   return table;
 }
 
+// Frozen parameters follow those that are trained, in buckets of their own.
+TEST(ParamTable, FrozenParametersComeLast) {
+  ParamTable table(2, 1, 0);
+  for (ParamSpec spec : Specs(1)) {
+    spec.trainable = spec.name != "qkv" && spec.name != "embedding";
+    table.Declare(spec);
+  }
+  table.Layout(64);
+  int64_t frozen = 0;
+  for (ParamId id = 0; id < table.size(); ++id) {
+    const Param& param = table[id];
+    const Bucket& bucket = table.buckets()[static_cast<size_t>(param.bucket)];
+    EXPECT_EQ(bucket.trainable, param.spec.trainable) << param.spec.name;
+    EXPECT_EQ(param.offset >= table.trainable_elements(), !param.spec.trainable);
+    EXPECT_GE(param.offset, bucket.begin);
+    EXPECT_LE(param.offset + param.local.elements(), bucket.end);
+    frozen += param.spec.trainable ? 0 : param.local.elements();
+  }
+  for (const Bucket& bucket : table.buckets()) EXPECT_EQ(bucket.size() % 32, 0);
+  EXPECT_GE(table.elements() - table.trainable_elements(), frozen);
+}
+
 TEST(ParamTable, LaysOutAlignedBucketsInReverseOrder) {
   for (const int data_size : {1, 2, 3, 4, 8}) {
     for (const int tensor_size : {1, 2, 4}) {

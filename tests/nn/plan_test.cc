@@ -1,6 +1,6 @@
 // The memory plan against a machine that only remembers which bytes were last written by whom: it
-// runs a random model the way layers run (forward, then the mirror image, some scopes twice) and
-// looks at every use whether the bytes are still there.
+// runs a random model the way layers run (forward, then the mirror image, some scopes twice, some
+// there and back) and looks at every use whether the bytes are still there.
 #include "nn/plan.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ int Below(Random& random, int n) { return static_cast<int>(random() % static_cas
 
 // A model as it would be told to a plan: slots, and scopes with more of both.
 struct Node {
-  enum class Kind { kSlot, kEnd, kScope, kRecomputed };
+  enum class Kind { kSlot, kEnd, kScope, kRecomputed, kTurning };
   Kind kind = Kind::kSlot;
   Life life = Life::kForward;
   int64_t elements = 0;
@@ -36,15 +36,18 @@ std::unique_ptr<Node> RandomSlot(Random& random) {
   return node;
 }
 
-void Fill(Node& scope, Random& random, int depth, bool recomputed) {
+void Fill(Node& scope, Random& random, int depth, bool recomputed, bool turning = false) {
   const int count = 1 + Below(random, 6);
   for (int i = 0; i < count; ++i) {
     const int choice = Below(random, 6);
     if (choice == 0 && depth > 0) {
       auto inner = std::make_unique<Node>();
       const bool again = !recomputed && Below(random, 2) == 0;
-      inner->kind = again ? Node::Kind::kRecomputed : Node::Kind::kScope;
-      Fill(*inner, random, depth - 1, recomputed || again);
+      const bool turns = !recomputed && !again && !turning && Below(random, 2) == 0;
+      inner->kind = again   ? Node::Kind::kRecomputed
+                    : turns ? Node::Kind::kTurning
+                            : Node::Kind::kScope;
+      Fill(*inner, random, depth - 1, recomputed || again, turning || turns);
       scope.children.push_back(std::move(inner));
     } else if (choice == 1) {
       std::vector<Node*> open;
@@ -78,6 +81,11 @@ void Tell(Plan& plan, Node& node) {
         Tell(plan, *child);
         break;
       }
+      case Node::Kind::kTurning: {
+        const auto scope = plan.Turning();
+        Tell(plan, *child);
+        break;
+      }
       case Node::Kind::kRecomputed: {
         const auto scope = plan.Recomputed();
         Tell(plan, *child);
@@ -101,6 +109,7 @@ class Machine {
       if (child->kind == Node::Kind::kEnd && child->target->life == Life::kForward)
         Use(*child->target);
       if (!child->children.empty()) Forward(*child);
+      if (child->kind == Node::Kind::kTurning && training_) Backward(*child);
     }
     for (const auto& child : scope.children) {
       const bool forward = child->life == Life::kForward || !training_;
@@ -122,7 +131,7 @@ class Machine {
       const Node& node = **child;
       if (node.kind == Node::Kind::kEnd && node.target->life == Life::kBackward)
         Write(*node.target);
-      if (!node.children.empty()) Backward(node);
+      if (!node.children.empty() && node.kind != Node::Kind::kTurning) Backward(node);
       if (node.kind == Node::Kind::kSlot && node.life != Life::kForward) Use(node);
     }
   }

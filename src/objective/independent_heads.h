@@ -1,0 +1,38 @@
+// Independent heads (Gloeckle et al. 2024): each head is one block on the trunk's output, then the
+// final norm and the unembedding that all share,
+//   loss = sum_i w_i CE_i,  CE_i the mean over the targets that head i has at offset i.
+// Heads run one after the other, forward and backward, so that their activations and logits share
+// memory; the trunk's gradient adds up over them. Head 1 is the main head: trunk and head 1
+// together are a model with one more layer.
+#pragma once
+
+#include "objective/readout.h"
+
+namespace tl {
+
+class IndependentHeads : public Objective {
+ public:
+  IndependentHeads(const ObjectiveConfig& config, const ObjectiveContext& context);
+  std::vector<std::string> heads() const override { return OffsetNames(config_.heads); }
+  double Weight(int head, int64_t step, int64_t steps) const override;
+  void Declare(Plan& plan) override;
+  void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
+  void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
+  int64_t local_vocab() const override { return heads_[0].readout.local_vocab(); }
+
+ private:
+  struct Head {
+    Block block;
+    Readout readout;
+    SlotId h = -1, delta = -1, d = -1;
+    std::vector<ParamId> gradients;  // its uses of parameters
+  };
+
+  ObjectiveConfig config_;
+  ObjectiveContext context_;
+  HeadMeter meter_;
+  std::vector<Head> heads_;
+  SlotId d_sum_ = -1;
+};
+
+}  // namespace tl

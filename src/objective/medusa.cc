@@ -1,0 +1,125 @@
+#include "objective/medusa.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/elementwise.h"
+#include "kernels/residual_silu.h"
+#include "nn/embedding.h"
+
+namespace tl {
+namespace {
+
+// The head's own, or the trunk's.
+ParamSpec Unembedding(const ObjectiveConfig& config, const ObjectiveContext& context,
+                      const std::string& head) {
+  if (!config.own_unembedding) return context.unembedding;
+  ParamSpec spec = VocabularySpec(head + ".lm_head.weight", context.vocab, context.hidden,
+                                  context.unembedding.init_std);
+  spec.parts[0].copy_of = context.unembedding.name;
+  return spec;
+}
+
+}  // namespace
+
+Medusa::Medusa(const ObjectiveConfig& config, const ObjectiveContext& context)
+    : config_(config),
+      context_(context),
+      meter_(context.geometry),
+      main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
+  for (int64_t k = 1; k <= config.heads; ++k) {
+    const std::string name = "medusa." + std::to_string(k);
+    heads_.push_back({.name = name,
+                      .layers = std::vector<Layer>(config.residual_layers),
+                      .loss = LmLoss({.weight = Unembedding(config, context, name),
+                                      .chunk = context.loss_chunk,
+                                      .z_loss = context.z_loss},
+                                     context.geometry)});
+  }
+}
+
+double Medusa::Weight(int head, int64_t step, int64_t) const {
+  if (head == 0) return config_.freeze_trunk ? 0.0 : 1.0;
+  const double weight = std::pow(config_.decay, head);
+  const double rise =
+      config_.warmup_steps > 0
+          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(config_.warmup_steps))
+          : 1.0;
+  return rise * weight * (config_.freeze_trunk ? 1.0 : config_.head_weight);
+}
+
+void Medusa::DeclareHead(Plan& plan, Head& head) {
+  const Geometry& g = context_.geometry;
+  const Shape shape{g.local_rows(), context_.hidden};
+  const auto turn = plan.Turning();
+  const auto group = plan.As({.lr_scale = config_.lr_scale, .optional = true});
+  const auto slot = [&](const char* name) {
+    return plan.Slot(head.name + name, shape, g.compute, Life::kSaved);
+  };
+  for (size_t i = 0; i < head.layers.size(); ++i) {
+    Layer& layer = head.layers[i];
+    const std::string name = head.name + ".blocks." + std::to_string(i);
+    layer.a = slot(".a");
+    layer.y = slot(".y");
+    layer.d_a = slot(".d_a");
+    layer.linear.Declare(
+        plan,
+        {.name = name + ".weight",
+         .parts = {{.name = name + ".weight", .shape = {context_.hidden, context_.hidden}}},
+         .init = InitKind::kZeros,
+         .reduce = g.row_reduce()},
+        {.name = name + ".bias",
+         .parts = {{.name = name + ".bias", .shape = {context_.hidden}}},
+         .init = InitKind::kZeros,
+         .kind = ParamKind::kBias,
+         .reduce = g.row_reduce()});
+  }
+  head.d_y = slot(".d_y");
+  head.d_x = slot(".d_x");
+  head.loss.Declare(plan);
+}
+
+void Medusa::Declare(Plan& plan) {
+  meter_.Declare(plan);
+  {
+    const auto group = plan.As({.frozen = config_.freeze_trunk});
+    main_.Declare(plan);
+  }
+  for (Head& head : heads_) DeclareHead(plan, head);
+}
+
+void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training) {
+  Head& head = heads_[k - 1];
+  Stream& stream = step.stream();
+  Tensor at = y;
+  for (Layer& layer : head.layers) {
+    const Tensor a = step.Slot(layer.a), out = step.Slot(layer.y);
+    layer.linear.Forward(step, a, at);
+    ResidualSilu(stream, {.y = out, .x = at, .a = a});
+    at = out;
+  }
+  const Tensor d = training ? step.Slot(head.d_y) : Tensor{};
+  meter_.Run(step, head.loss, k, at, d);
+  if (!training) return;
+  for (size_t i = head.layers.size(); i-- > 0;) {
+    Layer& layer = head.layers[i];
+    const Tensor d_a = step.Slot(layer.d_a), d_x = step.Slot(head.d_x);
+    ResidualSiluBackward(stream, {.d_a = d_a, .dy = d, .a = step.Slot(layer.a)});
+    layer.linear.Backward(step, d_x, d_a, i == 0 ? y : step.Slot(head.layers[i - 1].y));
+    Add(stream, {.out = d, .a = d, .b = d_x});
+  }
+  if (d_y) Add(stream, {.out = d_y, .a = d_y, .b = d});
+}
+
+void Medusa::Run(Step& step, const Taps& taps, Tensor d_stream, bool training) {
+  const Tensor y = main_.Forward(step, taps.out);
+  const Tensor d_y = main_.Loss(step, meter_, 0, training && !config_.freeze_trunk);
+  for (int k = 1; k <= static_cast<int>(heads_.size()); ++k) RunHead(step, k, y, d_y, training);
+  if (d_y) main_.Backward(step, d_stream, d_y);
+}
+
+void Medusa::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {
+  main_.Logits(step, taps.out, row, logits);
+}
+
+}  // namespace tl

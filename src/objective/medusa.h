@@ -1,0 +1,47 @@
+// Medusa heads (Cai et al. 2024): head k, which predicts the token k + 1 after each input, is a
+// stack of residual layers y <- y + silu(W y + b) on the trunk's state after its final norm, and an
+// unembedding of its own that starts as a copy of the trunk's (or the trunk's). W and b start as
+// zeros, so that training starts from the trunk's own prediction.
+//   stage 1, freeze_trunk: loss = sum_k decay^k CE_k; everything but the heads keeps its bits;
+//   stage 2: loss = CE + head_weight min(1, step / warmup) sum_k decay^k CE_k.
+#pragma once
+
+#include "nn/linear.h"
+#include "objective/readout.h"
+
+namespace tl {
+
+class Medusa : public Objective {
+ public:
+  Medusa(const ObjectiveConfig& config, const ObjectiveContext& context);
+  std::vector<std::string> heads() const override { return OffsetNames(config_.heads + 1); }
+  double Weight(int head, int64_t step, int64_t steps) const override;
+  void Declare(Plan& plan) override;
+  void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
+  void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
+  int64_t local_vocab() const override { return main_.local_vocab(); }
+
+ private:
+  struct Layer {
+    Linear linear;
+    SlotId a = -1, y = -1, d_a = -1;
+  };
+  struct Head {
+    std::string name;
+    std::vector<Layer> layers;
+    LmLoss loss;
+    SlotId d_y = -1, d_x = -1;
+  };
+  void DeclareHead(Plan& plan, Head& head);
+  // Forward, loss, backward of head k = 1, 2, ... on y; its gradient at y is added to d_y, or left
+  // out where d_y is null.
+  void RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training);
+
+  ObjectiveConfig config_;
+  ObjectiveContext context_;
+  HeadMeter meter_;
+  Readout main_;
+  std::vector<Head> heads_;
+};
+
+}  // namespace tl

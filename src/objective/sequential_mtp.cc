@@ -1,0 +1,131 @@
+#include "objective/sequential_mtp.h"
+
+namespace tl {
+
+SequentialMtp::SequentialMtp(const ObjectiveConfig& config, const ObjectiveContext& context)
+    : config_(config),
+      context_(context),
+      meter_(context.geometry),
+      main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
+  for (int64_t k = 1; k <= config.depth; ++k)
+    modules_.push_back(MakeModule(config.share_weights ? 1 : static_cast<int>(k)));
+}
+
+SequentialMtp::Module SequentialMtp::MakeModule(int k) const {
+  const std::string name = "mtp." + std::to_string(k);
+  const auto use = config_.detach_shared ? Plan::Use::kRead : Plan::Use::kTrain;
+  return {
+      .name = name,
+      .hidden_norm = Norm(name + ".hidden_norm.weight", context_.hidden, context_.norm_eps),
+      .embedding_norm = Norm(name + ".embedding_norm.weight", context_.hidden, context_.norm_eps),
+      .embedding = TokenEmbedding(context_.embedding, context_.geometry, use),
+      .projection = {},
+      .block = Block(context_.block(name + ".block"), context_.geometry),
+      .readout = Readout(context_, name + ".final_norm.weight", use, Life::kSaved),
+      .hidden = {}};
+}
+
+double SequentialMtp::Weight(int head, int64_t step, int64_t steps) const {
+  if (head == 0) return 1.0;
+  const bool late = static_cast<double>(step) >= config_.late_after * static_cast<double>(steps);
+  return (late ? config_.lambda_late : config_.lambda) / static_cast<double>(config_.depth);
+}
+
+void SequentialMtp::DeclareModule(Plan& plan, Module& m) {
+  const Geometry& g = context_.geometry;
+  const int64_t rows = g.local_rows(), hidden = context_.hidden;
+  const auto slot = [&](const char* name, int64_t width, Life life) {
+    return plan.Slot(m.name + name, {rows, width}, g.compute, life);
+  };
+  m.embedded = slot(".embedded", hidden, Life::kSaved);
+  m.joined = slot(".joined", 2 * hidden, Life::kSaved);
+  m.input = slot(".input", hidden, Life::kSaved);
+  m.delta = slot(".delta", hidden, Life::kSaved);
+  m.d = slot(".d", hidden, Life::kSaved);
+  m.d_joined = slot(".d_joined", 2 * hidden, Life::kSaved);
+  m.d_embedded = slot(".d_embedded", hidden, Life::kSaved);
+  if (context_.block("").recompute == Recompute::kFull) m.h = slot(".h", hidden, Life::kSaved);
+  m.embedding.Declare(plan);
+  {
+    const auto optional = plan.As({.optional = true});
+    m.hidden_norm.Declare(plan, rows, 0, g.row_reduce());
+    m.embedding_norm.Declare(plan, rows, 0, g.row_reduce());
+    const std::string name = m.name + ".projection.weight";
+    m.projection.Declare(plan, {.name = name,
+                                .parts = {{.name = name, .shape = {hidden, 2 * hidden}}},
+                                .init_std = context_.unembedding.init_std,
+                                .reduce = g.row_reduce()});
+    m.block.Declare(plan, m.h, m.delta, /*has_delta=*/false);
+  }
+  m.readout.Declare(plan);
+}
+
+void SequentialMtp::Declare(Plan& plan) {
+  const Geometry& g = context_.geometry;
+  meter_.Declare(plan);
+  d_tap_ = plan.Slot("d_tap", {g.local_rows(), context_.hidden}, g.compute, Life::kSaved);
+  main_.Declare(plan);
+  for (Module& module : modules_) DeclareModule(plan, module);
+}
+
+Tensor SequentialMtp::Tokens(Step& step, int k) const {
+  return k == 1 ? step.pass().inner_targets : step.pass().Targets(k);
+}
+
+Tensor SequentialMtp::Forward(Step& step, int k, Tensor hidden, Tensor rope) {
+  Module& m = modules_[k - 1];
+  m.hidden = hidden;
+  const Tensor embedded = step.Slot(m.embedded), joined = step.Slot(m.joined);
+  const int64_t width = context_.hidden;
+  m.embedding.Forward(step, embedded, Tokens(step, k));
+  m.hidden_norm.Forward(step, joined.Slice(1, 0, width), hidden);
+  m.embedding_norm.Forward(step, joined.Slice(1, width, 2 * width), embedded);
+  const Tensor input = step.Slot(m.input);
+  m.projection.Forward(step, input, joined);
+  return m.readout.Forward(step, m.block.Forward(step, {.h = input, .delta = {}}, rope));
+}
+
+void SequentialMtp::Backward(Step& step, int k, Tensor d_y, Tensor d_hidden, Tensor rope) {
+  Module& m = modules_[k - 1];
+  const Tensor d = step.Slot(m.d), d_joined = step.Slot(m.d_joined);
+  const int64_t width = context_.hidden;
+  m.readout.Backward(step, d, d_y);
+  m.block.Backward(step, d, rope);
+  m.projection.Backward(step, d_joined, d, step.Slot(m.joined));
+  const Tensor d_embedded = step.Slot(m.d_embedded);
+  m.hidden_norm.Backward(step, d_hidden ? d_hidden : d_embedded, d_joined.Slice(1, 0, width),
+                         m.hidden, d_hidden);
+  m.embedding_norm.Backward(step, d_embedded, d_joined.Slice(1, width, 2 * width),
+                            step.Slot(m.embedded), {});
+  if (!config_.detach_shared) m.embedding.Backward(step, d_embedded, Tokens(step, k));
+}
+
+void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream, bool training) {
+  const bool stream = config_.hidden == HiddenTap::kStream;
+  const Tensor y = main_.Forward(step, taps.out);
+  const int depth = static_cast<int>(modules_.size());
+  std::vector<Tensor> d_ys = {main_.Loss(step, meter_, 0, training)};
+  Tensor hidden = stream ? main_.sum() : y;
+  for (int k = 1; k <= depth; ++k) {
+    hidden = Forward(step, k, hidden, taps.rope);
+    d_ys.push_back(modules_[k - 1].readout.Loss(step, meter_, k, training));
+  }
+  if (!training) return;
+  // The gradient that module 1 sends to where it taps the trunk.
+  Tensor d_tap;
+  if (!config_.detach_hidden && stream) {
+    d_tap = step.Slot(d_tap_);
+    ZeroBytes(step.stream(), d_tap.data, d_tap.bytes());
+  } else if (!config_.detach_hidden) {
+    d_tap = d_ys[0];
+  }
+  for (int k = depth; k >= 1; --k)
+    Backward(step, k, d_ys[k], k > 1 ? d_ys[k - 1] : d_tap, taps.rope);
+  main_.Backward(step, d_stream, d_ys[0], stream ? d_tap : Tensor{});
+}
+
+void SequentialMtp::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {
+  main_.Logits(step, taps.out, row, logits);
+}
+
+}  // namespace tl

@@ -1,0 +1,64 @@
+// The objectives with several heads that tests go through.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/model/cases.h"
+#include "tests/reference/objectives.h"
+
+namespace tl {
+
+struct ObjectiveCase {
+  std::string name;
+  ObjectiveConfig objective;
+  bool tied = true;
+};
+
+inline std::vector<ObjectiveCase> ObjectiveCases() {
+  const auto heads = [](int64_t n) {
+    ObjectiveConfig o;
+    o.name = "independent_heads";
+    o.heads = n;
+    return o;
+  };
+  const auto mtp = [](int64_t depth) {
+    ObjectiveConfig o;
+    o.name = "sequential_mtp";
+    o.depth = depth;
+    return o;
+  };
+  const auto medusa = [](int64_t n) {
+    ObjectiveConfig o;
+    o.name = "medusa";
+    o.heads = n;
+    return o;
+  };
+  std::vector<ObjectiveCase> cases = {{"OneHead", heads(1)},
+                                      {"FourHeads", heads(4), false},
+                                      {"MatchedHeads", heads(1)},
+                                      {"Mtp", mtp(2)},
+                                      {"MtpUntied", mtp(1), false},
+                                      {"MtpShared", mtp(3)},
+                                      {"MtpStream", mtp(2)},
+                                      {"MtpDetached", mtp(2)},
+                                      {"MtpDetachedStream", mtp(1)},
+                                      {"Medusa", medusa(2)},
+                                      {"MedusaDeep", medusa(2), false},
+                                      {"MedusaFrozen", medusa(3)},
+                                      {"MedusaFrozenShared", medusa(2)}};
+  for (ObjectiveCase& c : cases) {
+    ObjectiveConfig& o = c.objective;
+    if (c.name == "MatchedHeads") o.match_parameters = true;
+    if (c.name == "MtpShared") o.share_weights = true;
+    if (c.name == "MtpStream" || c.name == "MtpDetachedStream") o.hidden = HiddenTap::kStream;
+    if (c.name == "MtpDetached") o.detach_hidden = o.detach_shared = true;
+    if (c.name == "MtpDetachedStream") o.detach_hidden = true;
+    if (c.name == "MedusaDeep") o.residual_layers = 2;
+    if (c.name.rfind("MedusaFrozen", 0) == 0) o.freeze_trunk = true;
+    if (c.name == "MedusaFrozenShared") o.own_unembedding = false;
+  }
+  return cases;
+}
+
+}  // namespace tl
