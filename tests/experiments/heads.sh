@@ -18,7 +18,7 @@ mkdir -p "$runs"
 touch "$results"
 
 # The number of a key in the last evaluation of a run.
-number() { grep -o "\"$2\":[-0-9.e]*" <<< "$1" | sed 's/.*://'; }
+number() { { grep -o "\"$2\":[-0-9.e]*" <<< "$1" || true; } | sed 's/.*://'; }
 
 for seed in $seeds; do
   for setting in "1 none" "2 none" "4 none" "2 forward" "4 forward"; do
