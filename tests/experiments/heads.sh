@@ -67,7 +67,7 @@ awk -v text="$text" '
     if ($8 != "-") add(setting " alpha", $8)
   }
   END {
-    print "| heads | curriculum | seeds | bits/byte (± std) | top-1 of each head | acceptance | tau |"
+    print "| heads | curriculum | seeds | bits/byte ± std | top-1 of each head | acceptance | tau |"
     print "|---|---|---|---|---|---|---|"
     for (i = 1; i <= settings; ++i) {
       s = order[i]; n = runs[s]; m = bits[s] / n
