@@ -27,11 +27,15 @@ for seed in $seeds; do
     if grep -q "^$name " "$results"; then
       continue
     fi
+    curriculum_steps=$((steps / 2))
+    if [[ $curriculum == none ]]; then
+      curriculum_steps=0
+    fi
     dir=$runs/$text-$heads-$curriculum-$seed
     rm -rf "$dir"
     "$program" train configs/independent-heads.toml --set objective.heads="$heads" \
       --set objective.curriculum="$curriculum" \
-      --set objective.curriculum_steps=$([[ $curriculum == none ]] && echo 0 || echo $((steps / 2))) \
+      --set objective.curriculum_steps="$curriculum_steps" \
       --set model.hidden=96 --set model.heads=3 --set model.ffn=256 \
       --set data.train="data/$text-train.tok" --set data.eval="data/$text-eval.tok" \
       --set train.steps="$steps" --set train.global_batch_size=8 --set train.seed="$seed" \
