@@ -188,7 +188,8 @@ absl::Status RunCheckpoint(const Args& args, Communicator& world) {
   std::string text = "Looks after checkpoints.\n\nUsage: trunkline checkpoint COMMAND ...\n\n";
   for (const Command& command : kSubcommands)
     absl::StrAppendFormat(&text, "  %-10s %s\n", command.name, command.help);
-  absl::StrAppend(&text, "\n", kCodes);
+  absl::StrAppend(&text, "\nExample:\n  trunkline checkpoint verify checkpoints/quickstart\n",
+                  kCodes);
   if (!args.empty() && args[0] != "--help" && args[0] != "-h")
     return absl::InvalidArgumentError(
         absl::StrCat("unknown command checkpoint ", args[0], "; `trunkline checkpoint` lists all"));

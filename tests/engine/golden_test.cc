@@ -121,7 +121,7 @@ TEST_P(Golden, LossesAndGradientsEqualPyTorch) {
   const std::string name = GetParam();
   const Config config = CaseConfig(name);
   auto world = MakeSelfCommunicator();
-  auto mesh = Mesh::Create(*world, 1);
+  auto mesh = Mesh::Create(*world, 1, {.device = TestDevice()});
   ASSERT_TRUE(mesh.ok());
   auto stepper = Stepper::Create(config, *mesh);
   ASSERT_TRUE(stepper.ok()) << stepper.status();

@@ -253,7 +253,7 @@ TEST(SequentialMtp, ProjectionColumnsAreHiddenThenEmbedding) {
 // Four heads on one unembedding take no more memory than one, the gradient of one head aside.
 TEST(Memory, FourHeadsNeedNoMoreThanOne) {
   const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1).value();
+  Mesh mesh = Mesh::Create(*world, 1, {.device = TestDevice()}).value();
   const auto bytes = [&](int64_t heads) {
     EngineOptions options;
     options.model = {.layers = 4, .hidden = 256, .heads = 4, .ffn = 704, .vocab = 50304};

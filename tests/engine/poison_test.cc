@@ -120,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(All, PoisonedMemory,
 // Whatever shares memory with what in a plan without backward pass, the loss is the same.
 TEST(Memory, InferencePlansOfManySizes) {
   const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1).value();
+  Mesh mesh = Mesh::Create(*world, 1, {.device = TestDevice()}).value();
   for (const int64_t layers : {1, 2, 3, 5}) {
     for (const int64_t hidden : {48, 64, 128}) {
       for (const int64_t ffn : {40, 80, 300}) {
@@ -155,7 +155,7 @@ TEST(Memory, InferencePlansOfManySizes) {
 // Without a backward pass memory does not grow with depth.
 TEST(Memory, InferenceKeepsNothingPerLayer) {
   const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1).value();
+  Mesh mesh = Mesh::Create(*world, 1, {.device = TestDevice()}).value();
   EngineOptions options;
   options.model = SmallModel();
   options.sequence_length = 16;

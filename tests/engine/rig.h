@@ -65,7 +65,7 @@ class Rig {
       : world_(MakeSelfCommunicator()),
         source(WithVocabulary(batch, config)),
         config_(config),
-        mesh_(Mesh::Create(*world_, 1).value()) {
+        mesh_(Mesh::Create(*world_, 1, {.device = TestDevice()}).value()) {
     TL_CHECK_OK(Validate(config, 1));
     stepper_ = Stepper::Create(config, mesh_).value();
     stepper_->Allocate();
