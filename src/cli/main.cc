@@ -3,6 +3,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/crash.h"
 #include "base/exit_code.h"
@@ -10,8 +11,10 @@
 #include "cli/command.h"
 #include "comm/communicator.h"
 #include "comm/host.h"
+#include "train/signals.h"
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "train") tl::HoldUserSignal();
   const std::unique_ptr<tl::Communicator> world =
       tl::LaunchedUnderMpi() ? tl::MakeMpiWorld(&argc, &argv) : tl::MakeSelfCommunicator();
   tl::InstallCrashHandlers();

@@ -37,13 +37,24 @@ void OnSignal(int signal) {
   }
 }
 
+// Masks SIGUSR1 for this thread and those that it makes, or no longer.
+void MaskUserSignal(int how) {
+  sigset_t user;
+  sigemptyset(&user);
+  sigaddset(&user, SIGUSR1);
+  pthread_sigmask(how, &user, nullptr);
+}
+
 }  // namespace
+
+void HoldUserSignal() { MaskUserSignal(SIG_BLOCK); }
 
 void InstallStopSignals() {
   struct sigaction action {};
   action.sa_handler = OnSignal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+  MaskUserSignal(SIG_UNBLOCK);
 }
 
 StopReason StopSignal() { return static_cast<StopReason>(g_reason.load()); }

@@ -17,6 +17,11 @@ build/trunkline train configs/tiny.toml --set run.dir="$scratch/run" \
   --set data.train="$scratch/train.tok" --set data.eval="$scratch/train.tok"
 $python tests/peers/tensorboard_check.py "$scratch/run"
 
+say "checkpoints in h5py"
+launch_mpi 4 build/trunkline train configs/tiny.toml --set run.dir="$scratch/grid" \
+  parallel.tensor=2 train.steps=5 data.train="$scratch/train.tok" data.eval=[]
+$python tests/peers/checkpoint_check.py "$scratch/grid/step_00000005"
+
 say "losses and gradients against PyTorch"
 TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_golden --gtest_brief=1
 $python tests/peers/torch_model.py "$scratch/golden"

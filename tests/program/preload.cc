@@ -1,7 +1,9 @@
-// Preloaded into the program by tests: what happens to the rank TL_PRELOAD_RANK when it syncs a
-// file.
-//   TL_PRELOAD_ACT=throw    an exception
-//                  hang     a call that does not return
+// Preloaded into the program by tests: what happens to the rank TL_PRELOAD_RANK.
+//   TL_PRELOAD_ACT=throw    an exception when it syncs a file of a checkpoint
+//                  hang     there, a call that does not return
+//                  signal   SIGUSR1 as it starts MPI
+#include <dlfcn.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,6 +13,15 @@
 #include <string>
 
 namespace {
+
+// Whether this rank is to do so.
+bool Does(const char* what) {
+  const char* act = std::getenv("TL_PRELOAD_ACT");
+  const char* chosen = std::getenv("TL_PRELOAD_RANK");
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return act != nullptr && chosen != nullptr && std::strcmp(act, what) == 0 &&
+         std::strcmp(chosen, rank ? rank : "0") == 0;
+}
 
 bool InCheckpoint(int fd) {
   char path[4096] = "";
@@ -22,13 +33,14 @@ bool InCheckpoint(int fd) {
 }  // namespace
 
 extern "C" int fsync(int fd) {
-  const char* act = std::getenv("TL_PRELOAD_ACT");
-  const char* chosen = std::getenv("TL_PRELOAD_RANK");
-  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (act != nullptr && chosen != nullptr && std::strcmp(chosen, rank ? rank : "0") == 0 &&
-      InCheckpoint(fd)) {
-    if (std::strcmp(act, "throw") == 0) throw std::bad_alloc();
-    for (;;) pause();
-  }
+  if (Does("throw") && InCheckpoint(fd)) throw std::bad_alloc();
+  while (Does("hang") && InCheckpoint(fd)) pause();
   return static_cast<int>(syscall(SYS_fsync, fd));
+}
+
+extern "C" int MPI_Init_thread(int* argc, char*** argv, int required, int* provided) {
+  if (Does("signal")) raise(SIGUSR1);
+  using Init = int(int*, char***, int, int*);
+  return reinterpret_cast<Init*>(dlsym(RTLD_NEXT, "MPI_Init_thread"))(argc, argv, required,
+                                                                      provided);
 }

@@ -171,6 +171,14 @@ TEST_F(RankFaults, UserSignalSavesForARequeue) {
   }
 }
 
+// A batch system's signal may come before the program is ready for it.
+TEST_F(RankFaults, UserSignalAtTheStartSavesForARequeue) {
+  LiveJob job(2, TrainArguments({}), log(), Preload("signal", 1));
+  ExpectEnd(job, kExitRequeue, kPatience);
+  ExpectSays(job, "warning: stopped by SIGUSR1 after step 1 of 1000000, which is saved in ");
+  EXPECT_EQ(Steps(), 1);
+}
+
 TEST_F(RankFaults, TimeLimitSavesForARequeue) {
   LiveJob job(2, TrainArguments({"checkpoint.time_limit=4s"}), log());
   ExpectEnd(job, kExitRequeue, kPatience);
