@@ -2,7 +2,10 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <utility>
@@ -11,6 +14,11 @@
 #include "base/watchdog.h"
 
 namespace tl {
+namespace {
+
+constexpr int kNice = 10;
+
+}  // namespace
 
 WriterThread::WriterThread() {
   // Requests to stop are the main thread's; a crash of this one must still say where it was.
@@ -53,6 +61,8 @@ void WriterThread::Wait(const std::atomic<int64_t>& progress) {
 }
 
 void WriterThread::Run() {
+  // It takes what the training's threads leave; never less than a tenth of a core.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return ends_ || job_ != nullptr; });

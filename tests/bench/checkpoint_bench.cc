@@ -30,6 +30,8 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kRounds = 5;
+constexpr int kTrainingRounds = 11;
+constexpr int kPlainSteps = 3;  // between two saves
 
 double Seconds(const std::function<void()>& work) {
   const auto start = Clock::now();
@@ -134,12 +136,15 @@ void MeasureTraining(const std::string& folder) {
   const auto data = RandomText(folder);
   const auto saves = stepper->OpenCheckpoints({.folder = folder, .keep = 1, .async = true}).value();
   const auto step = [&] { TL_CHECK_OK(stepper->Run(*data).status()); };
-  std::vector<double> without, stalls, added;
+  std::vector<double> without, stalls, with, steps_with;
   for (int i = 0; i < 2; ++i) step();
-  for (int round = 0; round < kRounds; ++round) {
-    for (int i = 0; i < 3; ++i) without.push_back(Seconds(step));
+  const auto plain_steps = [&] {
+    for (int i = 0; i < kPlainSteps; ++i) without.push_back(Seconds(step));
+  };
+  plain_steps();
+  for (int round = 0; round < kTrainingRounds; ++round) {
     int steps = 0;
-    const double with = Seconds([&] {
+    with.push_back(Seconds([&] {
       stalls.push_back(
           Seconds([&] { TL_CHECK_OK(saves->Start(stepper->engine().stream(), stepper->run())); }));
       while (saves->in_flight()) {
@@ -147,10 +152,17 @@ void MeasureTraining(const std::string& folder) {
         ++steps;
         TL_CHECK_OK(saves->Poll());
       }
-    });
-    added.push_back(with - steps * Median(without));
+    }));
+    steps_with.push_back(steps);
+    plain_steps();
   }
-  const double cpu = saves->writer_cpu_seconds() / kRounds;
+  // Against the steps just before and after, as a machine's speed drifts.
+  std::vector<double> added;
+  for (int round = 0; round < kTrainingRounds; ++round) {
+    const auto first = without.begin() + round * kPlainSteps;
+    added.push_back(with[round] - steps_with[round] * Median({first, first + 2 * kPlainSteps}));
+  }
+  const double cpu = saves->writer_cpu_seconds() / kTrainingRounds;
   const auto cores = static_cast<double>(omp_get_max_threads());
   std::printf("training of 10 million parameters on %d threads, a step takes %.1f ms\n",
               omp_get_max_threads(), 1e3 * Median(without));
