@@ -25,11 +25,14 @@ Tensor Engine::Upload(absl::Span<const int32_t> values, int64_t* used) {
   return to;
 }
 
-void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
-                    std::vector<float>* logits) {
+Pass Engine::LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, CachedRows* cached) {
   const int64_t n = batch.rows();
   TL_CHECK(0 < n && n <= rows()) << n << " rows of " << rows();
-  const size_t needed = static_cast<size_t>(rows()) * 9 * sizeof(int32_t);
+  std::vector<int32_t> places;
+  for (size_t i = 0; i < batch.sequences.size(); ++i)
+    places.push_back(static_cast<int32_t>(batch.sequences[i] * cache.capacity()) +
+                     batch.indices[i]);
+  const size_t needed = static_cast<size_t>(rows()) * 10 * sizeof(int32_t);
   if (decode_inputs_.size() < needed) decode_inputs_ = Buffer::Allocate(stream_.device(), needed);
   int64_t used = 0;
   Pass pass;
@@ -37,14 +40,21 @@ void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const Decode
   pass.sequence_length = n;
   pass.tokens = Upload(batch.tokens, &used);
   pass.positions = Upload(batch.positions, &used);
-  CachedRows cached{.cache = &cache,
-                    .sequences = Upload(batch.sequences, &used),
-                    .indices = Upload(batch.indices, &used),
-                    .prefix = Upload(batch.prefix, &used),
-                    .ancestors = Upload(batch.ancestors, &used).Reshape({n, 4})};
-  pass.cached = &cached;
+  *cached = {.cache = &cache,
+             .sequences = Upload(batch.sequences, &used),
+             .indices = Upload(batch.indices, &used),
+             .places = Upload(places, &used),
+             .prefix = Upload(batch.prefix, &used),
+             .ancestors = Upload(batch.ancestors, &used).Reshape({n, 4})};
+  pass.cached = cached;
+  return pass;
+}
+
+void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
+                    std::vector<float>* logits) {
+  CachedRows cached;
   Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
-  step.Begin(pass);
+  step.Begin(LoadDecodePass(batch, cache, &cached));
   Residual residual = part.in;
   if (part.first_layer == 0) {
     residual = {.h = step.Slot(trunk_.stem_slot()), .delta = {}};
@@ -53,6 +63,7 @@ void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const Decode
   const int64_t last = part.last_layer < 0 ? trunk_.layers() : part.last_layer;
   residual = trunk_.Forward(step, residual, part.first_layer, last);
   if (part.out.h) {
+    const int64_t n = batch.rows();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t to = part.out_rows[static_cast<size_t>(i)];
       const auto copy = [&](Tensor out, Tensor in) {
@@ -64,10 +75,29 @@ void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const Decode
     }
   }
   // Also where no logits are wanted: a main head may have attention, and thus a past, of its own.
-  GatherLogits(step, residual, part.logits_begin, part.logits_end - part.logits_begin, logits);
+  GatherLogits(
+      step, part.logits_end - part.logits_begin,
+      [&](Tensor local) {
+        objective_->Logits(step, {.out = residual, .rope = trunk_.rope()}, part.logits_begin,
+                           local);
+      },
+      logits);
 }
 
-void Engine::GatherLogits(Step& step, Residual residual, int64_t begin, int64_t count,
+void Engine::Draft(int head, const DecodeBatch& batch, const KvCache& cache, int64_t begin,
+                   int64_t end, std::vector<float>* logits) {
+  CachedRows cached;
+  Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
+  step.Begin(LoadDecodePass(batch, cache, &cached));
+  GatherLogits(
+      step, end - begin,
+      [&](Tensor local) {
+        objective_->DraftLogits(step, head, {.out = {}, .rope = trunk_.rope()}, begin, local);
+      },
+      logits);
+}
+
+void Engine::GatherLogits(Step& step, int64_t count, const std::function<void(Tensor)>& make,
                           std::vector<float>* logits) {
   const int64_t local = objective_->local_vocab(), ranks = geometry_.tensor_size;
   const int64_t vocab = options_.model.vocab, part_size = count * local;
@@ -77,8 +107,7 @@ void Engine::GatherLogits(Step& step, Residual residual, int64_t begin, int64_t 
                                          DType::kF32, options_.device);
   const Tensor part = both.Slice(0, 0, part_size);
   const Tensor all = both.Slice(0, part_size, (ranks + 1) * part_size);
-  objective_->Logits(step, {.out = residual, .rope = trunk_.rope()}, begin,
-                     part.Reshape({count, local}));
+  make(part.Reshape({count, local}));
   if (count == 0) return;
   step.tensor_group().AllGather(stream_, all, part);
   std::vector<float> parts(static_cast<size_t>(ranks * part_size));

@@ -30,6 +30,32 @@ struct DecodeBatch {
     prefix.push_back(static_cast<int32_t>(prefix_keys));
     ancestors.insert(ancestors.end(), bits.begin(), bits.end());
   }
+  void Append(const DecodeBatch& more) {
+    const auto append = [](std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+      a.insert(a.end(), b.begin(), b.end());
+    };
+    append(tokens, more.tokens);
+    append(positions, more.positions);
+    append(sequences, more.sequences);
+    append(indices, more.indices);
+    append(prefix, more.prefix);
+    append(ancestors, more.ancestors);
+  }
+  // Takes the first rows out of it.
+  DecodeBatch TakeFirst(int64_t count) {
+    const auto take = [&](std::vector<int32_t>& from, int64_t width) {
+      std::vector<int32_t> first(from.begin(), from.begin() + count * width);
+      from.erase(from.begin(), from.begin() + count * width);
+      return first;
+    };
+    DecodeBatch first{.tokens = take(tokens, 1),
+                      .positions = take(positions, 1),
+                      .sequences = take(sequences, 1),
+                      .indices = take(indices, 1),
+                      .prefix = take(prefix, 1),
+                      .ancestors = take(ancestors, 4)};
+    return first;
+  }
   // A token whose past is the whole of its sequence before it.
   void AddNext(int32_t token, int64_t position, int64_t sequence) {
     Add(token, position, sequence, position, position + 1, {});

@@ -1,6 +1,7 @@
 // A model on one rank: stem, trunk and objective over planned memory, and the passes through it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -89,6 +90,10 @@ class Engine {
   // other rows.
   void Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
               std::vector<float>* logits);
+  // Runs draft head `head` of the objective on rows that Decode has run, see DraftLogits: logits of
+  // the rows [begin, end), as Decode gives them.
+  void Draft(int head, const DecodeBatch& batch, const KvCache& cache, int64_t begin, int64_t end,
+             std::vector<float>* logits);
 
  private:
   Engine(const EngineOptions& options, Mesh& mesh);
@@ -98,7 +103,10 @@ class Engine {
   int64_t input_count() const;
   // Places int32 behind the *used bytes of the decoding inputs.
   Tensor Upload(absl::Span<const int32_t> values, int64_t* used);
-  void GatherLogits(Step& step, Residual residual, int64_t begin, int64_t count,
+  // A pass over the rows; cached outlives it.
+  Pass LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, CachedRows* cached);
+  // make: this rank's part of the logits, fp32 [count, local vocabulary].
+  void GatherLogits(Step& step, int64_t count, const std::function<void(Tensor)>& make,
                     std::vector<float>* logits);
 
   EngineOptions options_;

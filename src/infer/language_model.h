@@ -35,12 +35,19 @@ class LanguageModel {
   const DecodeLimits& limits() const { return limits_; }
   int64_t layers() const { return engine_->options().model.layers; }
   int64_t vocab() const { return engine_->options().model.vocab; }
+  int draft_heads() const { return engine_->objective().draft_heads(); }
   // Rows of one pass.
   int64_t max_rows() const { return engine_->rows(); }
 
   // logits: [rows asked for, vocab]; null where part asks for none.
   void Run(const DecodeBatch& batch, const DecodePart& part, std::vector<float>* logits) {
     engine_->Decode(batch, cache_, part, logits);
+  }
+  // Draft head `head` on rows that Run has run: see Objective::DraftLogits. logits: of the rows
+  // [begin, end), [end - begin, vocab]; null where there are none.
+  void RunHead(int head, const DecodeBatch& batch, int64_t begin, int64_t end,
+               std::vector<float>* logits) {
+    engine_->Draft(head, batch, cache_, begin, end, logits);
   }
   // The first of tokens has position `position` in its sequence; all get their places in the cache.
   void Prefill(absl::Span<const int32_t> tokens, int64_t position, int64_t sequence);

@@ -36,6 +36,7 @@ struct CachedRows {
   const KvCache* cache = nullptr;
   Tensor sequences;  // [rows]: which sequence of the cache
   Tensor indices;    // [rows]: where its key and value are put
+  Tensor places;     // [rows]: the same among all sequences: sequence * capacity + index
   Tensor prefix;     // [rows]
   Tensor ancestors;  // [rows, 4]
 };

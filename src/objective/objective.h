@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/check.h"
 #include "nn/block.h"
 #include "nn/tensor_parallel.h"
 #include "objective/config.h"
@@ -51,6 +52,16 @@ class Objective {
   // vocabulary].
   virtual void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) = 0;
   virtual int64_t local_vocab() const = 0;
+
+  // Decoding: heads beside the main one that can draft, 1 to draft_heads().
+  virtual int draft_heads() const { return 0; }
+  // The logits of draft head `head`, as Logits has them, after rows whose places Logits has run.
+  // The rows' states are those that Logits left in the cache, or, where heads build on each other,
+  // the head before; Pass::tokens: the token that the head looks at, `head` places after the row's
+  // own, negative: none.
+  virtual void DraftLogits(Step&, int head, const Taps&, int64_t /*row*/, Tensor /*logits*/) {
+    TL_CHECK(false) << "there is no draft head " << head;
+  }
 
   // How many tokens beyond its input a sample must carry.
   int lookahead() const { return static_cast<int>(heads().size()); }

@@ -52,7 +52,12 @@ void Readout::Run(Step& step, HeadMeter& meter, int head, Residual in, Tensor d_
 }
 
 void Readout::Logits(Step& step, Residual in, int64_t row, Tensor logits) {
-  loss_.Logits(step, logits, Forward(step, in).Slice(0, row, row + logits.shape[0]));
+  Forward(step, in);
+  Logits(step, row, logits);
+}
+
+void Readout::Logits(Step& step, int64_t row, Tensor logits) {
+  loss_.Logits(step, logits, step.Slot(y_).Slice(0, row, row + logits.shape[0]));
 }
 
 }  // namespace tl

@@ -24,6 +24,8 @@ class Readout {
   // All three; d_in null: evaluate only.
   void Run(Step& step, HeadMeter& meter, int head, Residual in, Tensor d_in);
   void Logits(Step& step, Residual in, int64_t row, Tensor logits);
+  // After Forward.
+  void Logits(Step& step, int64_t row, Tensor logits);
 
   Tensor sum() const { return sum_now_; }  // the input of the norm, after Forward
   int64_t local_vocab() const { return loss_.local_vocab(); }

@@ -66,9 +66,14 @@ void SequentialMtp::Declare(Plan& plan) {
   d_tap_ = plan.Slot("d_tap", {g.local_rows(), context_.hidden}, g.compute, Life::kSaved);
   main_.Declare(plan);
   for (Module& module : modules_) DeclareModule(plan, module);
+  if (plan.training()) return;
+  loaded_ = plan.Slot("loaded", {g.local_rows(), context_.hidden}, g.compute, Life::kSaved);
+  states_.resize(modules_.size());
+  for (RowState& state : states_) state.Declare(plan, context_.hidden);
 }
 
 Tensor SequentialMtp::Tokens(Step& step, int k) const {
+  if (step.pass().cached != nullptr) return step.pass().tokens;
   return k == 1 ? step.pass().inner_targets : step.pass().Targets(k);
 }
 
@@ -125,7 +130,17 @@ void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream, bool trai
 }
 
 void SequentialMtp::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {
-  main_.Logits(step, taps.out, row, logits);
+  const Tensor y = main_.Forward(step, taps.out);
+  states_[0].Store(step, config_.hidden == HiddenTap::kStream ? main_.sum() : y);
+  main_.Logits(step, row, logits);
+}
+
+void SequentialMtp::DraftLogits(Step& step, int k, const Taps& taps, int64_t row, Tensor logits) {
+  const Tensor hidden = step.Slot(loaded_);
+  states_[k - 1].Load(step, hidden);
+  const Tensor y = Forward(step, k, hidden, taps.rope);
+  if (k < draft_heads()) states_[k].Store(step, y);
+  modules_[k - 1].readout.Logits(step, row, logits);
 }
 
 }  // namespace tl

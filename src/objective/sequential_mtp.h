@@ -10,6 +10,7 @@
 
 #include "nn/embedding.h"
 #include "nn/linear.h"
+#include "nn/row_state.h"
 #include "objective/readout.h"
 
 namespace tl {
@@ -23,6 +24,8 @@ class SequentialMtp : public Objective {
   void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return main_.local_vocab(); }
+  int draft_heads() const override { return static_cast<int>(modules_.size()); }
+  void DraftLogits(Step& step, int head, const Taps& taps, int64_t row, Tensor logits) override;
 
  private:
   struct Module {
@@ -50,6 +53,9 @@ class SequentialMtp : public Objective {
   Readout main_;
   std::vector<Module> modules_;
   SlotId d_tap_ = -1;
+  // Decoding: states_[k - 1] is h_{k-1}, from which module k starts.
+  std::vector<RowState> states_;
+  SlotId loaded_ = -1;
 };
 
 }  // namespace tl
