@@ -3,6 +3,7 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
+#include "infer/mtp_drafter.h"
 
 namespace tl {
 namespace {
@@ -39,9 +40,17 @@ Made MakeEarlyExit(const DrafterOptions& options, LanguageModel& model, Language
   return std::make_unique<EarlyExitDrafter>(options, model);
 }
 
+Made MakeMtp(const DrafterOptions& options, LanguageModel& model, LanguageModel*) {
+  const std::string& objective = model.engine().options().objective.name;
+  if (objective != "sequential_mtp")
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--speculate mtp: expected a model of the objective sequential_mtp, found ", objective));
+  return std::make_unique<MtpDrafter>(options, model);
+}
+
 constexpr std::array kDrafters = {Entry{"none", MakeNone}, Entry{"lookup", MakeLookup},
                                   Entry{"draft-model", MakeDraftModel},
-                                  Entry{"early-exit", MakeEarlyExit}};
+                                  Entry{"early-exit", MakeEarlyExit}, Entry{"mtp", MakeMtp}};
 
 }  // namespace
 

@@ -40,7 +40,7 @@ absl::Status CheckDraftTokenizer(const Tokenizer& tokenizer, const Config& draft
 
 // Drafts of these are drawn from a law of their own, where anything is drawn.
 bool DraftsBySampling(const std::string& drafter) {
-  return drafter == "draft-model" || drafter == "early-exit";
+  return drafter == "draft-model" || drafter == "early-exit" || drafter == "mtp";
 }
 
 absl::StatusOr<Verification> ChooseVerification(const GenerateOptions& options) {
@@ -49,7 +49,7 @@ absl::StatusOr<Verification> ChooseVerification(const GenerateOptions& options) 
   TL_ASSIGN_OR_RETURN(const Verification verification, VerificationNamed(options.verify));
   if (verification == Verification::kRejection && !DraftsBySampling(options.speculate))
     return absl::InvalidArgumentError(absl::StrCat(
-        "--verify rejection needs drafts that are sampled, by draft-model or early-exit; ",
+        "--verify rejection needs drafts that are sampled, by draft-model, early-exit or mtp; ",
         options.speculate, " drafts are as well off with match"));
   return verification;
 }

@@ -1,26 +1,10 @@
 // Drafters that run a model: a smaller one, or the first layers of the model itself.
 #include <algorithm>
 
+#include "infer/draft_token.h"
 #include "infer/drafter.h"
 
 namespace tl {
-namespace {
-
-// One drafted token from its logits. Where drafts are matched with the model's own draws, both are
-// made with the same random number: equal laws then draw equal tokens.
-int32_t DraftToken(const DrafterOptions& options, const Sequence& sequence, int64_t depth,
-                   absl::Span<const float> logits, DraftTree& tree) {
-  std::vector<float> law = TokenLaw(logits, options.sampling);
-  const bool reject = options.verification == Verification::kRejection;
-  const int32_t token =
-      DrawToken(law, UniformFor(options.seed, sequence.id, sequence.size() + depth,
-                                reject ? Randomness::kDraft : Randomness::kToken));
-  tree.Add(token, static_cast<int>(depth) - 1);
-  if (reject) tree.laws.push_back(std::move(law));
-  return token;
-}
-
-}  // namespace
 
 ModelDrafter::ModelDrafter(const DrafterOptions& options, LanguageModel& draft_model)
     : options_(options),
@@ -69,8 +53,8 @@ std::vector<DraftTree> ModelDrafter::Propose(absl::Span<const DraftRequest> requ
     model_.Run(batch, {.logits_end = batch.rows()}, &logits);
     for (size_t row = 0; row < who.size(); ++row) {
       const auto vocab = static_cast<size_t>(model_.vocab());
-      DraftToken(options_, *requests[who[row]].sequence, depth,
-                 absl::MakeConstSpan(logits).subspan(row * vocab, vocab), trees[who[row]]);
+      AddDraft(options_, *requests[who[row]].sequence, depth,
+               absl::MakeConstSpan(logits).subspan(row * vocab, vocab), &trees[who[row]]);
     }
   }
   return trees;
@@ -119,8 +103,8 @@ std::vector<DraftTree> EarlyExitDrafter::Propose(absl::Span<const DraftRequest> 
     model_.Run(batch, part, &logits);
     for (size_t row = 0; row < who.size(); ++row) {
       const auto vocab = static_cast<size_t>(model_.vocab());
-      DraftToken(options_, *requests[who[row]].sequence, depth,
-                 absl::MakeConstSpan(logits).subspan(row * vocab, vocab), trees[who[row]]);
+      AddDraft(options_, *requests[who[row]].sequence, depth,
+               absl::MakeConstSpan(logits).subspan(row * vocab, vocab), &trees[who[row]]);
     }
   }
   return trees;

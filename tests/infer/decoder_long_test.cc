@@ -20,6 +20,20 @@ TEST(DecoderLong, EveryDrafterKeepsTheModelsLaw) {
   }
 }
 
+TEST(DecoderLong, ModulesKeepTheModelsLaw) {
+  const auto world = MakeSelfCommunicator();
+  Mesh mesh = Mesh::Create(*world, 1).value();
+  ModelLaw law(mesh, MtpObjective(2));
+  for (const SamplingOptions& sampling :
+       {SamplingOptions{.temperature = 1.0}, SamplingOptions{.temperature = 0.7, .top_p = 0.9}}) {
+    for (const ModelLawCase& c : MtpLawCases(sampling)) {
+      const ModelLaw::Result result = law.Run(c.drafter, 1000000);
+      EXPECT_LT(result.deviate, 4.5) << c.name << " T " << sampling.temperature;
+      EXPECT_GT(result.tau, 1.02) << c.name << " T " << sampling.temperature;
+    }
+  }
+}
+
 TEST(DecoderLong, AHundredTextsAreThePlainOnes) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();

@@ -22,20 +22,6 @@ class Decoding : public testing::TestWithParam<DType> {
 INSTANTIATE_TEST_SUITE_P(Types, Decoding, testing::Values(DType::kF32, DType::kBF16),
                          [](const auto& info) { return std::string(Name(info.param)); });
 
-void SetWeights(LanguageModel& model, const reference::Params& params) {
-  Engine& engine = model.engine();
-  for (ParamId id = 0; id < engine.params().size(); ++id) {
-    const Param& param = engine.params()[id];
-    std::vector<float> values(static_cast<size_t>(param.local.elements()));
-    for (const PartShard& shard : param.shards) {
-      const reference::Doubles& from = params.at(shard.part->name);
-      ASSERT_EQ(static_cast<int64_t>(from.size()), shard.local.elements()) << shard.part->name;
-      std::copy(from.begin(), from.end(), values.begin() + shard.offset);
-    }
-    SetValues(engine.weights().View(id), values.data());
-  }
-}
-
 // The first tokens read at once, the others one by one, in two sequences of one batch.
 TEST_P(Decoding, LogitsAreThoseOfTheWholeModel) {
   ModelConfig families[3] = {DecodingModel(), DecodingModel(), DecodingModel()};
@@ -179,7 +165,7 @@ TEST(FitContext, KeepsWhatFitsThenHalf) {
 
 TEST(Drafters, UnknownOnesAreNamed) {
   const absl::Status status = CheckDrafter("heads");
-  EXPECT_NE(status.message().find("none, lookup, draft-model, early-exit"), std::string::npos)
+  EXPECT_NE(status.message().find("none, lookup, draft-model, early-exit, mtp"), std::string::npos)
       << status.message();
 }
 

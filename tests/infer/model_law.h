@@ -42,10 +42,24 @@ inline std::vector<ModelLawCase> ModelLawCases(const SamplingOptions& sampling) 
   return cases;
 }
 
+// Of the drafter that needs a model with sequential modules.
+inline ObjectiveConfig MtpObjective(int64_t depth) {
+  ObjectiveConfig objective;
+  objective.name = "sequential_mtp";
+  objective.depth = depth;
+  return objective;
+}
+inline std::vector<ModelLawCase> MtpLawCases(const SamplingOptions& sampling) {
+  const DrafterOptions mtp{.kind = "mtp", .drafts = 2, .sampling = sampling};
+  DrafterOptions rejection = mtp;
+  rejection.verification = Verification::kRejection;
+  return {{"mtp", rejection}, {"mtp, match", mtp}};
+}
+
 class ModelLaw {
  public:
-  explicit ModelLaw(Mesh& mesh)
-      : model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh)),
+  explicit ModelLaw(Mesh& mesh, const ObjectiveConfig& objective = {})
+      : model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh, 0.0, objective)),
         draft_model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh, 0.3)) {}
 
   struct Result {

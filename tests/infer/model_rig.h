@@ -11,6 +11,7 @@
 #include "infer/continue.h"
 #include "infer/drafter.h"
 #include "infer/language_model.h"
+#include "tests/reference/block.h"
 
 namespace tl {
 
@@ -34,9 +35,11 @@ inline ModelConfig DecodingModel() {
 // noise: how much of another model's weights is mixed in.
 inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType compute,
                                                 const DecodeLimits& limits, Mesh& mesh,
-                                                double noise = 0.0) {
+                                                double noise = 0.0,
+                                                const ObjectiveConfig& objective = {}) {
   EngineOptions options;
   options.model = config;
+  options.objective = objective;
   options.compute = compute;
   auto model = LanguageModel::Create(options, limits, mesh).value();
   Engine& engine = model->engine();
@@ -52,6 +55,26 @@ inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType
     SetValues(engine.weights().View(id), values.data());
   }
   return model;
+}
+
+// Weights by name, whole; each rank takes its part.
+inline void SetWeights(LanguageModel& model, const reference::Params& params) {
+  Engine& engine = model.engine();
+  for (ParamId id = 0; id < engine.params().size(); ++id) {
+    const Param& param = engine.params()[id];
+    std::vector<float> values(static_cast<size_t>(param.local.elements()));
+    for (const PartShard& shard : param.shards) {
+      const reference::Doubles& whole = params.at(shard.part->name);
+      ASSERT_EQ(static_cast<int64_t>(whole.size()), shard.part->shape.elements())
+          << shard.part->name;
+      const int64_t columns = shard.local.rank() == 2 ? shard.local[1] : 1;
+      for (int64_t i = 0; i < shard.local.elements(); ++i) {
+        const int64_t at = GlobalIndex(shard, i / columns, i % columns);
+        if (at >= 0) values[static_cast<size_t>(shard.offset + i)] = static_cast<float>(whole[at]);
+      }
+    }
+    SetValues(engine.weights().View(id), values.data());
+  }
 }
 
 // Prompts of 1 to `count` tokens; every third repeats itself, for lookup to find something.

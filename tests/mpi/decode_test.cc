@@ -4,6 +4,7 @@
 
 #include "mpi_main.h"
 #include "tests/infer/model_rig.h"
+#include "tests/infer/mtp_rig.h"
 
 namespace tl {
 namespace {
@@ -29,6 +30,25 @@ TEST(TensorParallelDecoding, SpeculationAndBatchesKeepTheText) {
       EXPECT_EQ(Decode(*model, draft_model.get(), c, prompts).texts, plain.texts)
           << kind << " " << Name(compute) << " T " << temperature;
     }
+  }
+}
+
+TEST(TensorParallelDecoding, ModulesKeepTheText) {
+  Mesh mesh = Mesh::Create(World(), World().size()).value();
+  const ModelConfig config = DecodingModel();
+  const auto prompts = Prompts(3, config.vocab);
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    const auto model = MakeMtpModel(config, MtpCases()[1].objective, compute,
+                                    {.sequences = 2, .context = 24, .drafts = 3}, mesh);
+    const double temperature = compute == DType::kF32 ? 0.8 : 0.0;
+    DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = temperature}},
+                 .max_tokens = 24};
+    const DecodeRun plain = Decode(*model, nullptr, c, prompts);
+    c.batch = 2;
+    c.drafter.kind = "mtp";
+    const DecodeRun run = Decode(*model, nullptr, c, prompts);
+    EXPECT_EQ(run.texts, plain.texts) << Name(compute) << " T " << temperature;
+    EXPECT_GT(run.stats.tau(), 1.02);
   }
 }
 

@@ -187,7 +187,7 @@ TEST(Generate, RefusesWhatDoesNotFit) {
       {{"--prompts-from", At("none.txt")}, {"--prompts-from", "/none.txt: cannot open"}},
       {{"--prompts-from", "-"}, {"--prompts-from -: expected a prompt per line, found none"}},
       {{"--prompt", "x", "--speculate", "heads"},
-       {"--speculate heads: expected one of none, lookup, draft-model, early-exit"}},
+       {"--speculate heads: expected one of none, lookup, draft-model, early-exit, mtp"}},
       {{"--prompt", "x", "--speculate", "lookup", "--verify", "rejection"},
        {"--verify rejection needs drafts that are sampled"}},
       {{"--prompt", "x", "--verify", "exact"}, {"--verify exact", "match, rejection, typical"}},

@@ -1,0 +1,16 @@
+#include "infer/draft_token.h"
+
+namespace tl {
+
+void AddDraft(const DrafterOptions& options, const Sequence& sequence, int64_t depth,
+              absl::Span<const float> logits, DraftTree* chain) {
+  std::vector<float> law = TokenLaw(logits, options.sampling);
+  const bool reject = options.verification == Verification::kRejection;
+  const int32_t token =
+      DrawToken(law, UniformFor(options.seed, sequence.id, sequence.size() + depth,
+                                reject ? Randomness::kDraft : Randomness::kToken));
+  chain->Add(token, static_cast<int>(depth) - 1);
+  if (reject) chain->laws.push_back(std::move(law));
+}
+
+}  // namespace tl
