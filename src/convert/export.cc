@@ -43,6 +43,10 @@ absl::Status CheckSource(const ExportJob& job) {
 const std::vector<ExportFormat>& ExportFormats() {
   static const auto* const formats = new std::vector<ExportFormat>{
       {"hf", "the trunk for Hugging Face's transformers, vLLM, SGLang", WriteHuggingFace},
+      {"medusa", "Medusa heads for vLLM, without the trunk", WriteMedusa},
+      {"medusa-original", "Medusa heads in their authors' layout, without the trunk",
+       WriteMedusaOriginal},
+      {"mimo", "the trunk with one sequential MTP module for vLLM, SGLang", WriteMimo},
       {"gguf", "the trunk for llama.cpp", WriteGguf},
   };
   return *formats;
@@ -68,6 +72,12 @@ absl::StatusOr<std::vector<TensorPlacement>> PlaceTrunk(const ExportJob& job, co
     placements.push_back(std::move(placement));
   }
   return placements;
+}
+
+absl::Status RefuseTrunkOnly(const ExportJob& job, const char* format) {
+  if (job.leave == Leave::kNothing) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--trunk-only leaves heads out, which format ", format, " is for"));
 }
 
 absl::StatusOr<std::vector<TensorPlacement>> Export(const ExportJob& job, const std::string& format,

@@ -39,6 +39,12 @@ const std::vector<ExportFormat>& ExportFormats();
 
 absl::StatusOr<std::vector<TensorPlacement>> WriteHuggingFace(const ExportJob& job,
                                                               const OutputFolder& out);
+absl::StatusOr<std::vector<TensorPlacement>> WriteMedusa(const ExportJob& job,
+                                                         const OutputFolder& out);
+absl::StatusOr<std::vector<TensorPlacement>> WriteMedusaOriginal(const ExportJob& job,
+                                                                 const OutputFolder& out);
+absl::StatusOr<std::vector<TensorPlacement>> WriteMimo(const ExportJob& job,
+                                                       const OutputFolder& out);
 absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
                                                        const OutputFolder& out);
 
@@ -51,5 +57,11 @@ absl::StatusOr<std::vector<TensorPlacement>> Export(const ExportJob& job, const 
 // or left out.
 absl::StatusOr<std::vector<TensorPlacement>> PlaceTrunk(const ExportJob& job, const char* format,
                                                         std::string (*rename)(const std::string&));
+
+// An error where heads were to be left out, for formats that hold heads.
+absl::Status RefuseTrunkOnly(const ExportJob& job, const char* format);
+
+// generation_config.json and the tokenizer's files.
+absl::Status WriteHuggingFaceSides(const ExportJob& job, const OutputFolder& out);
 
 }  // namespace tl

@@ -17,21 +17,26 @@ std::string Rename(const std::string& name) {
 
 absl::StatusOr<std::vector<TensorPlacement>> WriteHuggingFace(const ExportJob& job,
                                                               const OutputFolder& out) {
-  const int64_t positions = job.config.train.sequence_length;
-  const int32_t end = job.tokenizer->end_id();
-  TL_ASSIGN_OR_RETURN(const std::string config, WriteHfConfig({.model = job.config.model,
-                                                               .max_positions = positions,
-                                                               .dtype = job.dtype,
-                                                               .end_id = end}));
+  TL_ASSIGN_OR_RETURN(const std::string config,
+                      WriteHfConfig({.model = job.config.model,
+                                     .max_positions = job.config.train.sequence_length,
+                                     .dtype = job.dtype,
+                                     .end_id = job.tokenizer->end_id()}));
   TL_ASSIGN_OR_RETURN(auto placements, PlaceTrunk(job, "hf", Rename));
-  TL_ASSIGN_OR_RETURN(const auto files, HuggingFaceTokenizer(*job.tokenizer, positions));
+  TL_RETURN_IF_ERROR(WriteHuggingFaceSides(job, out));
   TL_RETURN_IF_ERROR(WriteShards(*job.source, out, "model", job.shard_bytes, placements));
   TL_RETURN_IF_ERROR(out.WriteText("config.json", config));
+  return placements;
+}
+
+absl::Status WriteHuggingFaceSides(const ExportJob& job, const OutputFolder& out) {
+  TL_ASSIGN_OR_RETURN(const auto files,
+                      HuggingFaceTokenizer(*job.tokenizer, job.config.train.sequence_length));
+  for (const auto& [name, text] : files) TL_RETURN_IF_ERROR(out.WriteText(name, text));
+  const int32_t end = job.tokenizer->end_id();
   nlohmann::ordered_json generation = {{"do_sample", true}, {"temperature", 1.0}};
   if (end >= 0) generation["eos_token_id"] = end;
-  TL_RETURN_IF_ERROR(out.WriteText("generation_config.json", generation.dump(2) + "\n"));
-  for (const auto& [name, text] : files) TL_RETURN_IF_ERROR(out.WriteText(name, text));
-  return placements;
+  return out.WriteText("generation_config.json", generation.dump(2) + "\n");
 }
 
 }  // namespace tl

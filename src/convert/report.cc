@@ -1,5 +1,6 @@
 #include "convert/report.h"
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -7,11 +8,17 @@
 #include "base/json.h"
 
 namespace tl {
+namespace {
+
+constexpr size_t kShown = 3;  // tensors with one note
+
+}  // namespace
 
 std::string ReportJson(const std::string& format, const std::vector<TensorPlacement>& placements) {
   nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
   for (const TensorPlacement& p : placements) {
-    nlohmann::ordered_json entry = {{"source", p.source}, {"shape", p.shape}, {"target", nullptr}};
+    nlohmann::ordered_json entry = {{"source", nullptr}, {"shape", p.shape}, {"target", nullptr}};
+    if (!p.source.empty()) entry["source"] = p.source;
     if (!p.left_out()) {
       entry["target"] = p.target;
       entry["file"] = p.file;
@@ -30,7 +37,7 @@ std::string ReportText(const std::vector<TensorPlacement>& placements) {
   std::map<std::string, File> files;
   std::map<std::string, std::vector<std::string>> notes;  // tensors by note
   for (const TensorPlacement& p : placements) {
-    if (!p.note.empty()) notes[p.note].push_back(p.source);
+    if (!p.note.empty()) notes[p.note].push_back(p.source.empty() ? p.target : p.source);
     if (p.left_out()) continue;
     File& file = files[p.file];
     ++file.tensors;
@@ -43,7 +50,10 @@ std::string ReportText(const std::vector<TensorPlacement>& placements) {
                     HumanBytes(file.bytes), "\n");
   }
   for (const auto& [note, tensors] : notes) {
-    for (const std::string& tensor : tensors) absl::StrAppend(&text, tensor, ": ", note, "\n");
+    const size_t shown = std::min(tensors.size(), kShown);
+    for (size_t i = 0; i < shown; ++i) absl::StrAppend(&text, tensors[i], ": ", note, "\n");
+    if (tensors.size() > shown)
+      absl::StrAppend(&text, "... and ", tensors.size() - shown, " more: ", note, "\n");
   }
   absl::StrAppend(&text, "every tensor is in ", kReportFile, "\n");
   return text;

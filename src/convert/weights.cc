@@ -60,8 +60,10 @@ absl::Status CopyTensor(const WeightSource& source, const TensorPlacement& place
   std::vector<float> values, ordered;
   for (int64_t begin = 0; begin < elements; begin += piece) {
     values.resize(static_cast<size_t>(std::min(piece, elements - begin)));
-    TL_RETURN_IF_ERROR(
-        source.Read(placement.source, begin, static_cast<int64_t>(values.size()), values.data()));
+    if (!placement.source.empty()) {
+      TL_RETURN_IF_ERROR(
+          source.Read(placement.source, begin, static_cast<int64_t>(values.size()), values.data()));
+    }
     if (interleave) {
       ordered.resize(values.size());
       Interleave(values, placement.head_dim, columns, ordered);

@@ -48,7 +48,7 @@ enum class RowOrder : uint8_t {
 
 // Where one tensor of the source goes.
 struct TensorPlacement {
-  std::string source = {};
+  std::string source = {};  // empty: zeros, which the target has and the source has not
   std::string target = {};  // empty: left out, and note says why
   std::vector<int64_t> shape = {};
   DType dtype = DType::kF32;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/philox.h"
 #include "convert/export.h"
 #include "engine/engine.h"
@@ -80,6 +81,10 @@ inline std::string NewPath(const std::string& name) {
   const std::string path = Folder() + "/" + name;
   std::filesystem::remove_all(path);
   return path;
+}
+
+inline nlohmann::json JsonOf(const std::string& path) {
+  return ParseJson(ReadTextFile(path, 1 << 20).value(), path).value();
 }
 
 inline std::vector<float> ReadWhole(const WeightSource& source, const SourceTensor& tensor) {

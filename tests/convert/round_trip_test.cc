@@ -14,10 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-nlohmann::json JsonOf(const std::string& path) {
-  return ParseJson(ReadTextFile(path, 1 << 20).value(), path).value();
-}
-
 void WriteJson(const std::string& path, const nlohmann::json& json) {
   std::ofstream(path) << json.dump();
 }
@@ -114,7 +110,8 @@ TEST(Export, RefusesWhatDoesNotFit) {
   MemorySource source(config);
   const ExportJob job = JobOf(config, source);
   const std::string out = NewPath("refused");
-  ExpectError(Export(job, "onnx", out).status(), "--format onnx: expected one of hf, gguf");
+  ExpectError(Export(job, "onnx", out).status(),
+              "--format onnx: expected one of hf, medusa, medusa-original, mimo, gguf");
 
   ExportJob mixed = job;
   mixed.config.model.qkv_bias = mixed.config.model.qk_norm = true;
