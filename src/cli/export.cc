@@ -46,11 +46,9 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   Arguments arguments(
       "export",
       "Writes a trained model as a folder that other programs load, with its tokenizer and a "
-      "report "
-      "of where every tensor went. The trunk must be one that the format knows: plain (Llama), "
-      "with "
-      "qkv_bias (Qwen2), with qk_norm (Qwen3) or with a sliding_window (Mistral). The longest text "
-      "is [train] sequence_length.",
+      "report of where every tensor went. For hf and gguf the trunk must be one that the format "
+      "knows: plain (Llama), with qkv_bias (Qwen2), with qk_norm (Qwen3) or with a sliding_window "
+      "(Mistral). The longest text is [train] sequence_length.",
       "  trunkline export checkpoints/quickstart --format hf --out exported --dtype bf16\n"
       "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n");
   arguments
@@ -59,8 +57,8 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       .Option("--format", &format, formats)
       .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired)
       .Option("--dtype", &dtype, "fp32, bf16 or fp16; without it, what the run computed in")
-      .Option("--shard-mb", &shard_mb, 1, "hf: start another file beyond so many megabytes")
-      .Flag("--trunk-only", &trunk_only, "Leave out tensors beside the trunk (heads)")
+      .Option("--shard-mb", &shard_mb, 1, "hf, mimo: start another file beyond so many megabytes")
+      .Flag("--trunk-only", &trunk_only, "hf, gguf: leave out tensors beside the trunk (heads)")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.

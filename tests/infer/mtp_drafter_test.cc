@@ -51,7 +51,9 @@ TEST_P(MtpDrafts, KeepThePlainText) {
       }
       // At temperature 0 every rule takes the likeliest token.
       c.drafter.verification = Verification::kRejection;
-      if (temperature == 0.0) EXPECT_EQ(Decode(*model, nullptr, c, prompts).texts, plain.texts);
+      if (temperature == 0.0) {
+        EXPECT_EQ(Decode(*model, nullptr, c, prompts).texts, plain.texts);
+      }
     }
   }
 }
@@ -80,7 +82,10 @@ class Recorder : public Drafter {
 
 HostBatch BatchOf(const std::vector<int32_t>& tokens, int64_t lookahead) {
   const auto length = static_cast<int64_t>(tokens.size());
-  HostBatch batch{.count = 1, .sequence_length = length, .lookahead = lookahead};
+  HostBatch batch;
+  batch.count = 1;
+  batch.sequence_length = length;
+  batch.lookahead = lookahead;
   batch.inputs = batch.tokens = tokens;
   batch.segments.assign(tokens.size(), 0);
   for (int64_t t = 0; t < length; ++t) batch.positions.push_back(static_cast<int32_t>(t));
@@ -103,7 +108,7 @@ TEST_P(MtpDrafts, AreThoseOfTheWholeModelAndSoIsTheirAcceptance) {
   const ObjectiveConfig& objective = GetParam().objective;
   const auto model = MakeMtpModel(model_, objective, DType::kF32, kLimits, mesh_);
   const reference::Params params = MtpParams(model_, objective);
-  const reference::ObjectiveOptions options{.model = model_, .objective = objective};
+  const reference::ObjectiveOptions options{.model = model_, .objective = objective, .weights = {}};
   const SamplingOptions greedy{.temperature = 0.0};
   MtpDrafter drafter({.kind = "mtp", .sampling = greedy}, *model);
   Recorder recorder(drafter);

@@ -29,3 +29,7 @@ $python tests/peers/torch_model.py "$scratch/golden"
 say "exported models in transformers and tokenizers"
 $python tests/peers/export_check.py --program build/trunkline --text data/kjv.txt \
   --scratch "$scratch/export"
+
+say "exported heads as their engines define them"
+TL_HEADS_DUMP="$scratch/heads" build/tests/convert_head_logits --gtest_brief=1
+$python tests/peers/heads_check.py "$scratch/heads"
