@@ -4,19 +4,26 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/row_matmul.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
+#include "hwy/cache_control.h"
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/simd-inl.h"
 
 namespace tl::cpu {
 #ifndef TL_KERNELS_CPU_ROW_MATMUL_SHARED_
 #define TL_KERNELS_CPU_ROW_MATMUL_SHARED_
-// x as fp32, ld elements between rows; the rest of RowMatmulArgs.
+// x as fp32, ld elements between rows; the rest of RowMatmulArgs. Of 16-bit types a copy, in the
+// order in which blocks of w are loaded, with zeros up to a whole block.
 struct WideRows {
   const float* x;
   int64_t ld;
 };
 // Outputs at a time: so many rows of w are streamed side by side.
 constexpr int64_t kOutputs = 4;
+// No block is longer.
+constexpr int64_t kLongestBlock = 128;
+// How far ahead rows of w are asked for. Loads that wait keep too little of memory busy by
+// themselves, the less the narrower the type.
+constexpr int64_t kAheadBytes = 1024;
 #endif
 }  // namespace tl::cpu
 
@@ -26,43 +33,113 @@ namespace tl::cpu::HWY_NAMESPACE {
 // Rows that share each load of w; kOutputs times as many sums fit into 16 vector registers.
 constexpr int64_t kRows = 3;
 
+// What is loaded at once: so many vectors of fp32.
+template <typename T>
+constexpr int64_t kVectors = std::is_same_v<T, BF16> ? 2 : 1;
+
+template <class D, typename T>
+HWY_INLINE int64_t BlockOf(D d, T) {
+  static_assert(kVectors<T> * hn::MaxLanes(D()) <= kLongestBlock);
+  return kVectors<T> * static_cast<int64_t>(hn::Lanes(d));
+}
+
+template <class D, typename T, class L>
+HWY_INLINE void LoadBlock(D d, const T* p, L lanes, hn::Vec<D>* out) {
+  out[0] = LoadF(d, p, lanes);
+}
+
+// Every bf16 is the upper half of an fp32: of pairs, the second ones by a mask, the first ones by a
+// shift. That is half the instructions of widening each.
+template <class D>
+HWY_INLINE void LoadBlock(D d, const BF16* p, AllLanes, hn::Vec<D>* out) {
+  const hn::RebindToUnsigned<D> d32;
+#if HWY_TARGET == HWY_SCALAR
+  uint32_t pair;
+  std::memcpy(&pair, p, sizeof(pair));
+  const auto pairs = hn::Set(d32, pair);
+#else
+  const auto pairs = hn::LoadU(d32, reinterpret_cast<const uint32_t*>(p));
+#endif
+  out[0] = hn::BitCast(d, hn::ShiftLeft<16>(pairs));
+  out[1] = hn::BitCast(d, hn::And(pairs, hn::Set(d32, 0xffff0000u)));
+}
+
+// The first n elements; the others read as 0.
+template <class D>
+HWY_INLINE void LoadBlock(D d, const BF16* p, size_t n, hn::Vec<D>* out) {
+  BF16 block[2 * hn::MaxLanes(d)] = {};
+  std::memcpy(block, p, n * sizeof(BF16));
+  LoadBlock(d, block, AllLanes{}, out);
+}
+
+// body(i, lanes) for every block of [0, n); lanes is AllLanes, or a count for the last one.
+template <class F>
+HWY_INLINE void ForBlocks(int64_t block, int64_t n, const F& body) {
+  int64_t i = 0;
+  for (; i + block <= n; i += block) body(i, AllLanes{});
+  if (i < n) body(i, static_cast<size_t>(n - i));
+}
+
 template <typename T>
 void WidenRowsOf(const Tensor& x, float* out, int64_t ld) {
   const hn::ScalableTag<float> d;
+  const auto lanes_of_vector = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t row = 0; row < x.shape[0]; ++row) {
     const T* from = x.as<T>() + row * x.strides[0];
-    ForVectors(d, static_cast<size_t>(x.shape[1]), [&](size_t i, auto lanes) TL_SIMD_BODY {
-      StoreF(d, LoadF(d, from + i, lanes), out + row * ld + i, lanes);
+    float* to = out + row * ld;
+    ForBlocks(BlockOf(d, T{}), x.shape[1], [&](int64_t i, auto lanes) TL_SIMD_BODY {
+      hn::Vec<decltype(d)> values[kVectors<T>];
+      LoadBlock(d, from + i, lanes, values);
+      for (int64_t v = 0; v < kVectors<T>; ++v)
+        hn::StoreU(values[v], d, to + i + v * lanes_of_vector);
     });
   }
 }
 
-// Every sum is one vector that takes the products of w's vectors in turn, its lanes added at the
+// Every sum is one vector that takes the products of w's blocks in turn, its lanes added at the
 // end: the same additions for an output whatever O and N stand beside it.
 template <int64_t O, int64_t N, typename T, typename Out>
 HWY_INLINE void Tile(const RowMatmulArgs& args, const WideRows& wide, int64_t output, int64_t row) {
   const hn::ScalableTag<float> d;
-  const int64_t width = args.w.shape[1];
-  const T* w[O];
-  const float* x[N];
-  hn::Vec<decltype(d)> sums[O][N];
-#pragma GCC unroll 4
-  for (int64_t o = 0; o < O; ++o) w[o] = args.w.as<T>() + (output + o) * args.w.strides[0];
-#pragma GCC unroll 4
-  for (int64_t n = 0; n < N; ++n) x[n] = wide.x + (row + n) * wide.ld;
+  using V = hn::Vec<decltype(d)>;
+  constexpr int64_t kV = kVectors<T>;
+  const auto lanes_of_vector = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t width = args.w.shape[1], w_step = args.w.strides[0], x_step = wide.ld;
+  const T* w = args.w.as<T>() + output * w_step;
+  const float* x = wide.x + row * x_step;
+  // Within the row, and from the row's end on in the row that is streamed after it.
+  const int64_t ahead = std::min<int64_t>(kAheadBytes / sizeof(T), width);
+  const int64_t next_row = O * w_step - width;
+  V sums[O][N];
 #pragma GCC unroll 4
   for (int64_t o = 0; o < O; ++o) {
+#pragma GCC unroll 4
     for (int64_t n = 0; n < N; ++n) sums[o][n] = hn::Zero(d);
   }
-  ForVectors(d, static_cast<size_t>(width), [&](size_t i, auto lanes) TL_SIMD_BODY {
-    hn::Vec<decltype(d)> values[N];
+  ForBlocks(BlockOf(d, T{}), width, [&](int64_t i, auto lanes) TL_SIMD_BODY {
+    const int64_t later = i + ahead + (i + ahead < width ? 0 : next_row);
+    V values[N][kV];
 #pragma GCC unroll 4
-    for (int64_t n = 0; n < N; ++n) values[n] = LoadF(d, x[n] + i, lanes);
+    for (int64_t n = 0; n < N; ++n) {
+      if constexpr (std::is_same_v<T, float>) {
+        values[n][0] = LoadF(d, x + n * x_step + i, lanes);
+      } else {
+#pragma GCC unroll 2
+        for (int64_t v = 0; v < kV; ++v)
+          values[n][v] = hn::LoadU(d, x + n * x_step + i + v * lanes_of_vector);
+      }
+    }
 #pragma GCC unroll 4
     for (int64_t o = 0; o < O; ++o) {
-      const auto weight = LoadF(d, w[o] + i, lanes);
+      hwy::Prefetch(w + o * w_step + later);
+      V weights[kV];
+      LoadBlock(d, w + o * w_step + i, lanes, weights);
+#pragma GCC unroll 2
+      for (int64_t v = 0; v < kV; ++v) {
 #pragma GCC unroll 4
-      for (int64_t n = 0; n < N; ++n) sums[o][n] = hn::MulAdd(weight, values[n], sums[o][n]);
+        for (int64_t n = 0; n < N; ++n)
+          sums[o][n] = hn::MulAdd(weights[v], values[n][v], sums[o][n]);
+      }
     }
   });
 #pragma GCC unroll 4
@@ -135,7 +212,7 @@ void RowMatmul(Stream& stream, const RowMatmulArgs& args) {
   if (args.x.dtype == DType::kF32) {
     wide.x = args.x.as<float>();
   } else {
-    wide.ld = (width + 15) / 16 * 16;
+    wide.ld = (width + kLongestBlock - 1) / kLongestBlock * kLongestBlock;
     auto* x = reinterpret_cast<float*>(
         stream.Scratch(static_cast<size_t>(rows * wide.ld) * sizeof(float)));
     HWY_DYNAMIC_DISPATCH(WidenRows)(args.x, x, wide.ld);
