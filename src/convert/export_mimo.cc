@@ -103,7 +103,7 @@ absl::StatusOr<std::string> ConfigText(const ExportJob& job) {
   return config.dump(2) + "\n";
 }
 
-std::vector<TensorPlacement> Place(const ExportJob& job) {
+std::vector<TensorPlacement> PlaceTensors(const ExportJob& job) {
   const bool stream = job.config.objective.hidden == HiddenTap::kStream;
   std::vector<TensorPlacement> placements, biases;
   for (const SourceTensor& tensor : job.source->tensors()) {
@@ -148,7 +148,7 @@ absl::StatusOr<std::vector<TensorPlacement>> WriteMimo(const ExportJob& job,
   TL_RETURN_IF_ERROR(CheckModel(job.config));
   TL_RETURN_IF_ERROR(RefuseTrunkOnly(job, "mimo"));
   TL_ASSIGN_OR_RETURN(const std::string config, ConfigText(job));
-  std::vector<TensorPlacement> placements = Place(job);
+  std::vector<TensorPlacement> placements = PlaceTensors(job);
   TL_RETURN_IF_ERROR(WriteHuggingFaceSides(job, out));
   TL_RETURN_IF_ERROR(WriteShards(*job.source, out, "model", job.shard_bytes, placements));
   TL_RETURN_IF_ERROR(out.WriteText("config.json", config));
