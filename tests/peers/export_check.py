@@ -109,6 +109,7 @@ def check_gguf(kind, program, folder, out, prompt, expected, logits, windows):
     try:
         import llama_cpp
     except ImportError:
+        print(f"{kind:8s} llama.cpp: not compared, there is no llama-cpp-python")
         return
     if kind == "mistral":
         return  # refused; the unit tests see to that

@@ -23,7 +23,7 @@ launch_mpi 4 build/trunkline train configs/tiny.toml --set run.dir="$scratch/gri
 $python tests/peers/checkpoint_check.py "$scratch/grid/step_00000005"
 
 say "losses and gradients against PyTorch"
-TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_golden --gtest_brief=1
+TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_golden_test --gtest_brief=1
 $python tests/peers/torch_model.py "$scratch/golden"
 
 say "exported models in transformers and tokenizers"
@@ -31,5 +31,5 @@ $python tests/peers/export_check.py --program build/trunkline --text data/kjv.tx
   --scratch "$scratch/export"
 
 say "exported heads as their engines define them"
-TL_HEADS_DUMP="$scratch/heads" build/tests/convert_head_logits --gtest_brief=1
+TL_HEADS_DUMP="$scratch/heads" build/tests/convert_head_logits_test --gtest_brief=1
 $python tests/peers/heads_check.py "$scratch/heads"
