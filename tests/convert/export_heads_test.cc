@@ -57,7 +57,8 @@ void ExpectTensors(const std::string& path, const MemorySource& source, const Pa
 void ExpectWholeReport(const std::string& folder, const MemorySource& source, const Pairs& pairs) {
   std::set<std::pair<std::string, std::string>> written;
   std::set<std::string> accounted;
-  for (const auto& entry : JsonOf(folder + "/" + kReportFile)["tensors"]) {
+  const nlohmann::json report = JsonOf(folder + "/" + kReportFile);
+  for (const auto& entry : report["tensors"]) {
     const std::string from = entry["source"].is_null() ? "" : entry["source"].get<std::string>();
     accounted.insert(from);
     if (!entry["target"].is_null()) {
