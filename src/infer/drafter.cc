@@ -3,6 +3,8 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "infer/heads_drafter.h"
 #include "infer/mtp_drafter.h"
 
 namespace tl {
@@ -48,18 +50,36 @@ Made MakeMtp(const DrafterOptions& options, LanguageModel& model, LanguageModel*
   return std::make_unique<MtpDrafter>(options, model);
 }
 
-constexpr std::array kDrafters = {Entry{"none", MakeNone}, Entry{"lookup", MakeLookup},
+Made MakeHeads(const DrafterOptions& options, LanguageModel& model, LanguageModel*) {
+  const int heads = HeadsThatDraft(model);
+  if (heads == 0)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--speculate heads: expected a model of independent_heads or medusa with heads "
+        "beside its main one, found one of ",
+        model.engine().options().objective.name));
+  if (options.tree.depth() > heads)
+    return absl::InvalidArgumentError(absl::StrCat("--speculate heads: a tree of depth ",
+                                                   options.tree.depth(), ", but the model has ",
+                                                   heads, " heads that draft"));
+  return std::make_unique<HeadsDrafter>(options, model);
+}
+
+constexpr std::array kDrafters = {Entry{"none", MakeNone},
+                                  Entry{"lookup", MakeLookup},
                                   Entry{"draft-model", MakeDraftModel},
-                                  Entry{"early-exit", MakeEarlyExit}, Entry{"mtp", MakeMtp}};
+                                  Entry{"early-exit", MakeEarlyExit},
+                                  Entry{"mtp", MakeMtp},
+                                  Entry{"heads", MakeHeads}};
 
 }  // namespace
 
-std::string DrafterNames() {
-  std::string names;
-  for (const Entry& entry : kDrafters)
-    absl::StrAppend(&names, names.empty() ? "" : ", ", entry.name);
-  return names;
+std::vector<std::string> DrafterKinds() {
+  std::vector<std::string> kinds;
+  for (const Entry& entry : kDrafters) kinds.push_back(entry.name);
+  return kinds;
 }
+
+std::string DrafterNames() { return absl::StrJoin(DrafterKinds(), ", "); }
 
 absl::Status CheckDrafter(const std::string& kind) {
   for (const Entry& entry : kDrafters) {

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "infer/language_model.h"
 #include "infer/sequence.h"
+#include "infer/tree_shape.h"
 #include "infer/verify.h"
 
 namespace tl {
@@ -34,6 +35,7 @@ struct DrafterOptions {
   int64_t branches = 1;          // lookup: continuations drafted side by side
   int64_t exit_layer = 0;        // early-exit: layers run for a draft; 0: half of them
   std::string draft_model = {};  // draft-model: a run folder
+  TreeShape tree = {};           // heads: what they draft; empty: a chain
   SamplingOptions sampling = {};
   uint64_t seed = 1;
   Verification verification = Verification::kMatch;
@@ -41,7 +43,8 @@ struct DrafterOptions {
 
 // Whether `kind` is a drafter there is. An error names those there are.
 absl::Status CheckDrafter(const std::string& kind);
-// The names of the table, "a, b, c".
+// The names of the table; as "a, b, c".
+std::vector<std::string> DrafterKinds();
 std::string DrafterNames();
 
 // Null for "none". model: the one whose tokens are guessed; it and draft_model (which only

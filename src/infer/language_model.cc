@@ -21,6 +21,11 @@ int64_t Places(const DecodeLimits& limits) { return limits.context + limits.draf
 
 }  // namespace
 
+absl::StatusOr<Mesh> MakeDecodingMesh(Config config, Communicator& world) {
+  if (config.run.device == "auto") config.run.device = "cpu";
+  return MakeMesh(config, world);
+}
+
 LanguageModel::LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits)
     : engine_(std::move(engine)),
       limits_(limits),

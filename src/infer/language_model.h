@@ -12,6 +12,10 @@ namespace tl {
 
 struct Config;  // engine/config.h
 
+// The grid of a run's model for decoding: on CPUs, also where [run] device leaves it open.
+// Collective.
+absl::StatusOr<Mesh> MakeDecodingMesh(Config config, Communicator& world);
+
 struct DecodeLimits {
   int64_t sequences = 1;  // at once
   int64_t context = 0;    // tokens that one sequence may have in the cache
@@ -32,8 +36,11 @@ class LanguageModel {
                                                              Mesh& mesh);
 
   Engine& engine() { return *engine_; }
+  const Engine& engine() const { return *engine_; }
   const DecodeLimits& limits() const { return limits_; }
-  int64_t layers() const { return engine_->options().model.layers; }
+  int64_t layers() const {
+    return TrunkLayers(engine_->options().objective, engine_->options().model.layers);
+  }
   int64_t vocab() const { return engine_->options().model.vocab; }
   int draft_heads() const { return engine_->objective().draft_heads(); }
   // Rows of one pass.

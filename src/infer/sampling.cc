@@ -8,19 +8,18 @@
 #include "base/philox.h"
 
 namespace tl {
-namespace {
 
-// Keeps the `count` likeliest of ids, in order of falling probability.
-void KeepLikeliest(absl::Span<const float> logits, int64_t count, std::vector<int32_t>* ids) {
+std::vector<int32_t> LikeliestTokens(absl::Span<const float> logits, int64_t count) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
   const auto likelier = [&](int32_t a, int32_t b) {
     return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
   };
-  count = std::min<int64_t>(count, static_cast<int64_t>(ids->size()));
-  std::partial_sort(ids->begin(), ids->begin() + count, ids->end(), likelier);
-  ids->resize(static_cast<size_t>(count));
+  count = std::min<int64_t>(count, static_cast<int64_t>(ids.size()));
+  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), likelier);
+  ids.resize(static_cast<size_t>(count));
+  return ids;
 }
-
-}  // namespace
 
 std::vector<float> TokenLaw(absl::Span<const float> logits, const SamplingOptions& options) {
   TL_CHECK(!logits.empty());
@@ -36,13 +35,15 @@ std::vector<float> TokenLaw(absl::Span<const float> logits, const SamplingOption
                     options.temperature);
   };
   const auto vocab = static_cast<int64_t>(logits.size());
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
   const bool by_rank = options.top_p < 1.0;
+  std::vector<int32_t> ids;
   if (options.top_k > 0 && options.top_k < vocab) {
-    KeepLikeliest(logits, options.top_k, &ids);
+    ids = LikeliestTokens(logits, options.top_k);
   } else if (by_rank) {
-    KeepLikeliest(logits, vocab, &ids);
+    ids = LikeliestTokens(logits, vocab);
+  } else {
+    ids.resize(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
   }
   std::vector<double> weights;
   weights.reserve(ids.size());

@@ -19,6 +19,10 @@ struct SamplingOptions {
 // lower id. Temperature 0: all on the likeliest.
 std::vector<float> TokenLaw(absl::Span<const float> logits, const SamplingOptions& options);
 
+// The `count` likeliest tokens, all where there are no more, the likeliest first; ties go to the
+// lower id.
+std::vector<int32_t> LikeliestTokens(absl::Span<const float> logits, int64_t count);
+
 // The token at which the running sum of the law passes uniform (in (0, 1)) times its total.
 int32_t DrawToken(absl::Span<const float> law, double uniform);
 

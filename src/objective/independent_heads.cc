@@ -30,6 +30,10 @@ void IndependentHeads::Declare(Plan& plan) {
   const Shape shape{g.local_rows(), context_.hidden};
   meter_.Declare(plan);
   d_sum_ = plan.Slot("d_trunk", shape, g.compute, Life::kSaved);
+  if (!plan.training() && draft_heads() > 0) {
+    tap_ = plan.Slot("tap", shape, g.compute, Life::kSaved);
+    state_.Declare(plan, context_.hidden);
+  }
   for (Head& head : heads_) {
     const size_t before = plan.gradient_uses().size();
     const auto turn = plan.Turning();
@@ -66,7 +70,24 @@ void IndependentHeads::Run(Step& step, const Taps& taps, Tensor d_stream, bool t
 }
 
 void IndependentHeads::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {
+  if (draft_heads() > 0) {
+    Tensor tap = taps.out.h;
+    if (taps.out.delta) {
+      tap = step.Slot(tap_);
+      Add(step.stream(), {.out = tap, .a = taps.out.h, .b = taps.out.delta});
+    }
+    state_.Store(step, tap);
+  }
   heads_[0].readout.Logits(step, heads_[0].block.Forward(step, taps.out, taps.rope), row, logits);
+}
+
+void IndependentHeads::DraftLogits(Step& step, int k, const Taps& taps, int64_t row,
+                                   Tensor logits) {
+  const Tensor tap = step.Slot(tap_);
+  state_.Load(step, tap);
+  Head& head = heads_[k];
+  head.readout.Logits(step, head.block.Forward(step, {.h = tap, .delta = {}}, taps.rope), row,
+                      logits);
 }
 
 }  // namespace tl

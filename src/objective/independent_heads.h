@@ -4,8 +4,12 @@
 // Heads run one after the other, forward and backward, so that their activations and logits share
 // memory; the trunk's gradient adds up over them. Head 1 is the main head: trunk and head 1
 // together are a model with one more layer.
+//
+// Decoding: the main head runs with the trunk; the others draft from the trunk's output, which is
+// left in the cache, and have keys and values of their own.
 #pragma once
 
+#include "nn/row_state.h"
 #include "objective/readout.h"
 
 namespace tl {
@@ -19,6 +23,8 @@ class IndependentHeads : public Objective {
   void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return heads_[0].readout.local_vocab(); }
+  int draft_heads() const override { return static_cast<int>(heads_.size()) - 1; }
+  void DraftLogits(Step& step, int head, const Taps& taps, int64_t row, Tensor logits) override;
 
  private:
   struct Head {
@@ -33,6 +39,8 @@ class IndependentHeads : public Objective {
   HeadMeter meter_;
   std::vector<Head> heads_;
   SlotId d_sum_ = -1;
+  RowState state_;  // decoding: the trunk's output
+  SlotId tap_ = -1;
 };
 
 }  // namespace tl

@@ -85,19 +85,29 @@ void Medusa::Declare(Plan& plan) {
     const auto group = plan.As({.frozen = config_.freeze_trunk});
     main_.Declare(plan);
   }
+  if (!plan.training()) {
+    loaded_ = plan.Slot("loaded", {context_.geometry.local_rows(), context_.hidden},
+                        context_.geometry.compute, Life::kSaved);
+    state_.Declare(plan, context_.hidden);
+  }
   for (Head& head : heads_) DeclareHead(plan, head);
+}
+
+Tensor Medusa::Layers(Step& step, Head& head, Tensor y) {
+  for (Layer& layer : head.layers) {
+    const Tensor a = step.Slot(layer.a).Slice(0, 0, y.shape[0]);
+    const Tensor out = step.Slot(layer.y).Slice(0, 0, y.shape[0]);
+    layer.linear.Forward(step, a, y);
+    ResidualSilu(step.stream(), {.y = out, .x = y, .a = a});
+    y = out;
+  }
+  return y;
 }
 
 void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training) {
   Head& head = heads_[k - 1];
   Stream& stream = step.stream();
-  Tensor at = y;
-  for (Layer& layer : head.layers) {
-    const Tensor a = step.Slot(layer.a), out = step.Slot(layer.y);
-    layer.linear.Forward(step, a, at);
-    ResidualSilu(stream, {.y = out, .x = at, .a = a});
-    at = out;
-  }
+  const Tensor at = Layers(step, head, y);
   const Tensor d = training ? step.Slot(head.d_y) : Tensor{};
   meter_.Run(step, head.loss, k, at, d);
   if (!training) return;
@@ -119,7 +129,17 @@ void Medusa::Run(Step& step, const Taps& taps, Tensor d_stream, bool training) {
 }
 
 void Medusa::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {
-  main_.Logits(step, taps.out, row, logits);
+  state_.Store(step, main_.Forward(step, taps.out));
+  main_.Logits(step, row, logits);
+}
+
+void Medusa::DraftLogits(Step& step, int k, const Taps&, int64_t row, Tensor logits) {
+  const int64_t count = logits.shape[0];
+  if (count == 0) return;  // heads without a past
+  const Tensor y = step.Slot(loaded_);
+  state_.Load(step, y);
+  Head& head = heads_[k - 1];
+  head.loss.Logits(step, logits, Layers(step, head, y.Slice(0, row, row + count)));
 }
 
 }  // namespace tl

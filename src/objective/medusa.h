@@ -4,9 +4,12 @@
 // zeros, so that training starts from the trunk's own prediction.
 //   stage 1, freeze_trunk: loss = sum_k decay^k CE_k; everything but the heads keeps its bits;
 //   stage 2: loss = CE + head_weight min(1, step / warmup) sum_k decay^k CE_k.
+//
+// Decoding: the trunk's state is left in the cache, and heads draft from it.
 #pragma once
 
 #include "nn/linear.h"
+#include "nn/row_state.h"
 #include "objective/readout.h"
 
 namespace tl {
@@ -20,6 +23,8 @@ class Medusa : public Objective {
   void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return main_.local_vocab(); }
+  int draft_heads() const override { return static_cast<int>(heads_.size()); }
+  void DraftLogits(Step& step, int head, const Taps& taps, int64_t row, Tensor logits) override;
 
  private:
   struct Layer {
@@ -33,6 +38,8 @@ class Medusa : public Objective {
     SlotId d_y = -1, d_x = -1;
   };
   void DeclareHead(Plan& plan, Head& head);
+  // The head's layers on y.
+  Tensor Layers(Step& step, Head& head, Tensor y);
   // Forward, loss, backward of head k = 1, 2, ... on y; its gradient at y is added to d_y, or left
   // out where d_y is null.
   void RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training);
@@ -42,6 +49,8 @@ class Medusa : public Objective {
   HeadMeter meter_;
   Readout main_;
   std::vector<Head> heads_;
+  RowState state_;  // decoding
+  SlotId loaded_ = -1;
 };
 
 }  // namespace tl

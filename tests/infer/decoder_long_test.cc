@@ -6,32 +6,29 @@
 namespace tl {
 namespace {
 
-TEST(DecoderLong, EveryDrafterKeepsTheModelsLaw) {
+using LawCases = std::vector<ModelLawCase> (*)(const SamplingOptions&);
+
+void ExpectLaw(const ObjectiveConfig& objective, LawCases cases) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
-  ModelLaw law(mesh);
+  ModelLaw law(mesh, objective);
   for (const SamplingOptions& sampling :
        {SamplingOptions{.temperature = 1.0}, SamplingOptions{.temperature = 0.7, .top_p = 0.9}}) {
-    for (const ModelLawCase& c : ModelLawCases(sampling)) {
+    for (const ModelLawCase& c : cases(sampling)) {
       const ModelLaw::Result result = law.Run(c.drafter, 1000000);
-      EXPECT_LT(result.deviate, 4.5) << c.name << " T " << sampling.temperature;
-      EXPECT_GT(result.tau, 1.02) << c.name << " T " << sampling.temperature;
+      const std::string what =
+          objective.name + ": " + c.name + " T " + std::to_string(sampling.temperature);
+      EXPECT_LT(result.deviate, 4.5) << what;
+      EXPECT_GT(result.tau, 1.02) << what;
     }
   }
 }
 
-TEST(DecoderLong, ModulesKeepTheModelsLaw) {
-  const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1).value();
-  ModelLaw law(mesh, MtpObjective(2));
-  for (const SamplingOptions& sampling :
-       {SamplingOptions{.temperature = 1.0}, SamplingOptions{.temperature = 0.7, .top_p = 0.9}}) {
-    for (const ModelLawCase& c : MtpLawCases(sampling)) {
-      const ModelLaw::Result result = law.Run(c.drafter, 1000000);
-      EXPECT_LT(result.deviate, 4.5) << c.name << " T " << sampling.temperature;
-      EXPECT_GT(result.tau, 1.02) << c.name << " T " << sampling.temperature;
-    }
-  }
+TEST(DecoderLong, EveryDrafterKeepsTheModelsLaw) { ExpectLaw({}, ModelLawCases); }
+TEST(DecoderLong, ModulesKeepTheModelsLaw) { ExpectLaw(MtpObjective(2), MtpLawCases); }
+TEST(DecoderLong, HeadsKeepTheModelsLaw) {
+  ExpectLaw(MedusaHeads(), HeadsLawCases);
+  ExpectLaw(IndependentHeadsConfig(), HeadsLawCases);
 }
 
 TEST(DecoderLong, AHundredTextsAreThePlainOnes) {
@@ -50,6 +47,17 @@ TEST(DecoderLong, AHundredTextsAreThePlainOnes) {
       for (const DecodeCase& c : cases)
         EXPECT_EQ(Decode(*model, draft_model.get(), c, prompts).texts, plain.texts)
             << c.drafter.kind << " x" << c.batch << " " << Name(compute) << " T " << temperature;
+    }
+    for (const ObjectiveConfig& objective : {MedusaHeads(), IndependentHeadsConfig()}) {
+      const auto with_heads = MakeModel(
+          config, compute, {.sequences = 32, .context = 64, .drafts = 112}, mesh, 0.0, objective);
+      for (const double temperature : {0.0, 1.0}) {
+        const auto cases = HeadsCases({.temperature = temperature}, {1, 7, 32});
+        const DecodeRun plain = Decode(*with_heads, nullptr, cases[0], prompts);
+        for (const DecodeCase& c : cases)
+          EXPECT_EQ(Decode(*with_heads, nullptr, c, prompts).texts, plain.texts)
+              << objective.name << " x" << c.batch << " " << Name(compute) << " T " << temperature;
+      }
     }
   }
 }

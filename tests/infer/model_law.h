@@ -56,6 +56,16 @@ inline std::vector<ModelLawCase> MtpLawCases(const SamplingOptions& sampling) {
   return {{"mtp", rejection}, {"mtp, match", mtp}};
 }
 
+// Of models with heads.
+inline std::vector<ModelLawCase> HeadsLawCases(const SamplingOptions& sampling) {
+  DrafterOptions match{.kind = "heads", .drafts = 2, .sampling = sampling};
+  DrafterOptions rejection = match, tree = match;
+  rejection.drafts = 3;
+  rejection.verification = Verification::kRejection;
+  tree.tree = TreeShape::Parse("3x2").value();
+  return {{"heads", rejection}, {"heads, match", match}, {"heads, tree", tree}};
+}
+
 class ModelLaw {
  public:
   explicit ModelLaw(Mesh& mesh, const ObjectiveConfig& objective = {})
@@ -113,7 +123,7 @@ class ModelLaw {
     return law;
   }
 
-  static constexpr DecodeLimits kLimits{.sequences = 64, .context = 16, .drafts = 6};
+  static constexpr DecodeLimits kLimits{.sequences = 64, .context = 16, .drafts = 9};
   // Of pairs that recur with different tokens after them, for lookup to find.
   const std::vector<int32_t> kPrompt = {1, 2, 3, 1, 2, 5, 1, 2, 6, 4, 1, 2};
   std::unique_ptr<LanguageModel> model_, draft_model_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,21 @@ inline ModelConfig DecodingModel() {
           .init_std = 0.25};
 }
 
+// Heads beside the main one: three that draft.
+inline ObjectiveConfig MedusaHeads() {
+  ObjectiveConfig objective;
+  objective.name = "medusa";
+  objective.heads = 3;
+  objective.residual_layers = 2;
+  return objective;
+}
+inline ObjectiveConfig IndependentHeadsConfig() {
+  ObjectiveConfig objective;
+  objective.name = "independent_heads";
+  objective.heads = 4;
+  return objective;
+}
+
 // noise: how much of another model's weights is mixed in.
 inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType compute,
                                                 const DecodeLimits& limits, Mesh& mesh,
@@ -52,6 +68,10 @@ inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType
     const bool normal = param.spec.init == InitKind::kNormal;
     for (size_t i = 0; i < values.size() && normal; ++i)
       values[i] += static_cast<float>(noise) * other[i];
+    // The layers of Medusa's heads start as zeros, which would make all heads the main one.
+    const bool zeros = param.spec.init == InitKind::kZeros && param.spec.parts[0].shape.rank() == 2;
+    for (size_t i = 0; i < values.size() && zeros; ++i)
+      values[i] = 0.1f * PhiloxNormal(static_cast<uint64_t>(id), i);
     SetValues(engine.weights().View(id), values.data());
   }
   return model;
@@ -117,6 +137,26 @@ inline std::vector<DecodeCase> MatchCases(const SamplingOptions& sampling,
     add({.kind = "draft-model", .drafts = 3});
     add({.kind = "early-exit", .drafts = 4, .exit_layer = 3});
     add({.kind = "early-exit", .drafts = 2});
+  }
+  return cases;
+}
+
+// Drafts by heads, in chains and trees, of a model with three of them. The first case is plain.
+inline std::vector<DecodeCase> HeadsCases(const SamplingOptions& sampling,
+                                          const std::vector<int64_t>& batches) {
+  std::vector<DecodeCase> cases;
+  for (const int64_t batch : batches) {
+    const auto add = [&](DrafterOptions options) {
+      options.sampling = sampling;
+      options.seed = 3;
+      cases.push_back({.drafter = options, .batch = batch});
+    };
+    add({.kind = "none"});
+    add({.kind = "heads", .drafts = 3});
+    add({.kind = "heads", .drafts = 1});
+    add({.kind = "heads", .tree = TreeShape::Parse("16x3x1").value()});
+    const std::vector<RankPath> paths = {{2}, {0}, {0, 1}, {2, 0}, {7}, {0, 1, 4}, {0, 1, 0}, {1}};
+    add({.kind = "heads", .tree = TreeShape::FromPaths(paths).value()});
   }
   return cases;
 }

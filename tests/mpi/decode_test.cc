@@ -52,6 +52,26 @@ TEST(TensorParallelDecoding, ModulesKeepTheText) {
   }
 }
 
+TEST(TensorParallelDecoding, DraftsOfHeadsKeepTheText) {
+  Mesh mesh = Mesh::Create(World(), World().size()).value();
+  const ModelConfig config = DecodingModel();
+  const auto prompts = Prompts(3, config.vocab);
+  for (const ObjectiveConfig& objective : {MedusaHeads(), IndependentHeadsConfig()}) {
+    for (const DType compute : {DType::kF32, DType::kBF16}) {
+      const DecodeLimits limits{.sequences = 2, .context = 24, .drafts = 112};
+      const auto model = MakeModel(config, compute, limits, mesh, 0.0, objective);
+      const double temperature = compute == DType::kF32 ? 0.8 : 0.0;
+      auto cases = HeadsCases({.temperature = temperature}, {1, 2});
+      for (DecodeCase& c : cases) c.max_tokens = 16;
+      const DecodeRun plain = Decode(*model, nullptr, cases[0], prompts);
+      for (const DecodeCase& c : cases)
+        EXPECT_EQ(Decode(*model, nullptr, c, prompts).texts, plain.texts)
+            << objective.name << " " << Name(compute) << " x" << c.batch << " tree of "
+            << c.drafter.tree.size();
+    }
+  }
+}
+
 // Sums over ranks are made in another order: equal to rounding, token by token on one text.
 TEST(TensorParallelDecoding, LogitsAreThoseOfOneRank) {
   Mesh mesh = Mesh::Create(World(), World().size()).value();

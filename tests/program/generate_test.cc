@@ -186,8 +186,9 @@ TEST(Generate, RefusesWhatDoesNotFit) {
       {{"--prompt", "x", "--prompts-from", "-"}, {"--prompt and --prompts-from"}},
       {{"--prompts-from", At("none.txt")}, {"--prompts-from", "/none.txt: cannot open"}},
       {{"--prompts-from", "-"}, {"--prompts-from -: expected a prompt per line, found none"}},
-      {{"--prompt", "x", "--speculate", "heads"},
-       {"--speculate heads: expected one of none, lookup, draft-model, early-exit, mtp"}},
+      {{"--prompt", "x", "--speculate", "crystal-ball"},
+       {"--speculate crystal-ball: expected one of none, lookup, draft-model, early-exit, mtp, "
+        "heads"}},
       {{"--prompt", "x", "--speculate", "lookup", "--verify", "rejection"},
        {"--verify rejection needs drafts that are sampled"}},
       {{"--prompt", "x", "--verify", "exact"}, {"--verify exact", "match, rejection, typical"}},

@@ -1,0 +1,45 @@
+// Drafts by heads that the model was trained with beside its main one (independent heads, Medusa).
+#pragma once
+
+#include <vector>
+
+#include "infer/drafter.h"
+
+namespace tl {
+
+// Heads of the model that draft from its state alone, none but the main one's being given tokens;
+// 0: it has none.
+int HeadsThatDraft(const LanguageModel& model);
+
+// Head k drafts the token k places after the last one, from the trunk's state before the last
+// token, which the pass that gave the last token has left in the cache: no other pass of the trunk
+// is needed. Heads know nothing of each other's drafts, so a chain has one draft of each head
+// and a tree some of each head's likeliest tokens. Heads with a past of their own (independent
+// heads are whole layers) read every token once, when it has been accepted.
+class HeadsDrafter : public Drafter {
+ public:
+  HeadsDrafter(const DrafterOptions& options, LanguageModel& model);
+  std::vector<DraftTree> Propose(absl::Span<const DraftRequest> requests) override;
+
+ private:
+  // What the heads have read of the sequence in a slot: positions [0, positions) from `start` on.
+  struct Read {
+    int64_t sequence = -1;
+    int64_t start = 0;
+    int64_t positions = 0;
+  };
+  // Lets the heads read what the sequences have got since they last did. logits[k - 1]: head k's
+  // after the last position read of each sequence in turn, [sequences, vocab].
+  void ReadOn(absl::Span<const Sequence* const> sequences, std::vector<std::vector<float>>* logits);
+  DraftTree Chain(const DraftRequest& request,
+                  absl::Span<const absl::Span<const float>> logits) const;
+  DraftTree Tree(const DraftRequest& request,
+                 absl::Span<const absl::Span<const float>> logits) const;
+
+  DrafterOptions options_;
+  LanguageModel& model_;
+  int heads_;  // that draft
+  std::vector<Read> read_;
+};
+
+}  // namespace tl
