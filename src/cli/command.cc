@@ -16,6 +16,7 @@ constexpr Command kCommands[] = {
     {"train", "train a model as a config file says", RunTrain},
     {"eval", "the loss of a trained model on held-out text", RunEval},
     {"generate", "text from a trained model", RunGenerate},
+    {"calibrate", "which drafts make a model write faster on this machine", RunCalibrate},
     {"export", "a trained model in the formats of other programs", RunExport},
     {"import", "a checkpoint out of a Hugging Face folder", RunImport},
     {"tokenize", "make token files out of text", RunTokenize},

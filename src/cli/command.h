@@ -30,6 +30,7 @@ absl::Status RunCommand(const Args& args, Communicator& world);
 absl::Status RunTrain(const Args& args, Communicator& world);
 absl::Status RunEval(const Args& args, Communicator& world);
 absl::Status RunGenerate(const Args& args, Communicator& world);
+absl::Status RunCalibrate(const Args& args, Communicator& world);
 absl::Status RunExport(const Args& args, Communicator& world);
 absl::Status RunImport(const Args& args, Communicator& world);
 absl::Status RunTokenize(const Args& args, Communicator& world);

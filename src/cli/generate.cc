@@ -76,6 +76,8 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       "--max-tokens 300 --temperature 0.7\n"
       "  trunkline generate checkpoints/quickstart --prompt 'And God said' --speculate lookup "
       "--report\n"
+      "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate heads --tree "
+      "4x2x1 --report\n"
       "  mpirun -n 2 trunkline generate RUN --prompts-from - --batch 8 --json < prompts.txt\n");
   arguments.Positional("WHERE", &dir, "The run folder: [run] dir of a training")
       .Option("--prompt", &prompt, "The text to continue")
@@ -89,12 +91,18 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
               "Choose among the likeliest tokens that together reach this probability")
       .Option("--seed", &seed, 0, "The same seed gives the same text")
       .Option("--stop", &options.stops, "End before this text; may be given several times")
-      .Option("--speculate", &options.speculate, "Who drafts: " + DrafterNames())
+      .Option("--speculate", &options.speculate,
+              "Who drafts: " + DrafterNames() + "; auto: what `trunkline calibrate` found fastest")
       .Option("--drafts", &options.drafts, 1, "Drafted tokens per sequence and pass, at most")
       .Option("--branches", &options.branches, 1, "lookup: continuations drafted side by side")
       .Option("--draft-model", &options.draft_model, "draft-model: its run folder")
       .Option("--exit-layer", &options.exit_layer, 0,
               "early-exit: layers that draft; 0: half of them")
+      .Option(
+          "--tree", &options.tree,
+          "heads: chain, or what is drafted side by side: the likeliest so many tokens of each "
+          "head, as 4x2x1, or a calibration file. By default the tree of WHERE/calibration.json, "
+          "where there is one")
       .Option("--verify", &options.verify,
               "match: the text of plain decoding, to the token; rejection: the same law, more "
               "drafts taken; typical: more still, but not lossless. By default rejection where "

@@ -7,9 +7,9 @@
 #include "base/status.h"
 #include "checkpoint/run_tokenizer.h"
 #include "engine/config.h"
-#include "engine/placement.h"
 #include "infer/continue.h"
 #include "infer/report.h"
+#include "infer/speculation.h"
 #include "kernels/cached_attention.h"
 #include "nlohmann/json.hpp"
 
@@ -38,24 +38,13 @@ absl::Status CheckDraftTokenizer(const Tokenizer& tokenizer, const Config& draft
                                                  tokenizer.name(), ", found ", other->name()));
 }
 
-// Drafts of these are drawn from a law of their own, where anything is drawn.
-bool DraftsBySampling(const std::string& drafter) {
-  return drafter == "draft-model" || drafter == "early-exit" || drafter == "mtp";
-}
-
-absl::StatusOr<Verification> ChooseVerification(const GenerateOptions& options) {
-  const bool sampled = DraftsBySampling(options.speculate) && options.sampling.temperature > 0.0;
-  if (options.verify.empty()) return sampled ? Verification::kRejection : Verification::kMatch;
-  TL_ASSIGN_OR_RETURN(const Verification verification, VerificationNamed(options.verify));
-  if (verification == Verification::kRejection && !DraftsBySampling(options.speculate))
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--verify rejection needs drafts that are sampled, by draft-model, early-exit or mtp; ",
-        options.speculate, " drafts are as well off with match"));
-  return verification;
-}
-
 std::string Line(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void Put(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
 }
 
 // What rank 0 prints.
@@ -107,10 +96,6 @@ class Printer {
 
  private:
   bool single() const { return options_.prompts.size() == 1; }
-  static void Put(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  }
   void PutInOrder(const Continuation& c) {
     texts_.resize(options_.prompts.size());
     const auto id = static_cast<size_t>(c.sequence.id);
@@ -126,8 +111,7 @@ class Printer {
 }  // namespace
 
 absl::Status Validate(const GenerateOptions& options) {
-  TL_RETURN_IF_ERROR(CheckDrafter(options.speculate));
-  TL_RETURN_IF_ERROR(ChooseVerification(options).status());
+  if (options.speculate != "auto") TL_RETURN_IF_ERROR(CheckDrafter(options.speculate));
   if (options.prompts.empty()) return absl::InvalidArgumentError("no prompts");
   if (options.sampling.top_p <= 0.0 || options.sampling.top_p > 1.0)
     return absl::InvalidArgumentError(
@@ -144,6 +128,8 @@ absl::Status Validate(const GenerateOptions& options) {
     return absl::InvalidArgumentError("--branches is for --speculate lookup");
   if (options.exit_layer > 0 && options.speculate != "early-exit")
     return absl::InvalidArgumentError("--exit-layer is for --speculate early-exit");
+  if (!options.tree.empty() && options.speculate != "heads")
+    return absl::InvalidArgumentError("--tree is for --speculate heads");
   if (options.stream && !options.json && options.prompts.size() > 1)
     return absl::InvalidArgumentError(
         "--stream: the texts of several prompts come side by side; use --json with it");
@@ -154,9 +140,18 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                       const Config* draft_config, const GenerateOptions& options,
                       Communicator& world) {
   TL_RETURN_IF_ERROR(Validate(options));
-  Config placed = run_config;
-  if (placed.run.device == "auto") placed.run.device = "cpu";  // where decoding can run
-  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(placed, world));
+  const auto chosen = ChooseSpeculation(options, run_config, run_dir);
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, chosen.status()));
+  const Speculation& speculation = *chosen;
+  if (world.rank() == 0 && !speculation.told.empty()) {
+    if (options.json) {
+      Put(Line(
+          {{"record", "speculation"}, {"drafter", speculation.kind}, {"why", speculation.told}}));
+    } else {
+      std::fputs((speculation.told + "\n").c_str(), stderr);
+    }
+  }
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeDecodingMesh(run_config, world));
   auto tokenizer = LoadRunTokenizer(run_dir, run_config);
   std::vector<std::vector<int32_t>> prompts;
   absl::Status status = tokenizer.status();
@@ -179,30 +174,28 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                         .context = std::min(length, all),
                         .drafts = drafts};
   };
-  const bool speculative = options.speculate != "none";
   TL_ASSIGN_OR_RETURN(
       const auto model,
-      LanguageModel::Load(run_dir, run_config, limits(run_config, speculative ? options.drafts : 0),
-                          mesh));
+      LanguageModel::Load(run_dir, run_config, limits(run_config, speculation.drafts), mesh));
   std::unique_ptr<LanguageModel> draft_model;
   if (draft_config != nullptr) {
     TL_ASSIGN_OR_RETURN(draft_model, LanguageModel::Load(options.draft_model, *draft_config,
                                                          limits(*draft_config, 0), mesh));
   }
-  TL_ASSIGN_OR_RETURN(const Verification verification, ChooseVerification(options));
-  TL_ASSIGN_OR_RETURN(const auto drafter, MakeDrafter({.kind = options.speculate,
-                                                       .drafts = options.drafts,
+  TL_ASSIGN_OR_RETURN(const auto drafter, MakeDrafter({.kind = speculation.kind,
+                                                       .drafts = speculation.drafts,
                                                        .branches = options.branches,
                                                        .exit_layer = options.exit_layer,
                                                        .draft_model = options.draft_model,
+                                                       .tree = speculation.tree,
                                                        .sampling = options.sampling,
                                                        .seed = options.seed,
-                                                       .verification = verification},
+                                                       .verification = speculation.verification},
                                                       *model, draft_model.get()));
   DecodeOptions decode{.sampling = options.sampling,
                        .seed = options.seed,
                        .max_tokens = options.max_tokens,
-                       .verification = verification,
+                       .verification = speculation.verification,
                        .typical = options.typical};
   ContinueOptions how{.max_tokens = options.max_tokens,
                       .end_id = (*tokenizer)->end_id(),
@@ -222,11 +215,13 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
   const auto texts = ContinueAll(prompts, slots, how, decoder);
   if (!options.report) return absl::OkStatus();
 
-  DecodeReport report{.drafter = options.speculate,
-                      .verification = verification,
+  DecodeReport report{.drafter = speculation.kind,
+                      .tree = speculation.tree,
+                      .verification = speculation.verification,
                       .stats = decoder.stats(),
+                      .calibrated_speedup = speculation.calibrated_speedup,
                       .sequences = static_cast<int64_t>(prompts.size())};
-  if (speculative) {
+  if (report.speculative()) {
     decode.verification = Verification::kMatch;
     how.on_pass = nullptr;
     Decoder plain(*model, nullptr, decode);

@@ -28,6 +28,7 @@ struct GenerateOptions {
   int64_t branches = 1;
   int64_t exit_layer = 0;
   std::string draft_model;  // a run folder
+  std::string tree;         // heads: "chain", "4x2x1" or a calibration file; empty: the run's
   bool json = false;        // one JSON object per line
   bool stream = false;      // with json: one per pass too
   bool report = false;

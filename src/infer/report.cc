@@ -40,8 +40,12 @@ std::string ReportText(const DecodeReport& report) {
   std::string text = absl::StrFormat("%d tokens of %d sequences in %d forward passes, %.1f tok/s\n",
                                      s.tokens, report.sequences, s.passes, s.tokens_per_second());
   if (!report.speculative()) return text;
-  absl::StrAppendFormat(&text, "drafts by %s, verified by %s%s; %d drafted, tau %.3f\n",
-                        report.drafter, Name(report.verification),
+  std::string drafter = report.drafter;
+  if (!report.tree.empty())
+    absl::StrAppendFormat(&drafter, " (a tree of %d, %d deep)", report.tree.size(),
+                          report.tree.depth());
+  absl::StrAppendFormat(&text, "drafts by %s, verified by %s%s; %d drafted, tau %.3f\n", drafter,
+                        Name(report.verification),
                         report.verification == Verification::kTypical ? " (not lossless)" : "",
                         s.drafted, s.tau());
   for (size_t depth = 0; depth < s.drafts.offered.size(); ++depth)
@@ -52,12 +56,15 @@ std::string ReportText(const DecodeReport& report) {
   absl::StrAppendFormat(
       &text,
       "per pass: drafting %.2f ms, verifying %.2f ms; plain decoding %.2f ms, %.1f tok/s\n"
-      "speed-up %.2fx measured, %.2fx predicted%s\n"
+      "speed-up %.2fx measured, %.2fx predicted by tau and the times of passes%s%s\n"
       "the same text as plain decoding: %d of %d sequences\n",
       1e3 * PerPass(s.draft_seconds, s), 1e3 * PerPass(s.verify_seconds, s),
       1e3 * PerPass(report.plain.verify_seconds, report.plain), report.plain.tokens_per_second(),
-      measured, report.predicted_speedup(), measured < 1.0 ? ": speculation loses here" : "",
-      report.same_text, report.sequences);
+      measured, report.predicted_speedup(),
+      report.calibrated_speedup > 0.0
+          ? absl::StrFormat(", %.2fx when calibrated", report.calibrated_speedup)
+          : "",
+      measured < 1.0 ? ": speculation loses here" : "", report.same_text, report.sequences);
   return text;
 }
 
@@ -80,6 +87,9 @@ nlohmann::json ReportJson(const DecodeReport& report) {
   json["plain"] = StatsJson(report.plain);
   json["speedup_measured"] = report.measured_speedup();
   json["speedup_predicted"] = report.predicted_speedup();
+  if (report.calibrated_speedup > 0.0) json["speedup_calibrated"] = report.calibrated_speedup;
+  json["speculation_loses"] = report.measured_speedup() < 1.0;
+  json["tree_nodes"] = report.tree.size();
   json["same_text"] = report.same_text;
   return json;
 }

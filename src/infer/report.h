@@ -10,9 +10,11 @@ namespace tl {
 
 struct DecodeReport {
   std::string drafter;
+  TreeShape tree = {};  // that it drafted, where it was a fixed one
   Verification verification = Verification::kMatch;
   DecodeStats stats = {};
   DecodeStats plain = {};  // the same prompts without drafts; with drafter "none", not measured
+  double calibrated_speedup = 0.0;  // as Speculation has it
   int64_t sequences = 0;
   int64_t same_text = 0;  // of them, those that plain decoding writes to the token
 
