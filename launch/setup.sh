@@ -3,6 +3,7 @@
 #   launch/setup.sh           what the program and the quick start need
 #   launch/setup.sh --tests   also what launch/test.sh needs
 #   launch/setup.sh --peers   also what launch/test.sh --peers needs
+#   launch/setup.sh --experiments   also the texts of tests/experiments/
 #   launch/setup.sh --slurm   also what tests/slurm/ needs; without it that test is skipped
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -18,6 +19,7 @@ while (($#)); do
   case $1 in
     --tests) packages+=(libgtest-dev clang-format-14 xz-utils) ;;
     --peers) packages+=(python3-venv) ;;
+    --experiments) packages+=(dict-gcide) ;;
     --slurm) packages+=(slurmctld slurmd slurm-client munge) ;;
     *) die "unknown option $1; see the top of launch/setup.sh" ;;
   esac
