@@ -10,8 +10,9 @@ namespace tl {
 // With g = grad * scalars->grad_factor and t = scalars->adam_step:
 //   m <- b1 m + (1-b1) g;   v <- b2 v + (1-b2) g^2;
 //   p <- p - lr ( (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + weight_decay p ),
-// lr = scalars->lr * lr_scale. Does nothing but return where scalars->skip != 0. All fp32 [n],
-// contiguous; weight (optional): [n] bf16 or fp16 copy of p, written in the same pass.
+// lr = scalars->lr * lr_scale. Changes nothing where scalars->skip != 0, nor where a head is given
+// that this step does not train: decay alone would shrink it. All fp32 [n], contiguous; weight
+// (optional): [n] bf16 or fp16 copy of p, written in the same pass.
 struct AdamWArgs {
   Tensor p;
   Tensor m;
@@ -24,7 +25,12 @@ struct AdamWArgs {
   float beta2 = 0.95f;
   float eps = 1e-8f;
   float weight_decay = 0.0f;
+  int head = -1;  // of the objective, which alone uses p; -1: p is shared
 };
 TL_DECLARE_OP(AdamW);
+
+constexpr bool SkipsUpdate(const StepScalars& scalars, int head) {
+  return scalars.skip != 0 || (head >= 0 && scalars.grad_scale[head] == 0.0f);
+}
 
 }  // namespace tl

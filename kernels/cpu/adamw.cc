@@ -82,7 +82,7 @@ namespace tl::cpu {
 HWY_EXPORT(AdamWRange);
 
 void AdamW(Stream&, const AdamWArgs& args) {
-  if (args.scalars->skip != 0) return;
+  if (SkipsUpdate(*args.scalars, args.head)) return;
   for (const Tensor* t : {&args.p, &args.m, &args.v, &args.grad}) {
     CheckSameShape(*t, args.p);
     CheckContiguous(*t);

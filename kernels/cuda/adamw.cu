@@ -13,6 +13,7 @@ constexpr int64_t kMaxBlocks = 4096;  // enough for every device; each works out
 // The options of one update and the scalars that change from step to step.
 struct AdamWStep {
   float beta1, beta2, eps, decay, lr_scale;
+  int head;
 };
 
 // kWeight: also write the parameter in W.
@@ -20,7 +21,7 @@ template <typename W, int N, bool kWeight>
 __global__ void __launch_bounds__(kThreads)
     AdamWKernel(float* ps, float* ms, float* vs, const float* grads, W* weights, int64_t n,
                 const StepScalars* scalars, AdamWStep o) {
-  if (scalars->skip != 0) return;
+  if (SkipsUpdate(*scalars, o.head)) return;
   __shared__ float corrections[2];  // 1 / (1 - beta^t)
   if (threadIdx.x < 2) {
     const double beta = threadIdx.x == 0 ? o.beta1 : o.beta2, t = scalars->adam_step;
@@ -67,7 +68,8 @@ void AdamW(Stream& stream, const AdamWArgs& args) {
     CheckContiguous(args.weight);
   }
   const int64_t n = args.p.elements();
-  const AdamWStep options = {args.beta1, args.beta2, args.eps, args.weight_decay, args.lr_scale};
+  const AdamWStep options = {args.beta1,        args.beta2,    args.eps,
+                             args.weight_decay, args.lr_scale, args.head};
   // A shard may begin anywhere: only its start must be aligned, and the last axis has no stride.
   const auto start = [](const Tensor& t) { return t ? t.Reshape({t.elements()}) : Tensor(); };
   const bool vectors =

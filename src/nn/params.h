@@ -45,6 +45,8 @@ struct ParamSpec {
   bool trainable = true;  // false: no gradient, no optimizer state, no communication
   double lr_scale = 1.0;
   bool optional = false;  // weights to start from may lack it
+  // The objective's head that alone uses it: steps without that head leave it as it is. -1: shared.
+  int head = -1;
 };
 
 // A shard of a part on one rank: logical range [begin, begin + valid) of the split axis, padded to

@@ -10,6 +10,7 @@ ParamId Plan::Param(const ParamSpec& spec, Use use) {
   grouped.trainable = spec.trainable && !group_.frozen;
   grouped.lr_scale *= group_.lr_scale;
   grouped.optional |= group_.optional;
+  grouped.head = group_.head;
   const bool trains = use == Use::kTrain && !group_.frozen;
   const ParamId id = params_.Declare(grouped, trains ? 1 : 0);
   if (trains && params_[id].spec.trainable) gradient_uses_.push_back(id);

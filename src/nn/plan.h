@@ -92,6 +92,7 @@ class Plan {
     bool frozen = false;    // no gradient, no backward pass: slots live as in an inference plan
     double lr_scale = 1.0;  // of the learning rate
     bool optional = false;  // weights to start from may lack them
+    int head = -1;          // see ParamSpec
   };
   class GroupScope {
    public:

@@ -34,7 +34,8 @@ void IndependentHeads::Declare(Plan& plan) {
     tap_ = plan.Slot("tap", shape, g.compute, Life::kSaved);
     state_.Declare(plan, context_.hidden);
   }
-  for (Head& head : heads_) {
+  for (int i = 0; i < static_cast<int>(heads_.size()); ++i) {
+    Head& head = heads_[i];
     const size_t before = plan.gradient_uses().size();
     const auto turn = plan.Turning();
     head.delta = plan.Slot("head_delta", shape, g.compute, Life::kSaved);
@@ -42,7 +43,7 @@ void IndependentHeads::Declare(Plan& plan) {
     const bool again = context_.block("").recompute == Recompute::kFull;
     if (again) head.h = plan.Slot("head_h", shape, g.compute, Life::kSaved);
     {
-      const auto optional = plan.As({.optional = true});
+      const auto group = plan.As({.optional = true, .head = i});
       head.block.Declare(plan, head.h, head.delta, /*has_delta=*/true);
     }
     head.readout.Declare(plan);

@@ -25,7 +25,8 @@ class AdamWOptimizer : public Optimizer {
              .beta1 = static_cast<float>(settings_.beta1),
              .beta2 = static_cast<float>(settings_.beta2),
              .eps = static_cast<float>(settings_.eps),
-             .weight_decay = s.weight_decay});
+             .weight_decay = s.weight_decay,
+             .head = s.head});
     }
   }
 

@@ -29,6 +29,7 @@ struct Segment {
   float weight_decay = 0.0f;
   float lr_scale = 1.0f;
   float norm_weight = 1.0f;  // 0: another tensor rank counts these elements in norms
+  int head = -1;             // see ParamSpec
 };
 
 // The part of the flat buffers that this rank updates, and the FP32 master weights of it. Where the

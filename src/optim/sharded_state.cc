@@ -44,11 +44,13 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
                                                ? static_cast<float>(decay.weight_decay)
                                                : 0.0f,
                            .lr_scale = static_cast<float>(param.spec.lr_scale),
-                           .norm_weight = shard.counted ? 1.0f : 0.0f};
+                           .norm_weight = shard.counted ? 1.0f : 0.0f,
+                           .head = param.spec.head};
         Segment* last = segments_.empty() ? nullptr : &segments_.back();
         if (last != nullptr && last->flat + last->size == next.flat &&
             last->shard + last->size == next.shard && last->weight_decay == next.weight_decay &&
-            last->lr_scale == next.lr_scale && last->norm_weight == next.norm_weight) {
+            last->lr_scale == next.lr_scale && last->norm_weight == next.norm_weight &&
+            last->head == next.head) {
           last->size += next.size;
         } else {
           segments_.push_back(next);

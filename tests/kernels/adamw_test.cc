@@ -114,5 +114,28 @@ TEST(AdamW, SkipsOnOverflow) {
   EXPECT_EQ(weight.Bytes(), poison);
 }
 
+// What a head alone uses stays as it is in steps that do not train that head: no decay either.
+TEST(AdamW, LeavesHeadsThatAreNotTrained) {
+  Stream& stream = TestStream();
+  constexpr int64_t n = 113;
+  StepScalars values{.lr = 1e-2f};
+  values.grad_scale[2] = 1.0f;
+  const Placed<StepScalars> scalars(values);
+  const Owned grad(kF32, {n}, Doubles(n));
+  for (const int head : {-1, 1, 2}) {
+    Owned p(kF32, {n}, Normals(kF32, n, 1)), m(kF32, {n}, Normals(kF32, n, 3));
+    Owned v(kF32, {n}, Doubles(n, 0.5));
+    const auto before = std::pair(p.Bytes(), m.Bytes());
+    AdamW(stream, {.p = p,
+                   .m = m,
+                   .v = v,
+                   .grad = grad,
+                   .scalars = scalars.get(),
+                   .weight_decay = 0.1f,
+                   .head = head});
+    EXPECT_EQ(std::pair(p.Bytes(), m.Bytes()) == before, head == 1) << head;
+  }
+}
+
 }  // namespace
 }  // namespace tl
