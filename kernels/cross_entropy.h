@@ -44,9 +44,9 @@ TL_DECLARE_OP(CrossEntropyStats);
 //   aside), or -1 where masked.
 struct CrossEntropyMergeArgs {
   Tensor lse;           // fp32 [N]
-  Tensor loss;          // fp32 [N]
-  Tensor greedy;        // int32 [N]
-  Tensor rank;          // int32 [N]
+  Tensor loss = {};     // fp32 [N]; null, as the next two may be: not wanted
+  Tensor greedy = {};   // int32 [N]
+  Tensor rank = {};     // int32 [N]
   Tensor all_stats;     // fp32 [R, N, 4]
   Tensor target_logit;  // fp32 [N]
   Tensor targets;       // int32 [N]

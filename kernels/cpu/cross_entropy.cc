@@ -171,9 +171,10 @@ void CrossEntropyStats(Stream&, const CrossEntropyStatsArgs& args) {
 void CrossEntropyMerge(Stream&, const CrossEntropyMergeArgs& args) {
   const int64_t ranks = args.all_stats.shape[0], rows = args.all_stats.shape[1];
   CheckShape(args.all_stats, {ranks, rows, 4});
-  for (const Tensor& t :
-       {args.lse, args.loss, args.greedy, args.rank, args.target_logit, args.targets})
-    CheckShape(t, {rows});
+  for (const Tensor& t : {args.lse, args.target_logit, args.targets}) CheckShape(t, {rows});
+  for (const Tensor& t : {args.loss, args.greedy, args.rank}) {
+    if (t) CheckShape(t, {rows});
+  }
   CheckContiguous(args.all_stats);
   const float* all = args.all_stats.as<float>();
   const float* target_logits = args.target_logit.as<float>();
@@ -202,10 +203,12 @@ void CrossEntropyMerge(Stream&, const CrossEntropyMergeArgs& args) {
     const double lse = max + std::log(sum);
     const bool masked = targets[n] < 0;
     args.lse.as<float>()[n] = static_cast<float>(lse);
-    args.loss.as<float>()[n] =
-        masked ? 0.0f : static_cast<float>(lse - target_logits[n] + args.z_loss * lse * lse);
-    args.greedy.as<int32_t>()[n] = greedy;
-    args.rank.as<int32_t>()[n] = masked ? -1 : greater;
+    if (args.loss) {
+      args.loss.as<float>()[n] =
+          masked ? 0.0f : static_cast<float>(lse - target_logits[n] + args.z_loss * lse * lse);
+    }
+    if (args.greedy) args.greedy.as<int32_t>()[n] = greedy;
+    if (args.rank) args.rank.as<int32_t>()[n] = masked ? -1 : greater;
   }
 }
 

@@ -132,9 +132,10 @@ __global__ void __launch_bounds__(kMergeThreads)
   const double lse = max + log(sum);
   const bool masked = targets[n] < 0;
   lses[n] = static_cast<float>(lse);
-  losses[n] = masked ? 0.0f : static_cast<float>(lse - target_logits[n] + z_loss * lse * lse);
-  greedy_tokens[n] = greedy;
-  target_ranks[n] = masked ? -1 : greater;
+  if (losses != nullptr)
+    losses[n] = masked ? 0.0f : static_cast<float>(lse - target_logits[n] + z_loss * lse * lse);
+  if (greedy_tokens != nullptr) greedy_tokens[n] = greedy;
+  if (target_ranks != nullptr) target_ranks[n] = masked ? -1 : greater;
 }
 
 // One block for each row. Where the gradient is narrower and in place, what a block writes in one
@@ -204,13 +205,15 @@ void CrossEntropyStats(Stream& stream, const CrossEntropyStatsArgs& args) {
 void CrossEntropyMerge(Stream& stream, const CrossEntropyMergeArgs& args) {
   const int64_t ranks = args.all_stats.shape[0], rows = args.all_stats.shape[1];
   CheckShape(args.all_stats, {ranks, rows, 4});
-  for (const Tensor& t :
-       {args.lse, args.loss, args.greedy, args.rank, args.target_logit, args.targets})
-    CheckShape(t, {rows});
+  for (const Tensor& t : {args.lse, args.target_logit, args.targets}) CheckShape(t, {rows});
+  for (const Tensor& t : {args.loss, args.greedy, args.rank}) {
+    if (t) CheckShape(t, {rows});
+  }
   CheckContiguous(args.all_stats);
+  const auto ints = [](const Tensor& t) { return t ? t.as<int32_t>() : nullptr; };
   Launch(MergeKernel, Blocks(CeilDiv(rows, kMergeThreads)), kMergeThreads, 0, stream,
-         args.lse.as<float>(), args.loss.as<float>(), args.greedy.as<int32_t>(),
-         args.rank.as<int32_t>(), reinterpret_cast<const RowStats*>(args.all_stats.data),
+         args.lse.as<float>(), args.loss ? args.loss.as<float>() : nullptr, ints(args.greedy),
+         ints(args.rank), reinterpret_cast<const RowStats*>(args.all_stats.data),
          args.target_logit.as<float>(), args.targets.as<int32_t>(), ranks, rows, args.z_loss);
 }
 

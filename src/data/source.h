@@ -1,6 +1,7 @@
 // Where training and evaluation get their samples from.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -37,6 +38,17 @@ struct HostBatch {
     TL_CHECK(offset >= 1 && offset <= lookahead) << "offset " << offset;
     const size_t size = static_cast<size_t>(count * sequence_length);
     return {targets_storage.data() + (offset - 1) * size, size};
+  }
+  // Masks the targets at this offset whose token before is not an input: those that a model which
+  // runs over the inputs does not predict from the text right before them.
+  void MaskBeyondInputs(int64_t offset) {
+    TL_CHECK(offset >= 1 && offset <= lookahead) << "offset " << offset;
+    int32_t* rows = targets_storage.data() + (offset - 1) * count * sequence_length;
+    const int64_t masked = std::min(offset - 1, sequence_length);
+    for (int64_t b = 0; b < count; ++b) {
+      int32_t* end = rows + (b + 1) * sequence_length;
+      std::fill(end - masked, end, -1);
+    }
   }
   // Unmasked targets at this offset. That of a global batch is the sum over its parts.
   int64_t TargetCount(int64_t offset) const {

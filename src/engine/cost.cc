@@ -51,11 +51,12 @@ double TrainFlopsPerToken(const Config& c) {
   if (o.name == "sequential_mtp")
     return trunk + p.readout + depth * (p.block + p.readout + 2.0 * p.square);
   if (o.name == "medusa") {
-    // Forward alone is a third; a frozen unembedding still passes its input's gradient on.
+    // Forward alone is a third; a frozen unembedding still passes its input's gradient on; a
+    // teacher's logits are made once more for each head.
     const double main = (trunk + p.readout) * (o.freeze_trunk ? 1.0 / 3.0 : 1.0);
     const bool frozen_unembedding = o.freeze_trunk && !o.own_unembedding;
-    return main + heads * (static_cast<double>(o.residual_layers) * p.square +
-                           p.readout * (frozen_unembedding ? 2.0 / 3.0 : 1.0));
+    const double readout = (frozen_unembedding ? 2.0 / 3.0 : 1.0) + (o.distill ? 1.0 / 3.0 : 0.0);
+    return main + heads * (static_cast<double>(o.residual_layers) * p.square + p.readout * readout);
   }
   return trunk + p.readout;
 }

@@ -203,6 +203,12 @@ Pass Engine::LoadPass(const HostBatch& batch) {
   return pass;
 }
 
+void Engine::MaskTargets(HostBatch* batch) const {
+  for (int head = 0; head < lookahead(); ++head) {
+    if (objective_->Distills(head)) batch->MaskBeyondInputs(head + 1);
+  }
+}
+
 void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
                              absl::Span<const double> head_weights) {
   Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, grad_sync_.get(),

@@ -71,6 +71,9 @@ class Engine {
   Tensor grads() const { return grads_; }  // flat fp32, of what is trained; null for inference
   GradSync& grad_sync() { return *grad_sync_; }
 
+  // Of a batch to train on, before its targets are counted: masks those that a head that distills
+  // has no teacher for.
+  void MaskTargets(HostBatch* batch) const;
   // Forward and backward pass over one micro-batch: adds to the gradients and to the head sums.
   // head_weights: of this step; empty: all heads are trained.
   void ForwardBackward(const HostBatch& batch, const StepScalars* scalars,

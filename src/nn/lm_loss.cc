@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/cross_entropy.h"
+#include "kernels/distill.h"
 #include "kernels/matmul.h"
 #include "nn/linear.h"
 
@@ -43,10 +43,50 @@ void LmLoss::Declare(Plan& plan) {
   stats_ = plan.Slot("stats", {chunk_, 4}, DType::kF32, Life::kForward);
   all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 4}, DType::kF32, Life::kForward);
   lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
+  if (config_.teacher.parts.empty() || !plan.training()) return;
+  teacher_weight_ = plan.Param(config_.teacher, Plan::Use::kRead);
+  if (g.split_rows())
+    teacher_full_ = plan.Slot("teacher_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
+  teacher_logits_ =
+      plan.Slot("teacher_logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
+  teacher_lse_ = plan.Slot("teacher_lse", {chunk_}, DType::kF32, Life::kForward);
 }
 
 void LmLoss::Logits(Step& step, Tensor logits, Tensor y) const {
   Product(step, logits, y, step.Weight(weight_));
+}
+
+void LmLoss::Merge(Step& step, Tensor logits, CrossEntropyMergeArgs out) const {
+  const int ranks = geometry_.tensor_size;
+  const int64_t rows = logits.shape[0];
+  Stream& stream = step.stream();
+  out.all_stats = Tensor::Contiguous(step.Slot(all_stats_).data, {ranks, rows, 4}, DType::kF32,
+                                     stream.device());
+  const Tensor stats =
+      ranks > 1 ? step.Slot(stats_).Slice(0, 0, rows) : out.all_stats.Reshape({rows, 4});
+  CrossEntropyStats(stream, {.stats = stats,
+                             .logits = logits,
+                             .target_logit = out.target_logit,
+                             .begin = begin_,
+                             .valid = valid_});
+  if (ranks > 1) step.tensor_group().AllGather(stream, out.all_stats, stats);
+  CrossEntropyMerge(stream, out);
+}
+
+void LmLoss::RunTeacher(Step& step, const Teacher& teacher, int64_t begin, Tensor target_logit,
+                        Tensor targets) const {
+  const int64_t from = begin + teacher.shift;
+  // The last rows of the batch have no teacher.
+  const int64_t count = std::min(targets.shape[0], geometry_.rows() - from);
+  if (count <= 0) return;
+  const auto first = [&](const Tensor& t) { return t.Slice(0, 0, count); };
+  const Tensor logits = first(step.Slot(teacher_logits_));
+  Product(step, logits, teacher.y.Slice(0, from, from + count), step.Weight(teacher_weight_));
+  Merge(step, logits,
+        {.lse = first(step.Slot(teacher_lse_)),
+         .all_stats = {},
+         .target_logit = first(target_logit),
+         .targets = first(targets)});
 }
 
 void LmLoss::Run(Step& step, const LmLossArgs& args) {
@@ -58,6 +98,10 @@ void LmLoss::Run(Step& step, const LmLossArgs& args) {
   const Tensor y = GatherRows(step, g, g.split_rows() ? step.Slot(y_full_) : args.y, args.y);
   const Tensor dy_full = g.split_rows() && training ? step.Slot(dy_full_) : args.d_y;
   const Tensor weight = step.Weight(weight_);
+  Teacher teacher = args.teacher;
+  const bool taught = training && teacher.y;
+  if (taught && g.split_rows())
+    teacher.y = GatherRows(step, g, step.Slot(teacher_full_), teacher.y);
   Step::GradTarget target{};
   if (training && trains_weight_) target = step.Grad(weight_);
   for (int64_t begin = 0; begin < g.rows(); begin += chunk_) {
@@ -73,36 +117,45 @@ void LmLoss::Run(Step& step, const LmLossArgs& args) {
                                 .begin = begin_,
                                 .valid = valid_});
     if (g.tensor_size > 1) step.tensor_group().AllReduce(stream, target_logit);
-    const Tensor stats = slot(stats_);
-    const Tensor all_stats = Tensor::Contiguous(
-        step.Slot(all_stats_).data, {g.tensor_size, rows, 4}, DType::kF32, stream.device());
-    CrossEntropyStats(stream, {.stats = g.tensor_size > 1 ? stats : all_stats.Reshape({rows, 4}),
-                               .logits = logits,
-                               .target_logit = target_logit,
-                               .begin = begin_,
-                               .valid = valid_});
-    if (g.tensor_size > 1) step.tensor_group().AllGather(stream, all_stats, stats);
-    const Tensor lse = slot(lse_);
-    CrossEntropyMerge(stream, {.lse = lse,
-                               .loss = chunk(args.losses),
-                               .greedy = chunk(args.greedy),
-                               .rank = chunk(args.rank),
-                               .all_stats = all_stats,
-                               .target_logit = target_logit,
-                               .targets = targets,
-                               .z_loss = z_loss});
+    const Tensor lse = slot(lse_), losses = chunk(args.losses);
+    Merge(step, logits,
+          {.lse = lse,
+           .loss = taught ? Tensor{} : losses,
+           .greedy = chunk(args.greedy),
+           .rank = chunk(args.rank),
+           .all_stats = {},
+           .target_logit = target_logit,
+           .targets = targets,
+           .z_loss = z_loss});
     if (!training) continue;
     const Tensor d_logits = g.compute == DType::kF32 ? logits : slot(d_logits_);
-    CrossEntropyGrad(stream, {.d_logits = d_logits,
-                              .logits = logits,
-                              .lse = lse,
-                              .targets = targets,
-                              .grad_scale = Tensor::Contiguous(
-                                  reinterpret_cast<std::byte*>(const_cast<float*>(args.grad_scale)),
-                                  {1}, DType::kF32, stream.device()),
-                              .z_loss = z_loss,
-                              .begin = begin_,
-                              .valid = valid_});
+    const Tensor grad_scale =
+        Tensor::Contiguous(reinterpret_cast<std::byte*>(const_cast<float*>(args.grad_scale)), {1},
+                           DType::kF32, stream.device());
+    if (taught) {
+      RunTeacher(step, teacher, begin, target_logit, targets);
+      Distill(stream, {.d_logits = d_logits,
+                       .loss = losses,
+                       .logits = logits,
+                       .lse = lse,
+                       .teacher = slot(teacher_logits_),
+                       .teacher_lse = slot(teacher_lse_),
+                       .targets = targets,
+                       .grad_scale = grad_scale,
+                       .z_loss = z_loss,
+                       .begin = begin_,
+                       .valid = valid_});
+      if (g.tensor_size > 1) step.tensor_group().AllReduce(stream, losses);
+    } else {
+      CrossEntropyGrad(stream, {.d_logits = d_logits,
+                                .logits = logits,
+                                .lse = lse,
+                                .targets = targets,
+                                .grad_scale = grad_scale,
+                                .z_loss = z_loss,
+                                .begin = begin_,
+                                .valid = valid_});
+    }
     Matmul(stream, {.c = chunk(dy_full), .a = d_logits, .b = weight});
     step.Progress();
     if (!target.grad) continue;

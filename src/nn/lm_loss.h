@@ -5,11 +5,14 @@
 //
 //   loss_n = lse_n - z_{n, target} + z_loss lse_n^2,   z = y W^T;   d_y = scale sum_v dloss_n/dz_nv
 //   W_v,
-// scale = *grad_scale, folded in since the gradient is made here.
+// scale = *grad_scale, folded in since the gradient is made here. With a teacher it is the
+// divergence from the teacher's distribution instead (kernels/distill.h), at the price of one more
+// product and one more chunk of logits.
 #pragma once
 
 #include <string>
 
+#include "kernels/cross_entropy.h"
 #include "nn/tensor_parallel.h"
 
 namespace tl {
@@ -19,6 +22,14 @@ struct LmLossConfig {
   int64_t chunk = 0;  // tokens at a time; 0: as many as keep a chunk's logits within 128 MiB
   double z_loss = 0.0;
   Plan::Use use = Plan::Use::kTrain;  // of the weight
+  ParamSpec teacher = {};             // a teacher's weight; no parts: there is none
+};
+
+// Row n learns from row n + shift of another unembedding's input: its prediction of the same token
+// from more of the text.
+struct Teacher {
+  Tensor y;  // [local rows, hidden]
+  int64_t shift = 0;
 };
 
 struct LmLossArgs {
@@ -29,6 +40,8 @@ struct LmLossArgs {
   Tensor greedy;                      // int32 [rows]: the most likely token
   Tensor rank;                        // int32 [rows]: see CrossEntropyMergeArgs
   const float* grad_scale = nullptr;  // on the device; with d_y
+  // With d_y; null: the targets teach. Rows n for which there is no n + shift must be masked.
+  Teacher teacher = {};
 };
 
 class LmLoss {
@@ -44,14 +57,22 @@ class LmLoss {
   int64_t chunk() const { return chunk_; }
 
  private:
+  // out.lse and what else is wanted of CrossEntropyMerge, from all ranks' slices of the logits.
+  void Merge(Step& step, Tensor logits, CrossEntropyMergeArgs out) const;
+  // The teacher's logits of the chunk that starts at row `begin`, and their lse, into their slots;
+  // teacher.y: all ranks' rows.
+  void RunTeacher(Step& step, const Teacher& teacher, int64_t begin, Tensor target_logit,
+                  Tensor targets) const;
+
   LmLossConfig config_;
   Geometry geometry_;
   int64_t local_vocab_ = 0, chunk_ = 0;
   int64_t begin_ = 0, valid_ = 0;
-  ParamId weight_ = -1;
+  ParamId weight_ = -1, teacher_weight_ = -1;
   bool trains_weight_ = true;
   SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, d_logits_ = -1, target_logit_ = -1, stats_ = -1,
          all_stats_ = -1, lse_ = -1;
+  SlotId teacher_full_ = -1, teacher_logits_ = -1, teacher_lse_ = -1;
 };
 
 }  // namespace tl

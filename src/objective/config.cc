@@ -39,6 +39,7 @@ std::vector<Foreign> Keys(const ObjectiveConfig& c) {
           {"freeze_trunk", c.freeze_trunk != d.freeze_trunk, {medusa}},
           {"residual_layers", c.residual_layers != d.residual_layers, {medusa}},
           {"own_unembedding", c.own_unembedding != d.own_unembedding, {medusa}},
+          {"distill", c.distill != d.distill, {medusa}},
           {"head_weight", c.head_weight != d.head_weight, {medusa}},
           {"decay", c.decay != d.decay, {medusa}},
           {"lr_scale", c.lr_scale != d.lr_scale, {medusa}},
@@ -85,8 +86,6 @@ absl::Status Validate(const ObjectiveConfig& c) {
       return Invalid(absl::StrCat("[objective] weights has ", c.weights.size(),
                                   " numbers: expected one for each of heads = ", c.heads));
     }
-    if (!c.weights.empty() && c.weights[0] == 0.0)
-      return Invalid("[objective] weights: expected a first number, the main head's, above 0");
     if (c.curriculum_steps > 0 && c.curriculum == Curriculum::kNone) {
       return Invalid(absl::StrCat("[objective] curriculum_steps = ", c.curriculum_steps,
                                   ": expected a curriculum, \"forward\" or \"reverse\""));

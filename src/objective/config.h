@@ -33,6 +33,7 @@ struct ObjectiveConfig {
   bool freeze_trunk = false;  // medusa: stage 1
   int64_t residual_layers = 1;
   bool own_unembedding = true;
+  bool distill = false;
   double head_weight = 0.2;  // of the heads' losses together, stage 2; stage 1: 1
   double decay = 0.8;
   double lr_scale = 1.0;  // of the heads

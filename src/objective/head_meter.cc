@@ -13,7 +13,7 @@ void HeadMeter::Declare(Plan& plan) {
   alive_ = plan.Slot("alive", rows, DType::kI32, Life::kForward);
 }
 
-void HeadMeter::Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y) {
+void HeadMeter::Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y, Tensor teacher_y) {
   const int offset = head + 1;
   const Tensor targets = step.pass().Targets(offset), losses = step.Slot(losses_);
   const Tensor greedy = step.Slot(head == 0 ? main_ : greedy_), rank = step.Slot(rank_);
@@ -23,7 +23,9 @@ void HeadMeter::Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y) {
                   .losses = losses,
                   .greedy = greedy,
                   .rank = rank,
-                  .grad_scale = d_y ? &step.scalars()->grad_scale[head] : nullptr});
+                  .grad_scale = d_y ? &step.scalars()->grad_scale[head] : nullptr,
+                  // The main head predicts the token at t + offset from position t + head.
+                  .teacher = {.y = teacher_y, .shift = head}});
   if (!step.pass().head_sums) return;
   HeadMetrics(step.stream(),
               {.sums = step.pass().head_sums.Slice(0, head, head + 1).Reshape({kHeadSums}),

@@ -11,8 +11,9 @@ class HeadMeter {
   explicit HeadMeter(Geometry geometry) : geometry_(geometry) {}
   // Within the scope in which the heads run.
   void Declare(Plan& plan);
-  // y, d_y: see LmLossArgs. Adds to Pass::head_sums.
-  void Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y);
+  // y, d_y: see LmLossArgs. teacher_y, where the main head is to teach this one: what it reads out.
+  // Adds to Pass::head_sums.
+  void Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y, Tensor teacher_y = {});
 
  private:
   Geometry geometry_;

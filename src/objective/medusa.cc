@@ -29,12 +29,14 @@ Medusa::Medusa(const ObjectiveConfig& config, const ObjectiveContext& context)
       main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
   for (int64_t k = 1; k <= config.heads; ++k) {
     const std::string name = "medusa." + std::to_string(k);
-    heads_.push_back({.name = name,
-                      .layers = std::vector<Layer>(config.residual_layers),
-                      .loss = LmLoss({.weight = Unembedding(config, context, name),
-                                      .chunk = context.loss_chunk,
-                                      .z_loss = context.z_loss},
-                                     context.geometry)});
+    heads_.push_back(
+        {.name = name,
+         .layers = std::vector<Layer>(config.residual_layers),
+         .loss = LmLoss({.weight = Unembedding(config, context, name),
+                         .chunk = context.loss_chunk,
+                         .z_loss = context.z_loss,
+                         .teacher = config.distill ? context.unembedding : ParamSpec{}},
+                        context.geometry)});
   }
 }
 
@@ -109,7 +111,7 @@ void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training) {
   Stream& stream = step.stream();
   const Tensor at = Layers(step, head, y);
   const Tensor d = training ? step.Slot(head.d_y) : Tensor{};
-  meter_.Run(step, head.loss, k, at, d);
+  meter_.Run(step, head.loss, k, at, d, config_.distill ? y : Tensor{});
   if (!training) return;
   for (size_t i = head.layers.size(); i-- > 0;) {
     Layer& layer = head.layers[i];

@@ -4,6 +4,9 @@
 // zeros, so that training starts from the trunk's own prediction.
 //   stage 1, freeze_trunk: loss = sum_k decay^k CE_k; everything but the heads keeps its bits;
 //   stage 2: loss = CE + head_weight min(1, step / warmup) sum_k decay^k CE_k.
+// distill: instead of CE_k, KL(q || p_k), q the trunk's own distribution of the same token, which
+// it gives k positions later and which has no gradient. Where the trunk is frozen that is
+// self-distillation: the heads learn to draft what the trunk will say, not what the text does.
 //
 // Decoding: the trunk's state is left in the cache, and heads draft from it.
 #pragma once
@@ -19,6 +22,7 @@ class Medusa : public Objective {
   Medusa(const ObjectiveConfig& config, const ObjectiveContext& context);
   std::vector<std::string> heads() const override { return OffsetNames(config_.heads + 1); }
   double Weight(int head, int64_t step, int64_t steps) const override;
+  bool Distills(int head) const override { return config_.distill && head > 0; }
   void Declare(Plan& plan) override;
   void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;

@@ -41,6 +41,10 @@ class Objective {
   virtual std::vector<std::string> heads() const = 0;
   // The weight of a head's loss in step 0, 1, ... of a training of `steps`. 0: it is not trained.
   virtual double Weight(int head, int64_t step, int64_t steps) const = 0;
+  // Whether a head learns the main head's prediction of the same token, instead of the text's
+  // token. Its targets to train on are then those alone that the main head predicts within the
+  // sequence.
+  virtual bool Distills(int) const { return false; }
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
   // Forward pass, losses and backward pass of the heads on the trunk's output; adds to

@@ -169,12 +169,14 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   const int heads = objective.lookahead();
   absl::Status status;
   std::vector<int64_t> targets(heads);
-  for (int64_t i = 0; i < micro_batches && status.ok(); ++i) {
+  for (int64_t i = 0; i < micro_batches; ++i) {
     const int64_t first =
         run_.samples + (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
     status = data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(),
                             &batches_[i]);
-    for (int k = 0; k < heads && status.ok(); ++k) targets[k] += batches_[i].TargetCount(k + 1);
+    if (!status.ok()) break;
+    engine_->MaskTargets(&batches_[i]);
+    for (int k = 0; k < heads; ++k) targets[k] += batches_[i].TargetCount(k + 1);
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), status));
   data_group.AllReduce(stream, Tensor::Of(targets.data(), {heads}));

@@ -233,6 +233,10 @@ TEST(ValidateConfig, Objectives) {
                 {"[objective] depth is a key of sequential_mtp"});
   ExpectInvalid({heads, "objective.heads=2", "objective.weights=[1.0]"}, 1,
                 {"[objective] weights has 1 numbers", "heads = 2"});
+  // A head between others would be missing from what decoding accepts.
+  ExpectOverrideError("objective.weights=[1.0, 0]", {"[objective] weights", "above 0", "found"});
+  ExpectInvalid({heads, "objective.heads=2", "objective.distill=true"}, 1,
+                {"[objective] distill is a key of medusa"});
   ExpectInvalid({heads, "objective.heads=2", "objective.match_parameters=true"}, 1,
                 {"match_parameters takes heads = 2", "[model] layers"});
   ExpectInvalid({"objective.name=sequential_mtp"}, 1, {"[objective] depth = 0", "from 1 to 15"});

@@ -36,6 +36,8 @@ void ExpectSameAsTwin(const Config& config, const reference::ObjectiveTotals& tw
   ASSERT_EQ(result.heads.size(), twin.losses.size());
   for (size_t i = 0; i < twin.losses.size(); ++i)
     EXPECT_NEAR(result.heads[i].loss, twin.losses[i], 1e-6 * twin.losses[i]) << i;
+  for (size_t i = 0; i < twin.targets.size(); ++i)
+    EXPECT_EQ(result.heads[i].targets, twin.targets[i]) << i;
   ASSERT_EQ(grads.size(), twin.grads.size());
   double worst = 0.0;
   for (const auto& [name, grad] : twin.grads) {
@@ -104,7 +106,7 @@ ObjectiveCase Case(const std::string& name) {
 
 // The heads move, and what is frozen keeps every bit; in 16 bits too, whose masters are saved.
 TEST(Medusa, FrozenTrunkKeepsEveryBit) {
-  for (const char* name : {"MedusaFrozen", "MedusaFrozenShared"}) {
+  for (const char* name : {"MedusaFrozen", "MedusaFrozenShared", "MedusaFrozenDistill"}) {
     for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
       Config config = ConfigOf(Case(name));
       config.precision.compute = precision;
@@ -126,21 +128,30 @@ TEST(Medusa, FrozenTrunkKeepsEveryBit) {
   }
 }
 
-// Heads that have not joined yet get no gradient and count nothing, and the rest is as if they were
-// not there.
+// Heads that are not there get no gradient, count nothing and keep their weights: neither weight
+// decay nor what is left of their momentum moves them.
 TEST(Curriculum, HeadsJoinAndLeave) {
   ObjectiveCase c = Case("FourHeads");
-  c.objective.curriculum = Curriculum::kForward;
   c.objective.curriculum_steps = 8;
-  Config config = ConfigOf(c);
-  Rig rig(config);
-  for (int step = 0; step < 9; ++step) {
-    const StepResult result = rig.Run();
-    for (int head = 0; head < 4; ++head) {
-      const bool joined = step >= 2 * head;
-      EXPECT_EQ(result.heads[head].targets > 0, joined) << step;
-      const auto& grad = rig.grads.at("heads." + std::to_string(head + 1) + ".mlp.up.weight");
-      EXPECT_EQ(Dot(grad, grad) > 0.0, joined) << step;
+  for (const Curriculum curriculum : {Curriculum::kForward, Curriculum::kReverse}) {
+    c.objective.curriculum = curriculum;
+    Config config = ConfigOf(c);
+    config.optimizer.weight_decay = 0.1;
+    Rig rig(config);
+    reference::Params before = rig.Master();
+    for (int step = 0; step < 9; ++step) {
+      const StepResult result = rig.Run();
+      const reference::Params after = rig.Master();
+      for (int head = 0; head < 4; ++head) {
+        SCOPED_TRACE("step " + std::to_string(step) + ", head " + std::to_string(head + 1));
+        const bool there = curriculum == Curriculum::kForward ? step >= 2 * head
+                                                              : head == 0 || step < 8 - 2 * head;
+        EXPECT_EQ(result.heads[head].targets > 0, there);
+        const std::string name = "heads." + std::to_string(head + 1) + ".mlp.up.weight";
+        EXPECT_EQ(Dot(rig.grads.at(name), rig.grads.at(name)) > 0.0, there);
+        EXPECT_EQ(after.at(name) != before.at(name), there);
+      }
+      before = after;
     }
   }
   c.objective.curriculum = Curriculum::kReverse;
@@ -192,7 +203,7 @@ TEST(Normalisation, EveryHeadCountsItsOwnShiftedMask) {
 // Megatron-LM #3959 divided by the size of a group of ranks, and gradient accumulation elsewhere
 // averages the averages of micro-batches: here any cut of the batch gives one gradient.
 TEST(Normalisation, MicroBatchesOfUnequalCountsAddUp) {
-  for (const char* name : {"FourHeads", "Mtp", "Medusa"}) {
+  for (const char* name : {"FourHeads", "Mtp", "Medusa", "MedusaDistill"}) {
     reference::Params whole;
     double loss = 0.0;
     for (const int64_t size : {4, 1}) {

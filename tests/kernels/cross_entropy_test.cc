@@ -121,6 +121,10 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
         << what;
   }
   ExpectWithinBound(DType::kF32, lse.Get(), ref.lse, naive.lse, "lse" + what);
+  Owned alone(DType::kF32, {c.rows});
+  CrossEntropyMerge(stream,
+                    {.lse = alone, .all_stats = all, .target_logit = target_logit, .targets = tt});
+  EXPECT_EQ(alone.Bytes(), lse.Bytes()) << what;
   ExpectWithinBound(DType::kF32, loss.Get(), ref.loss, naive.loss, "loss" + what);
 
   const Owned scale(DType::kF32, {1}, {8.0});

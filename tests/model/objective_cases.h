@@ -46,7 +46,10 @@ inline std::vector<ObjectiveCase> ObjectiveCases() {
                                       {"Medusa", medusa(2)},
                                       {"MedusaDeep", medusa(2), false},
                                       {"MedusaFrozen", medusa(3)},
-                                      {"MedusaFrozenShared", medusa(2)}};
+                                      {"MedusaFrozenShared", medusa(2)},
+                                      {"MedusaFrozenDistill", medusa(3)},
+                                      {"MedusaFrozenSharedDistill", medusa(2), false},
+                                      {"MedusaDistill", medusa(2)}};
   for (ObjectiveCase& c : cases) {
     ObjectiveConfig& o = c.objective;
     if (c.name == "MatchedHeads") o.match_parameters = true;
@@ -56,7 +59,8 @@ inline std::vector<ObjectiveCase> ObjectiveCases() {
     if (c.name == "MtpDetachedStream") o.detach_hidden = true;
     if (c.name == "MedusaDeep") o.residual_layers = 2;
     if (c.name.rfind("MedusaFrozen", 0) == 0) o.freeze_trunk = true;
-    if (c.name == "MedusaFrozenShared") o.own_unembedding = false;
+    if (c.name.rfind("MedusaFrozenShared", 0) == 0) o.own_unembedding = false;
+    o.distill = c.name.find("Distill") != std::string::npos;
   }
   return cases;
 }

@@ -12,6 +12,7 @@
 #include "objective/config.h"
 #include "tests/reference/block.h"
 #include "tests/reference/cross_entropy.h"
+#include "tests/reference/distill.h"
 #include "tests/reference/embedding.h"
 #include "tests/reference/residual_silu.h"
 #include "tests/reference/rope_table.h"
@@ -26,8 +27,9 @@ struct ObjectiveOptions {
 };
 
 struct ObjectiveTotals {
-  std::vector<double> losses;  // of each head: mean over its own unmasked targets
-  double loss = 0.0;           // weighted
+  std::vector<double> losses;    // of each head: mean over its own unmasked targets
+  std::vector<int64_t> targets;  // how many they are
+  double loss = 0.0;             // weighted
   Params grads;
 };
 
@@ -48,9 +50,25 @@ struct ObjectivePass {
         hidden(static_cast<size_t>(o.model.hidden)),
         unembedding(o.model.tie_embeddings ? "embedding.weight" : "lm_head.weight") {}
 
+  bool Distills(size_t head) const { return options.objective.distill && head > 0; }
+  // Without the last ones of a sequence where the main head, which is `head` tokens behind, does
+  // not come to them.
   std::vector<int32_t> Targets(size_t head) const {
     const auto span = batch.targets(static_cast<int64_t>(head) + 1);
-    return {span.begin(), span.end()};
+    std::vector<int32_t> targets(span.begin(), span.end());
+    const auto length = static_cast<size_t>(batch.sequence_length);
+    for (size_t n = 0; n < targets.size() && Distills(head); ++n) {
+      if (n % length + head >= length) targets[n] = -1;
+    }
+    return targets;
+  }
+  // The main head's logits of the same tokens, row by row.
+  Doubles TeacherOf(size_t head) const {
+    const Doubles& z = logits[0].z;
+    const auto shift = static_cast<ptrdiff_t>(head) * options.model.vocab;
+    Doubles teacher(z.begin() + shift, z.end());
+    teacher.resize(z.size());
+    return teacher;
   }
 
   // A head's logits of y, their loss, and on the way back the gradient at y.
@@ -66,13 +84,19 @@ struct ObjectivePass {
                       .z = Linear(y, params.at(weight), hidden)});
     double sum = 0.0;
     const auto vocab = static_cast<size_t>(options.model.vocab);
-    for (const double loss : CrossEntropy(logits.back().z, Targets(head), vocab).loss) sum += loss;
+    const Doubles& z = logits.back().z;
+    const std::vector<int32_t> targets = Targets(head);
+    const Doubles losses = Distills(head) ? Distill(z, TeacherOf(head), targets, vocab, 1.0).loss
+                                          : CrossEntropy(z, targets, vocab).loss;
+    for (const double loss : losses) sum += loss;
     return sum;
   }
   Doubles LossGradient(size_t head, double scale, Params& grads) const {
     const Logits& l = logits[head];
     const auto vocab = static_cast<size_t>(options.model.vocab);
-    const Doubles d_z = CrossEntropyGrad(l.z, Targets(head), vocab, scale);
+    const Doubles d_z = Distills(head)
+                            ? Distill(l.z, TeacherOf(head), Targets(head), vocab, scale).d_logits
+                            : CrossEntropyGrad(l.z, Targets(head), vocab, scale);
     Doubles d_y(l.y.size()), d_w(params.at(l.weight).size());
     LinearBackward(&d_y, d_w, d_z, l.y, params.at(l.weight), hidden);
     if (l.trains_weight) AddTo(grads, l.weight, d_w);
@@ -253,11 +277,17 @@ inline ObjectiveTotals RunObjective(const ObjectiveOptions& options, const Param
   ObjectiveTotals totals;
   const auto heads = static_cast<size_t>(HeadCount(options.objective));
   std::vector<double> counts(heads), scales(heads);
+  totals.targets.resize(heads);
   for (const HostBatch& batch : batches) {
-    for (size_t i = 0; i < heads; ++i)
-      counts[i] += static_cast<double>(batch.TargetCount(static_cast<int64_t>(i) + 1));
+    const internal::ObjectivePass pass(options, params, batch);
+    for (size_t i = 0; i < heads; ++i) {
+      for (const int32_t target : pass.Targets(i)) totals.targets[i] += target >= 0;
+    }
   }
-  for (size_t i = 0; i < heads; ++i) scales[i] = options.weights[i] / counts[i];
+  for (size_t i = 0; i < heads; ++i) {
+    counts[i] = static_cast<double>(totals.targets[i]);
+    scales[i] = options.weights[i] / counts[i];
+  }
   totals.losses.resize(heads);
   for (const HostBatch& batch : batches) {
     internal::ObjectivePass pass(options, params, batch);
