@@ -123,9 +123,12 @@ class MarkovSource : public DataSource {
   Matrix p_;
 };
 
-TEST(MarkovSource, HeadsComeWithinTwoPercentOfTheCeiling) {
+class Markov : public testing::TestWithParam<int> {};
+
+TEST_P(Markov, HeadsComeWithinTwoPercentOfTheCeiling) {
   constexpr int kHeads = 3;
   Config config;
+  config.train.seed = GetParam();
   config.run.device = "cpu";
   config.model = {.layers = 1, .hidden = 64, .heads = 2, .ffn = 128, .vocab = kStates};
   config.objective.name = "independent_heads";
@@ -139,10 +142,11 @@ TEST(MarkovSource, HeadsComeWithinTwoPercentOfTheCeiling) {
   config.optimizer.weight_decay = 0.0;
   const Matrix p = Transition();
   MarkovSource source(p);
+  source.seed = 100 + GetParam();
   Rig rig(config);
   for (int64_t step = 0; step < config.train.steps; ++step) ASSERT_TRUE(rig->Run(source).ok());
   source.samples = 1 << 12;
-  source.seed = 22;
+  source.seed = 200 + GetParam();
   const EvalResult result = rig->Evaluate(source, 0).value();
   const std::vector<Ceiling> ceilings = Ceilings(p, kHeads);
   for (int i = 0; i < kHeads; ++i) {
@@ -156,6 +160,8 @@ TEST(MarkovSource, HeadsComeWithinTwoPercentOfTheCeiling) {
   }
   std::printf("tau %.4f\n", AcceptedLength(result.heads));
 }
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Markov, testing::Values(1, 2, 3));
 
 }  // namespace
 }  // namespace tl

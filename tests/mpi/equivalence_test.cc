@@ -244,6 +244,25 @@ TEST(EquivalenceOfVariants, MedusaOnAFrozenTrunk) {
   config.objective.freeze_trunk = true;
   config.run.init_from = "initial weights will do";
   TestHeads("2 Medusa heads on a frozen trunk", config, Source());
+  config.objective.distill = true;
+  config.data.pack_documents = true;
+  TestHeads("the same, taught by the trunk, packed documents", config, *MakeSource(true));
+}
+
+// Megatron-LM #7452 fed logits that were already gathered to the loss of a divided vocabulary:
+// every rank counted all of it, and the loss came out log(ranks) too high. Untrained logits are
+// close to zero, so that each head's loss here is log(vocabulary).
+TEST(Regressions, MegatronLm7452CountedTheVocabularyOncePerRank) {
+  for (Config config : {WithObjective("next_token", 0), WithObjective("independent_heads", 2)}) {
+    config.train.z_loss = 0.0;
+    const int heads = HeadCount(config.objective);
+    const std::vector<Layout> layouts = Layouts(World().size(), {Recompute::kNone});
+    const std::vector<Outcome> outcomes = TrainAll(config, layouts, Source(), /*steps=*/1);
+    for (size_t i = 0; i < layouts.size() && World().rank() == 0; ++i) {
+      EXPECT_NEAR(outcomes[i].losses[0] / heads, std::log(static_cast<double>(kVocab)), 0.1)
+          << layouts[i].name() << ", " << heads << " heads";
+    }
+  }
 }
 
 TEST(Table, IsWritten) {
