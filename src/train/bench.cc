@@ -91,6 +91,7 @@ Phases MeasurePhases(Stepper& stepper, const Config& config, const DataSource& d
   HostBatch batch;
   TL_CHECK_OK(data.FillBatch(0, config.train.micro_batch_size, config.train.sequence_length,
                              engine.lookahead(), &batch));
+  engine.MaskTargets(&batch);
   Buffer memory = Buffer::Allocate(engine.stream().device(), sizeof(StepScalars));
   StepScalars scalars;
   CopyBytes(engine.stream(), memory.data(), reinterpret_cast<const std::byte*>(&scalars),
@@ -163,7 +164,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   const double median = seconds[seconds.size() / 2];
   const auto tokens =
       static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
-  const double rate = tokens * TrainFlopsPerToken(config) / median / world.size();
+  const double work = tokens * TrainFlopsPerToken(config) / world.size();
+  const double rate = work / median;
   std::printf("%s, %s parameters, %d rank(s) x %d thread(s), %s per step of %.0f tokens\n",
               Name(config.precision.compute),
               HumanCount(static_cast<double>(ParameterCount(config))).c_str(), world.size(),
@@ -178,8 +180,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
               passes * phases.forward * 1e3, passes * (phases.both - phases.forward) * 1e3,
               std::max(0.0, median - passes * phases.both) * 1e3);
   std::printf("tokens/s        %10.0f\n", tokens / median);
-  std::printf("matrix products %10.0f GFLOP/s per rank, %.1f %% of the roof\n", rate / 1e9,
-              100.0 * rate / gemm);
+  std::printf("matrix products %10.0f GFLOP/s per rank, %.1f %% of the roof; %.2f GFLOP per step\n",
+              rate / 1e9, 100.0 * rate / gemm, work / 1e9);
   if (const double peak = DensePeak(device, compute); peak > 0.0)
     std::printf("MFU             %10.1f %% of the dense peak, %.0f TFLOP/s\n", 100.0 * rate / peak,
                 peak / 1e12);
@@ -190,6 +192,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   std::printf("memory          %s planned, %s %s\n", HumanBytes(planned).c_str(),
               HumanBytes(counted).c_str(),
               device.type == DeviceType::kCuda ? "allocated at most" : "resident at most");
+  for (const MemoryRow& row : plan)
+    std::printf("    %-36s %12s\n", row.name.c_str(), HumanBytes(row.bytes).c_str());
   const ModelConfig& m = config.model;
   PrintAttention(
       stream, compute,

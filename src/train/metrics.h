@@ -17,7 +17,7 @@ namespace tl {
 struct StepReport {
   int64_t step = 0;    // steps done, this one included
   int64_t tokens = 0;  // seen by all ranks since step 0
-  float loss = 0.0f;   // nats per target, weighted over heads, without z-loss
+  float loss = 0.0f;   // what is trained: nats per target, weighted over heads, z-loss included
   std::vector<std::pair<std::string, float>> losses;  // of each head
   std::vector<HeadResult> heads;
   double lr = 0.0;
