@@ -1,9 +1,11 @@
 #include "train/evaluate.h"
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <numbers>
 
+#include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "data/blend.h"
 #include "engine/memory.h"
@@ -12,6 +14,11 @@
 
 namespace tl {
 namespace {
+
+// "-" where nothing was counted.
+std::string Fraction(double fraction) {
+  return std::isnan(fraction) ? "-" : absl::StrFormat("%.4f", fraction);
+}
 
 // A table with a line per head, and the expected length of accepted drafts.
 void PrintHeads(const std::vector<HeadResult>& heads) {
@@ -22,8 +29,9 @@ void PrintHeads(const std::vector<HeadResult>& heads) {
     const HeadResult& h = heads[i];
     std::printf("%-12s %9.5f %7.4f %7.4f", h.name.c_str(), h.loss, h.top1, h.top5);
     if (i > 0) {
-      std::printf("   %10.4f of %-16lld %9.4f of %lld", h.alpha, static_cast<long long>(h.reached),
-                  h.agreement, static_cast<long long>(h.compared));
+      std::printf("   %10s of %-16lld %9s of %lld", Fraction(h.alpha).c_str(),
+                  static_cast<long long>(h.reached), Fraction(h.agreement).c_str(),
+                  static_cast<long long>(h.compared));
     }
     std::printf("\n");
   }
