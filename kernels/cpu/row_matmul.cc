@@ -17,12 +17,13 @@ struct WideRows {
   const float* x;
   int64_t ld;
 };
-// Outputs at a time: so many rows of w are streamed side by side.
+// Outputs at a time: so many streams of w are read side by side, each row after row, as long ones
+// are what hardware fetches ahead well.
 constexpr int64_t kOutputs = 4;
 // No block is longer.
 constexpr int64_t kLongestBlock = 128;
-// How far ahead rows of w are asked for. Loads that wait keep too little of memory busy by
-// themselves, the less the narrower the type.
+// How far ahead each is asked for. Loads that wait keep too little of memory busy by themselves,
+// the less the narrower the type.
 constexpr int64_t kAheadBytes = 1024;
 #endif
 }  // namespace tl::cpu
@@ -96,20 +97,21 @@ void WidenRowsOf(const Tensor& x, float* out, int64_t ld) {
   }
 }
 
-// Every sum is one vector that takes the products of w's blocks in turn, its lanes added at the
-// end: the same additions for an output whatever O and N stand beside it.
+// Outputs output, output + apart, ... Every sum is one vector that takes the products of w's blocks
+// in turn, its lanes added at the end: the same additions for an output whatever O and N stand
+// beside it.
 template <int64_t O, int64_t N, typename T, typename Out>
-HWY_INLINE void Tile(const RowMatmulArgs& args, const WideRows& wide, int64_t output, int64_t row) {
+HWY_INLINE void Tile(const RowMatmulArgs& args, const WideRows& wide, int64_t output, int64_t apart,
+                     int64_t row) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   constexpr int64_t kV = kVectors<T>;
+  constexpr int64_t kAhead = kAheadBytes / sizeof(T);
   const auto lanes_of_vector = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t width = args.w.shape[1], w_step = args.w.strides[0], x_step = wide.ld;
-  const T* w = args.w.as<T>() + output * w_step;
+  const int64_t width = args.w.shape[1], x_step = wide.ld;
+  const int64_t w_step = apart * args.w.strides[0];
+  const T* w = args.w.as<T>() + output * args.w.strides[0];
   const float* x = wide.x + row * x_step;
-  // Within the row, and from the row's end on in the row that is streamed after it.
-  const int64_t ahead = std::min<int64_t>(kAheadBytes / sizeof(T), width);
-  const int64_t next_row = O * w_step - width;
   V sums[O][N];
 #pragma GCC unroll 4
   for (int64_t o = 0; o < O; ++o) {
@@ -117,7 +119,6 @@ HWY_INLINE void Tile(const RowMatmulArgs& args, const WideRows& wide, int64_t ou
     for (int64_t n = 0; n < N; ++n) sums[o][n] = hn::Zero(d);
   }
   ForBlocks(BlockOf(d, T{}), width, [&](int64_t i, auto lanes) TL_SIMD_BODY {
-    const int64_t later = i + ahead + (i + ahead < width ? 0 : next_row);
     V values[N][kV];
 #pragma GCC unroll 4
     for (int64_t n = 0; n < N; ++n) {
@@ -131,7 +132,7 @@ HWY_INLINE void Tile(const RowMatmulArgs& args, const WideRows& wide, int64_t ou
     }
 #pragma GCC unroll 4
     for (int64_t o = 0; o < O; ++o) {
-      hwy::Prefetch(w + o * w_step + later);
+      hwy::Prefetch(w + o * w_step + i + kAhead);
       V weights[kV];
       LoadBlock(d, w + o * w_step + i, lanes, weights);
 #pragma GCC unroll 2
@@ -148,27 +149,27 @@ HWY_INLINE void Tile(const RowMatmulArgs& args, const WideRows& wide, int64_t ou
 #pragma GCC unroll 4
     for (int64_t o = 0; o < O; ++o) {
       float sum = hn::GetLane(hn::SumOfLanes(d, sums[o][n]));
-      if (args.bias) sum += ToFloat(args.bias.as<T>()[output + o]);
-      y[o] = FromFloat<Out>(sum);
+      if (args.bias) sum += ToFloat(args.bias.as<T>()[output + o * apart]);
+      y[o * apart] = FromFloat<Out>(sum);
     }
   }
 }
 
 template <int64_t O, typename T, typename Out>
-void OutputsOf(const RowMatmulArgs& args, const WideRows& wide, int64_t output) {
+void OutputsOf(const RowMatmulArgs& args, const WideRows& wide, int64_t output, int64_t apart) {
   const int64_t rows = args.x.shape[0];
   int64_t row = 0;
-  for (; row + kRows <= rows; row += kRows) Tile<O, kRows, T, Out>(args, wide, output, row);
-  if (row + 2 == rows) Tile<O, 2, T, Out>(args, wide, output, row);
-  if (row + 1 == rows) Tile<O, 1, T, Out>(args, wide, output, row);
+  for (; row + kRows <= rows; row += kRows) Tile<O, kRows, T, Out>(args, wide, output, apart, row);
+  if (row + 2 == rows) Tile<O, 2, T, Out>(args, wide, output, apart, row);
+  if (row + 1 == rows) Tile<O, 1, T, Out>(args, wide, output, apart, row);
 }
 
 template <typename T, typename Out>
 void RangeOf(const RowMatmulArgs& args, const WideRows& wide, int64_t begin, int64_t end) {
-  int64_t output = begin;
-  for (; output + kOutputs <= end; output += kOutputs)
-    OutputsOf<kOutputs, T, Out>(args, wide, output);
-  for (; output < end; ++output) OutputsOf<1, T, Out>(args, wide, output);
+  const int64_t apart = (end - begin) / kOutputs;
+  for (int64_t i = 0; i < apart; ++i) OutputsOf<kOutputs, T, Out>(args, wide, begin + i, apart);
+  for (int64_t output = begin + kOutputs * apart; output < end; ++output)
+    OutputsOf<1, T, Out>(args, wide, output, 1);
 }
 
 void WidenRows(const Tensor& x, float* out, int64_t ld) {

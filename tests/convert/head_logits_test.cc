@@ -26,7 +26,8 @@ struct HeadCase {
 };
 
 std::vector<HeadCase> HeadCases() {
-  std::vector<HeadCase> cases = {{"mtp", false}, {"mtp_stream", true}};
+  std::vector<HeadCase> cases = {
+      {"medusa", false}, {"medusa_shared", true}, {"mtp", false}, {"mtp_stream", true}};
   for (HeadCase& c : cases) {
     ObjectiveConfig& o = c.objective;
     if (c.name.rfind("medusa", 0) == 0) {
