@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -18,7 +17,6 @@
 #include "infer/continue.h"
 #include "infer/heads_drafter.h"
 #include "infer/rank_statistics.h"
-#include "kernels/cached_attention.h"
 #include "objective/acceptance.h"
 
 namespace tl {
@@ -180,7 +178,7 @@ absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Co
   c.costs = MeasurePassCosts(*model, heads, context / 2, most_tokens);
   if (heads > 0) {
     GrowFastestTree(statistics, options.nodes, most_tokens - 1, &c);
-    c.tokens = options.tokens;
+    c.tokens = statistics.places();
     for (int head = 1; head <= heads; ++head) {
       c.heads.push_back({.reached = statistics.Reached(head),
                          .by_rank = {},

@@ -7,8 +7,7 @@
 
 namespace tl {
 
-// Heads of the model that draft from its state alone, none but the main one's being given tokens;
-// 0: it has none.
+// How many heads of the model draft from its state alone, without looking at drafts.
 int HeadsThatDraft(const LanguageModel& model);
 
 // Head k drafts the token k places after the last one, from the trunk's state before the last

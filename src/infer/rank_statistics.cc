@@ -54,6 +54,7 @@ RankStatistics::RankStatistics(int heads, int ranks)
 
 void RankStatistics::Add(absl::Span<const int> ranks) {
   TL_CHECK_LE(ranks.size(), by_head_.size());
+  ++places_;
   Counts* at = &root_;
   for (size_t k = 0; k < ranks.size(); ++k) {
     if (at->hits.empty()) {

@@ -24,6 +24,7 @@ class RankStatistics {
   // beyond those that are told apart.
   void Add(absl::Span<const int> ranks);
 
+  int64_t places() const { return places_; }
   int heads() const { return static_cast<int>(by_head_.size()); }
   int ranks() const { return ranks_; }
   // Places at which decoding would have come to head k = 1, 2, ... along some path.
@@ -49,6 +50,7 @@ class RankStatistics {
   const Counts* After(absl::Span<const int> path) const;  // null: never seen
 
   int ranks_;
+  int64_t places_ = 0;
   std::vector<Counts> by_head_;
   Counts root_;
 };

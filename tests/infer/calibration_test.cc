@@ -17,6 +17,7 @@ TEST(RankStatistics, CountsByHeadRankAndPath) {
   for (int i = 0; i < 20; ++i) s.Add({0, 1, 3});
   for (int i = 0; i < 10; ++i) s.Add({1});
   for (int i = 0; i < 10; ++i) s.Add({4});  // beyond the ranks that are told apart
+  EXPECT_EQ(s.places(), 100);
   EXPECT_EQ(s.Reached(1), 100);
   EXPECT_EQ(s.Reached(2), 80);
   EXPECT_EQ(s.Reached(3), 20);
