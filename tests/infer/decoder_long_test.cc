@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/infer/model_law.h"
+#include "tests/infer/mtp_rig.h"
 
 namespace tl {
 namespace {
@@ -57,6 +58,27 @@ TEST(DecoderLong, AHundredTextsAreThePlainOnes) {
         for (const DecodeCase& c : cases)
           EXPECT_EQ(Decode(*with_heads, nullptr, c, prompts).texts, plain.texts)
               << objective.name << " x" << c.batch << " " << Name(compute) << " T " << temperature;
+      }
+    }
+  }
+}
+
+TEST(DecoderLong, AHundredTextsByModulesAreThePlainOnes) {
+  const auto world = MakeSelfCommunicator();
+  Mesh mesh = Mesh::Create(*world, 1).value();
+  const ModelConfig config = DecodingModel();
+  const auto prompts = Prompts(100, config.vocab);
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    const auto model = MakeMtpModel(config, MtpCases()[1].objective, compute,
+                                    {.sequences = 32, .context = 64, .drafts = 3}, mesh);
+    for (const double temperature : {0.0, 1.0}) {
+      DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = temperature}}};
+      const DecodeRun plain = Decode(*model, nullptr, c, prompts);
+      c.drafter.kind = "mtp";
+      for (const int64_t batch : {1, 7, 32}) {
+        c.batch = batch;
+        EXPECT_EQ(Decode(*model, nullptr, c, prompts).texts, plain.texts)
+            << "x" << batch << " " << Name(compute) << " T " << temperature;
       }
     }
   }
