@@ -3,7 +3,7 @@
 // 2024).
 #pragma once
 
-#include "kernels/dispatch_cpu.h"
+#include "kernels/dispatch.h"
 
 namespace tl {
 
@@ -17,7 +17,8 @@ constexpr int64_t kTreeKeys = 128;  // keys behind the prefix that a query may c
 // of the tree lie, nor on the rows that go with it or the number of threads. So a drafted token
 // gets the same bits in a tree as on its own. Sums are fp32. o, q: [N, Hq, D], strided but for the
 // last axis; k, v: [S, Hkv, C, D], query head h uses key head h / (Hq / Hkv); all one type, fp32,
-// bf16 or fp16. sequences, prefix: int32 [N]; ancestors: int32 [N, 4].
+// bf16 or fp16. sequences, prefix: int32 [N]; ancestors: int32 [N, 4]. On CUDA devices D is at most
+// 256, and a row whose keys lie outside of the cache gives NaN; on CPUs it ends the program.
 struct CachedAttentionArgs {
   Tensor o;
   Tensor q;
@@ -29,6 +30,6 @@ struct CachedAttentionArgs {
   int64_t window = 0;  // 0: all
   float scale = 0.0f;  // 0: 1 / sqrt(D)
 };
-TL_DECLARE_CPU_OP(CachedAttention);
+TL_DECLARE_OP(CachedAttention);
 
 }  // namespace tl

@@ -1,7 +1,8 @@
 // Rows of a K/V cache: written where new tokens stand, and moved onto the prefix once accepted.
+// Places outside of a cache end the program on CPUs; on CUDA devices they are left out.
 #pragma once
 
-#include "kernels/dispatch_cpu.h"
+#include "kernels/dispatch.h"
 
 namespace tl {
 
@@ -15,7 +16,7 @@ struct CacheStoreArgs {
   Tensor sequences;
   Tensor indices;
 };
-TL_DECLARE_CPU_OP(CacheStore);
+TL_DECLARE_OP(CacheStore);
 
 // cache[sequences[n], h, to[n], :] = cache[sequences[n], h, from[n], :], one n after the other: a
 // row may be read after it has been moved to. sequences, from, to: int32 [N].
@@ -26,6 +27,6 @@ struct CacheMoveArgs {
   Tensor from;
   Tensor to;
 };
-TL_DECLARE_CPU_OP(CacheMove);
+TL_DECLARE_OP(CacheMove);
 
 }  // namespace tl

@@ -1,7 +1,7 @@
 // Products whose rows know nothing of each other, for decoding.
 #pragma once
 
-#include "kernels/dispatch_cpu.h"
+#include "kernels/dispatch.h"
 
 namespace tl {
 
@@ -18,6 +18,6 @@ struct RowMatmulArgs {
   Tensor w;
   Tensor bias = {};
 };
-TL_DECLARE_CPU_OP(RowMatmul);
+TL_DECLARE_OP(RowMatmul);
 
 }  // namespace tl

@@ -15,13 +15,16 @@ int64_t Engine::CacheBytes(int64_t sequences, int64_t capacity) const {
   return KvCache::Bytes(plan_, options_.compute, sequences, capacity);
 }
 
-Tensor Engine::Upload(absl::Span<const int32_t> values, int64_t* used) {
-  const Tensor to =
-      Tensor::Contiguous(decode_inputs_.data() + *used, {static_cast<int64_t>(values.size())},
-                         DType::kI32, stream_.device());
-  TL_CHECK_LE(*used + to.bytes(), static_cast<int64_t>(decode_inputs_.size()));
+Tensor Engine::Upload(absl::Span<const absl::Span<const int32_t>> columns) {
+  const size_t most = static_cast<size_t>(rows()) * 10;
+  if (decode_inputs_.data() == nullptr)
+    decode_inputs_ = Buffer::Allocate(stream_.device(), most * sizeof(int32_t));
+  std::vector<int32_t> values;
+  for (const auto& column : columns) values.insert(values.end(), column.begin(), column.end());
+  TL_CHECK_LE(values.size(), most);
+  const Tensor to = Tensor::Contiguous(decode_inputs_.data(), {static_cast<int64_t>(values.size())},
+                                       DType::kI32, stream_.device());
   CopyBytes(stream_, to.data, reinterpret_cast<const std::byte*>(values.data()), to.bytes());
-  *used += to.bytes();
   return to;
 }
 
@@ -32,20 +35,20 @@ Pass Engine::LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, Cach
   for (size_t i = 0; i < batch.sequences.size(); ++i)
     places.push_back(static_cast<int32_t>(batch.sequences[i] * cache.capacity()) +
                      batch.indices[i]);
-  const size_t needed = static_cast<size_t>(rows()) * 10 * sizeof(int32_t);
-  if (decode_inputs_.size() < needed) decode_inputs_ = Buffer::Allocate(stream_.device(), needed);
-  int64_t used = 0;
+  const Tensor inputs = Upload({batch.tokens, batch.positions, batch.sequences, batch.indices,
+                                places, batch.prefix, batch.ancestors});
+  const auto column = [&](int64_t i) { return inputs.Slice(0, i * n, (i + 1) * n); };
   Pass pass;
   pass.batch = 1;
   pass.sequence_length = n;
-  pass.tokens = Upload(batch.tokens, &used);
-  pass.positions = Upload(batch.positions, &used);
+  pass.tokens = column(0);
+  pass.positions = column(1);
   *cached = {.cache = &cache,
-             .sequences = Upload(batch.sequences, &used),
-             .indices = Upload(batch.indices, &used),
-             .places = Upload(places, &used),
-             .prefix = Upload(batch.prefix, &used),
-             .ancestors = Upload(batch.ancestors, &used).Reshape({n, 4})};
+             .sequences = column(2),
+             .indices = column(3),
+             .places = column(4),
+             .prefix = column(5),
+             .ancestors = inputs.Slice(0, 6 * n, 10 * n).Reshape({n, 4})};
   pass.cached = cached;
   return pass;
 }
@@ -95,6 +98,13 @@ void Engine::Draft(int head, const DecodeBatch& batch, const KvCache& cache, int
         objective_->DraftLogits(step, head, {.out = {}, .rope = trunk_.rope()}, begin, local);
       },
       logits);
+}
+
+void Engine::MoveRows(const KvCache& cache, absl::Span<const int32_t> sequences,
+                      absl::Span<const int32_t> from, absl::Span<const int32_t> to) {
+  const auto n = static_cast<int64_t>(sequences.size());
+  const Tensor moves = Upload({sequences, from, to});
+  cache.Move(stream_, moves.Slice(0, 0, n), moves.Slice(0, n, 2 * n), moves.Slice(0, 2 * n, 3 * n));
 }
 
 void Engine::GatherLogits(Step& step, int64_t count, const std::function<void(Tensor)>& make,

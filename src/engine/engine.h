@@ -97,6 +97,10 @@ class Engine {
   // the rows [begin, end), as Decode gives them.
   void Draft(int head, const DecodeBatch& batch, const KvCache& cache, int64_t begin, int64_t end,
              std::vector<float>* logits);
+  // In every layer, row from[i] of sequences[i] goes to to[i]; one after the other. At most as many
+  // as a pass has rows.
+  void MoveRows(const KvCache& cache, absl::Span<const int32_t> sequences,
+                absl::Span<const int32_t> from, absl::Span<const int32_t> to);
 
  private:
   Engine(const EngineOptions& options, Mesh& mesh);
@@ -104,8 +108,8 @@ class Engine {
   static absl::StatusOr<std::unique_ptr<Engine>> Declare(const EngineOptions& options, Mesh& mesh);
   Pass LoadPass(const HostBatch& batch);
   int64_t input_count() const;
-  // Places int32 behind the *used bytes of the decoding inputs.
-  Tensor Upload(absl::Span<const int32_t> values, int64_t* used);
+  // The columns one behind the other on the device, in one copy; valid until the next.
+  Tensor Upload(absl::Span<const absl::Span<const int32_t>> columns);
   // A pass over the rows; cached outlives it.
   Pass LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, CachedRows* cached);
   // make: this rank's part of the logits, fp32 [count, local vocabulary].

@@ -13,6 +13,7 @@
 #include "checkpoint/folder.h"
 #include "data/blend.h"
 #include "engine/config.h"
+#include "engine/placement.h"
 #include "infer/calibration.h"
 #include "infer/continue.h"
 #include "infer/heads_drafter.h"
@@ -151,7 +152,7 @@ void Print(const Calibration& c, const std::string& path) {
 }  // namespace
 
 absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Communicator& world) {
-  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeDecodingMesh(config, world));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   BlendOptions blend{.files = {}, .vocab = config.model.vocab};
   for (const std::string& path : options.data) blend.files.push_back({path, 1.0});
   if (blend.files.empty()) {

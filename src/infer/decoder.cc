@@ -154,7 +154,7 @@ std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
     Take(trees[i], verdict, sequence, &moves);
     outcomes.push_back({trees[i].size(), static_cast<int64_t>(verdict.path.size())});
   }
-  model_.MoveRows(std::move(moves.slots), std::move(moves.from), std::move(moves.to));
+  model_.MoveRows(moves.slots, moves.from, moves.to);
   ++stats_.passes;
   return outcomes;
 }

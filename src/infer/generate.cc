@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "checkpoint/run_tokenizer.h"
 #include "engine/config.h"
+#include "engine/placement.h"
 #include "infer/continue.h"
 #include "infer/report.h"
 #include "infer/speculation.h"
@@ -151,7 +152,7 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
       std::fputs((speculation.told + "\n").c_str(), stderr);
     }
   }
-  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeDecodingMesh(run_config, world));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
   auto tokenizer = LoadRunTokenizer(run_dir, run_config);
   std::vector<std::vector<int32_t>> prompts;
   absl::Status status = tokenizer.status();

@@ -21,11 +21,6 @@ int64_t Places(const DecodeLimits& limits) { return limits.context + limits.draf
 
 }  // namespace
 
-absl::StatusOr<Mesh> MakeDecodingMesh(Config config, Communicator& world) {
-  if (config.run.device == "auto") config.run.device = "cpu";
-  return MakeMesh(config, world);
-}
-
 LanguageModel::LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits)
     : engine_(std::move(engine)),
       limits_(limits),
@@ -37,9 +32,6 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptio
                                                                      const DecodeLimits& limits,
                                                                      Mesh& mesh) {
   TL_CHECK(limits.sequences > 0 && limits.context > 0 && limits.drafts < kTreeKeys);
-  if (options.device.type != DeviceType::kCpu)
-    return absl::UnimplementedError(
-        "decoding with a K/V cache runs on CPUs only so far; set [run] device = \"cpu\"");
   options.batch = 1;
   options.sequence_length =
       std::max(limits.sequences * (1 + limits.drafts), std::min(limits.context, kPrefillRows));
@@ -83,12 +75,9 @@ void LanguageModel::Prefill(absl::Span<const int32_t> tokens, int64_t position, 
   }
 }
 
-void LanguageModel::MoveRows(std::vector<int32_t> sequences, std::vector<int32_t> from,
-                             std::vector<int32_t> to) {
-  if (sequences.empty()) return;
-  const auto count = static_cast<int64_t>(sequences.size());
-  cache_.Move(engine_->stream(), Tensor::Of(sequences.data(), {count}),
-              Tensor::Of(from.data(), {count}), Tensor::Of(to.data(), {count}));
+void LanguageModel::MoveRows(absl::Span<const int32_t> sequences, absl::Span<const int32_t> from,
+                             absl::Span<const int32_t> to) {
+  if (!sequences.empty()) engine_->MoveRows(cache_, sequences, from, to);
 }
 
 }  // namespace tl

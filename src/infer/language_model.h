@@ -12,10 +12,6 @@ namespace tl {
 
 struct Config;  // engine/config.h
 
-// The grid of a run's model for decoding: on CPUs, also where [run] device leaves it open.
-// Collective.
-absl::StatusOr<Mesh> MakeDecodingMesh(Config config, Communicator& world);
-
 struct DecodeLimits {
   int64_t sequences = 1;  // at once
   int64_t context = 0;    // tokens that one sequence may have in the cache
@@ -24,8 +20,8 @@ struct DecodeLimits {
 
 class LanguageModel {
  public:
-  // options: model, objective, compute type and device; the rest is set here. Refuses devices that
-  // cannot decode and what memory does not hold. Collective.
+  // options: model, objective, compute type and device; the rest is set here. Refuses what memory
+  // does not hold. Collective.
   static absl::StatusOr<std::unique_ptr<LanguageModel>> Create(EngineOptions options,
                                                                const DecodeLimits& limits,
                                                                Mesh& mesh);
@@ -59,7 +55,8 @@ class LanguageModel {
   // The first of tokens has position `position` in its sequence; all get their places in the cache.
   void Prefill(absl::Span<const int32_t> tokens, int64_t position, int64_t sequence);
   // In sequence sequences[i], the row at from[i] goes to to[i].
-  void MoveRows(std::vector<int32_t> sequences, std::vector<int32_t> from, std::vector<int32_t> to);
+  void MoveRows(absl::Span<const int32_t> sequences, absl::Span<const int32_t> from,
+                absl::Span<const int32_t> to);
 
  private:
   LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits);

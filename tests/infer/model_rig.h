@@ -57,6 +57,7 @@ inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType
   options.model = config;
   options.objective = objective;
   options.compute = compute;
+  options.device = mesh.place().device;
   auto model = LanguageModel::Create(options, limits, mesh).value();
   Engine& engine = model->engine();
   for (ParamId id = 0; id < engine.params().size(); ++id) {

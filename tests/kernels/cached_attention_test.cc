@@ -2,21 +2,22 @@
 // keys lie and whatever goes with it.
 #include "kernels/cached_attention.h"
 
-#include <gtest/gtest.h>
 #include <omp.h>
 
-#include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <memory>
-#include <vector>
 
-#include "base/philox.h"
 #include "kernels/kv_cache.h"
+#include "tests/kernels/kernel_test.h"
 
 namespace tl {
 namespace {
+
+#if defined(TL_SIMT)
+constexpr bool kMachine = true;  // thousands of times slower than a core
+#else
+constexpr bool kMachine = false;
+#endif
 
 using Bits = std::array<int32_t, 4>;
 
@@ -26,39 +27,6 @@ Bits BitsOf(const std::vector<int>& keys) {
     bits[static_cast<size_t>(j / 32)] |= static_cast<int32_t>(uint32_t{1} << (j % 32));
   return bits;
 }
-
-float Rounded(DType dtype, float x) {
-  if (dtype == DType::kBF16) return ToFloat(FromFloat<BF16>(x));
-  if (dtype == DType::kF16) return ToFloat(FromFloat<F16>(x));
-  return x;
-}
-
-struct Owner {
-  Owner(DType dtype, Shape shape)
-      : memory(Buffer::Allocate({}, static_cast<size_t>(shape.elements()) * SizeOf(dtype))),
-        tensor(Tensor::Contiguous(memory.data(), shape, dtype)) {
-    std::memset(memory.data(), 0xff, memory.size());  // NaN
-  }
-  void Set(int64_t i, float x) const {
-    std::byte* p = tensor.data + i * static_cast<int64_t>(SizeOf(tensor.dtype));
-    if (tensor.dtype == DType::kF32) std::memcpy(p, &x, sizeof(x));
-    if (tensor.dtype == DType::kBF16) {
-      const BF16 b = FromFloat<BF16>(x);
-      std::memcpy(p, &b, sizeof(b));
-    }
-    if (tensor.dtype == DType::kF16) {
-      const F16 b = FromFloat<F16>(x);
-      std::memcpy(p, &b, sizeof(b));
-    }
-  }
-  float Get(int64_t i) const {
-    if (tensor.dtype == DType::kF32) return tensor.as<float>()[i];
-    if (tensor.dtype == DType::kBF16) return ToFloat(tensor.as<BF16>()[i]);
-    return ToFloat(tensor.as<F16>()[i]);
-  }
-  Buffer memory;
-  Tensor tensor;
-};
 
 struct Sizes {
   int64_t q_heads = 4, k_heads = 2, d = 32, sequences = 2, capacity = 400;
@@ -88,81 +56,103 @@ class Rig {
         k(dtype, {sizes.sequences, sizes.k_heads, sizes.capacity, sizes.d}),
         v(dtype, {sizes.sequences, sizes.k_heads, sizes.capacity, sizes.d}) {}
 
-  // Writes the token `id` at a place of a sequence, through the op.
-  void Put(int32_t sequence, int32_t place, uint64_t id) {
-    const Owner new_k(dtype_, {1, sizes_.k_heads, sizes_.d}),
-        new_v(dtype_, {1, sizes_.k_heads, sizes_.d});
-    for (int64_t i = 0; i < sizes_.k_heads * sizes_.d; ++i) {
-      new_k.Set(i, PhiloxNormal(100 + 2 * id, static_cast<uint64_t>(i)));
-      new_v.Set(i, PhiloxNormal(101 + 2 * id, static_cast<uint64_t>(i)));
+  // Writes tokens first_id, .. at places first, .. of a sequence, through the op; new keys and
+  // values lie in one row, as the products write them.
+  void Put(int32_t sequence, int32_t first, uint64_t first_id, int64_t count = 1,
+           int32_t apart = 1) {
+    const int64_t width = sizes_.k_heads * sizes_.d;
+    Doubles rows;
+    std::vector<int32_t> sequences(static_cast<size_t>(count), sequence), places;
+    for (int64_t n = 0; n < count; ++n) {
+      const uint64_t id = first_id + static_cast<uint64_t>(n);
+      for (const uint64_t key : {100 + 2 * id, 101 + 2 * id}) {
+        const Doubles part = Normals(dtype_, width, key);
+        rows.insert(rows.end(), part.begin(), part.end());
+      }
+      places.push_back(first + apart * static_cast<int32_t>(n));
     }
-    CacheStore(stream_, {.k_cache = k.tensor,
-                         .v_cache = v.tensor,
-                         .k = new_k.tensor,
-                         .v = new_v.tensor,
-                         .sequences = Tensor::Of(&sequence, {1}),
-                         .indices = Tensor::Of(&place, {1})});
+    const Owned both(dtype_, {count, 2 * width}, rows);
+    const auto heads = [&](int64_t begin) {
+      return both.tensor().Slice(1, begin, begin + width).SplitAxis(1, sizes_.d);
+    };
+    CacheStore(TestStream(), {.k_cache = k,
+                              .v_cache = v,
+                              .k = heads(0),
+                              .v = heads(width),
+                              .sequences = Owned({count}, sequences),
+                              .indices = Owned({count}, places)});
   }
 
-  float QueryValue(const Query& query, int64_t i) const {
-    return Rounded(dtype_, PhiloxNormal(50 + query.id, static_cast<uint64_t>(i)));
+  void Move(const std::vector<int32_t>& sequences, const std::vector<int32_t>& from,
+            const std::vector<int32_t>& to) {
+    const auto count = static_cast<int64_t>(sequences.size());
+    CacheMove(TestStream(), {.k_cache = k,
+                             .v_cache = v,
+                             .sequences = Owned({count}, sequences),
+                             .from = Owned({count}, from),
+                             .to = Owned({count}, to)});
+  }
+
+  Doubles QueryValues(const Query& query) const {
+    return Normals(dtype_, sizes_.q_heads * sizes_.d, 50 + query.id);
   }
 
   // The rows of o as bytes.
-  std::vector<std::vector<std::byte>> Run(const std::vector<Query>& queries) {
+  std::vector<std::vector<uint8_t>> Run(const std::vector<Query>& queries) {
     const auto rows = static_cast<int64_t>(queries.size()), width = sizes_.q_heads * sizes_.d;
-    const Owner q(dtype_, {rows, sizes_.q_heads, sizes_.d});
-    out = std::make_unique<Owner>(dtype_, Shape{rows, sizes_.q_heads, sizes_.d});
+    Doubles q;
+    out = std::make_unique<Owned>(dtype_, Shape{rows, sizes_.q_heads, sizes_.d});
     std::vector<int32_t> sequences, prefix, ancestors;
-    for (int64_t n = 0; n < rows; ++n) {
-      const Query& query = queries[static_cast<size_t>(n)];
-      for (int64_t i = 0; i < width; ++i) q.Set(n * width + i, QueryValue(query, i));
+    for (const Query& query : queries) {
+      const Doubles values = QueryValues(query);
+      q.insert(q.end(), values.begin(), values.end());
       sequences.push_back(query.sequence);
       prefix.push_back(query.prefix);
       const Bits bits = BitsOf(query.tree);
       ancestors.insert(ancestors.end(), bits.begin(), bits.end());
     }
-    CachedAttention(stream_, {.o = out->tensor,
-                              .q = q.tensor,
-                              .k = k.tensor,
-                              .v = v.tensor,
-                              .sequences = Tensor::Of(sequences.data(), {rows}),
-                              .prefix = Tensor::Of(prefix.data(), {rows}),
-                              .ancestors = Tensor::Of(ancestors.data(), {rows, 4}),
-                              .window = sizes_.window});
-    std::vector<std::vector<std::byte>> bytes;
+    CachedAttention(TestStream(), {.o = *out,
+                                   .q = Owned(dtype_, {rows, sizes_.q_heads, sizes_.d}, q),
+                                   .k = k,
+                                   .v = v,
+                                   .sequences = Owned({rows}, sequences),
+                                   .prefix = Owned({rows}, prefix),
+                                   .ancestors = Owned({rows, 4}, ancestors),
+                                   .window = sizes_.window});
+    const std::vector<uint8_t> bytes = out->Bytes();
+    std::vector<std::vector<uint8_t>> by_row;
     const auto row_bytes = width * static_cast<int64_t>(SizeOf(dtype_));
     for (int64_t n = 0; n < rows; ++n)
-      bytes.emplace_back(out->tensor.data + n * row_bytes, out->tensor.data + (n + 1) * row_bytes);
-    return bytes;
+      by_row.emplace_back(bytes.begin() + n * row_bytes, bytes.begin() + (n + 1) * row_bytes);
+    return by_row;
   }
 
-  // The same in fp64, for element i of the row.
-  std::vector<double> Expected(const Query& query) const {
-    std::vector<double> o(static_cast<size_t>(sizes_.q_heads * sizes_.d), 0.0);
+  // The same in fp64, from the caches' values.
+  Doubles Expected(const Query& query, const Doubles& keys, const Doubles& values) const {
+    const Doubles q = QueryValues(query);
+    Doubles o(q.size(), 0.0);
     std::vector<int64_t> places = query.Places();
     if (sizes_.window > 0 && static_cast<int64_t>(places.size()) > sizes_.window)
       places.erase(places.begin(), places.end() - sizes_.window);
     for (int64_t h = 0; h < sizes_.q_heads; ++h) {
       const int64_t key_head = h / (sizes_.q_heads / sizes_.k_heads);
-      const auto at = [&](const Owner& cache, int64_t place, int64_t i) {
-        return cache.Get(((query.sequence * sizes_.k_heads + key_head) * sizes_.capacity + place) *
-                             sizes_.d +
-                         i);
+      const auto at = [&](const Doubles& cache, int64_t place, int64_t i) {
+        return cache[((query.sequence * sizes_.k_heads + key_head) * sizes_.capacity + place) *
+                         sizes_.d +
+                     i];
       };
-      std::vector<double> s;
+      Doubles s;
       double max = -HUGE_VAL, sum = 0.0;
       for (const int64_t place : places) {
         double dot = 0.0;
-        for (int64_t i = 0; i < sizes_.d; ++i)
-          dot += static_cast<double>(QueryValue(query, h * sizes_.d + i)) * at(k, place, i);
+        for (int64_t i = 0; i < sizes_.d; ++i) dot += q[h * sizes_.d + i] * at(keys, place, i);
         s.push_back(dot / std::sqrt(static_cast<double>(sizes_.d)));
         max = std::max(max, s.back());
       }
       for (double& x : s) sum += x = std::exp(x - max);
       for (size_t t = 0; t < places.size(); ++t) {
         for (int64_t i = 0; i < sizes_.d; ++i)
-          o[static_cast<size_t>(h * sizes_.d + i)] += s[t] / sum * at(v, places[t], i);
+          o[h * sizes_.d + i] += s[t] / sum * at(values, places[t], i);
       }
     }
     return o;
@@ -170,30 +160,29 @@ class Rig {
 
   void Check(const std::vector<Query>& queries) {
     Run(queries);
+    const Doubles found = out->Get(), keys = k.Get(), values = v.Get();
     const int64_t width = sizes_.q_heads * sizes_.d;
     // Of values of size 1: the sums' own errors, and the result's rounding.
     const double bound = dtype_ == DType::kF32 ? 1e-5 : dtype_ == DType::kBF16 ? 0x1p-7 : 0x1p-10;
     for (size_t n = 0; n < queries.size(); ++n) {
-      const std::vector<double> expected = Expected(queries[n]);
+      const Doubles expected = Expected(queries[n], keys, values);
       for (int64_t i = 0; i < width; ++i) {
-        const double x = out->Get(static_cast<int64_t>(n) * width + i);
-        ASSERT_LE(std::abs(x - expected[static_cast<size_t>(i)]), bound)
+        ASSERT_LE(std::abs(found[n * width + i] - expected[i]), bound)
             << Name(dtype_) << " row " << n << " element " << i;
       }
     }
   }
 
-  Stream stream_ = Stream::Cpu();
   Sizes sizes_;
   DType dtype_;
-  Owner k, v;
-  std::unique_ptr<Owner> out;
+  Owned k, v;
+  std::unique_ptr<Owned> out;
 };
 
 // 300 tokens in sequence 0 and 70 in sequence 1; behind them what a tree may hold.
 void FillPrefix(Rig& rig) {
-  for (int i = 0; i < 300; ++i) rig.Put(0, i, static_cast<uint64_t>(i));
-  for (int i = 0; i < 70; ++i) rig.Put(1, i, static_cast<uint64_t>(1000 + i));
+  rig.Put(0, 0, 0, 300);
+  rig.Put(1, 0, 1000, 70);
 }
 
 TEST(CachedAttention, IsRight) {
@@ -201,10 +190,11 @@ TEST(CachedAttention, IsRight) {
                          {.q_heads = 3, .k_heads = 3, .d = 40},
                          {.q_heads = 6, .k_heads = 1, .d = 64},
                          {.q_heads = 2, .k_heads = 1, .d = 256},
+                         {.q_heads = 2, .k_heads = 1, .d = 33},
                          {.window = 5},
                          {.window = 90}};
   for (const Sizes& sizes : cases) {
-    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    for (const DType dtype : kFloatTypes) {
       Rig rig(dtype, sizes);
       FillPrefix(rig);
       rig.Check({{.sequence = 0, .prefix = 299, .tree = {0}, .id = 1},
@@ -219,7 +209,7 @@ TEST(CachedAttention, IsRight) {
 TEST(CachedAttention, NoKeysGiveZero) {
   Rig rig(DType::kF32, {});
   rig.Run({{.sequence = 0, .prefix = 0, .tree = {}, .id = 1}});
-  for (int64_t i = 0; i < rig.out->tensor.elements(); ++i) EXPECT_EQ(rig.out->Get(i), 0.0f);
+  for (const double x : rig.out->Get()) EXPECT_EQ(x, 0.0);
 }
 
 TEST(CachedAttention, NanIsNotHidden) {
@@ -227,8 +217,9 @@ TEST(CachedAttention, NanIsNotHidden) {
   rig.Put(0, 0, 1);  // place 1 stays as it was made, a NaN
   rig.Run({{.sequence = 0, .prefix = 2, .tree = {}, .id = 1},
            {.sequence = 0, .prefix = 1, .tree = {}, .id = 1}});
-  EXPECT_TRUE(std::isnan(rig.out->Get(0)));
-  EXPECT_FALSE(std::isnan(rig.out->Get(rig.out->tensor.elements() - 1)));
+  const Doubles found = rig.out->Get();
+  EXPECT_TRUE(std::isnan(found.front()));
+  EXPECT_FALSE(std::isnan(found.back()));
 }
 
 // A path through a tree of drafts against the same tokens decoded one after the other.
@@ -242,10 +233,11 @@ TEST(CachedAttention, TreesAndBatchesKeepTheBits) {
       // Tokens 2000.. at every second place of the tree, others between them.
       std::vector<Query> in_tree, alone;
       std::vector<int> path;
-      for (int i = 0; i < 20; ++i) {
-        tree.Put(0, 300 + 2 * i, static_cast<uint64_t>(2000 + i));
-        tree.Put(0, 301 + 2 * i, static_cast<uint64_t>(3000 + i));
-        plain.Put(0, 300 + i, static_cast<uint64_t>(2000 + i));
+      const int depth = kMachine ? 8 : 20;
+      tree.Put(0, 300, 2000, depth, 2);
+      tree.Put(0, 301, 3000, depth, 2);
+      plain.Put(0, 300, 2000, depth);
+      for (int i = 0; i < depth; ++i) {
         path.push_back(2 * i);
         const auto id = static_cast<uint64_t>(10 + i);
         in_tree.push_back({.sequence = 0, .prefix = 300, .tree = path, .id = id});
@@ -263,14 +255,9 @@ TEST(CachedAttention, TreesAndBatchesKeepTheBits) {
 
 TEST(CacheMove, TakesAPathToThePrefix) {
   Rig rig(DType::kBF16, {}), straight(DType::kBF16, {});
-  for (int i = 0; i < 10; ++i) rig.Put(0, i, static_cast<uint64_t>(i));
-  for (int i = 0; i < 10; ++i) rig.Put(1, i, static_cast<uint64_t>(20 + i));
-  std::vector<int32_t> sequences = {0, 0, 0, 1}, from = {3, 6, 9, 5}, to = {2, 3, 4, 0};
-  CacheMove(rig.stream_, {.k_cache = rig.k.tensor,
-                          .v_cache = rig.v.tensor,
-                          .sequences = Tensor::Of(sequences.data(), {4}),
-                          .from = Tensor::Of(from.data(), {4}),
-                          .to = Tensor::Of(to.data(), {4})});
+  rig.Put(0, 0, 0, 10);
+  rig.Put(1, 0, 20, 10);
+  rig.Move({0, 0, 0, 1}, {3, 6, 9, 5}, {2, 3, 4, 0});
   const uint64_t first[] = {0, 1, 3, 6, 9}, second[] = {25, 21};
   for (int i = 0; i < 5; ++i) straight.Put(0, i, first[i]);
   for (int i = 0; i < 2; ++i) straight.Put(1, i, second[i]);

@@ -2,100 +2,88 @@
 // it.
 #include "kernels/row_matmul.h"
 
-#include <gtest/gtest.h>
 #include <omp.h>
 
-#include <cmath>
-#include <cstring>
-#include <vector>
+#include <array>
+#include <limits>
 
-#include "base/philox.h"
+#include "tests/kernels/kernel_test.h"
 
 namespace tl {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32, DType::kBF16, DType::kF16};
+#if defined(TL_SIMT)
+constexpr bool kMachine = true;  // thousands of times slower than a core
+#else
+constexpr bool kMachine = false;
+#endif
 
-// A matrix [rows, columns] in a buffer whose rows are `ld` elements apart, NaN in between.
+// A matrix [rows, columns] of normals in a buffer whose rows are `ld` elements apart, NaN between.
 class Matrix {
  public:
-  Matrix(DType dtype, int64_t rows, int64_t columns, int64_t ld)
-      : memory_(Buffer::Allocate({}, static_cast<size_t>(rows * ld) * SizeOf(dtype))) {
-    std::memset(memory_.data(), 0xff, memory_.size());
-    tensor = Tensor::Contiguous(memory_.data(), {rows, ld}, dtype).Slice(1, 0, columns);
+  Matrix(DType dtype, int64_t rows, int64_t columns, int64_t ld, uint64_t key)
+      : values_(Normals(dtype, rows * columns, key)), all_(dtype, {rows, ld}) {
+    Doubles all(static_cast<size_t>(rows * ld), std::numeric_limits<double>::quiet_NaN());
+    for (int64_t r = 0; r < rows; ++r) std::copy_n(&values_[r * columns], columns, &all[r * ld]);
+    all_.Set(all);
+    tensor = all_.tensor().Slice(1, 0, columns);
   }
-  void Fill(uint64_t key) {
-    for (int64_t r = 0; r < tensor.shape[0]; ++r) {
-      for (int64_t c = 0; c < tensor.shape[1]; ++c)
-        Set(r, c, PhiloxNormal(key, static_cast<uint64_t>(r * tensor.shape[1] + c)));
-    }
-  }
-  void Set(int64_t r, int64_t c, float x) {
-    std::byte* p = At(r, c);
-    if (tensor.dtype == DType::kF32) std::memcpy(p, &x, sizeof(x));
-    if (tensor.dtype == DType::kBF16) Put(p, FromFloat<BF16>(x));
-    if (tensor.dtype == DType::kF16) Put(p, FromFloat<F16>(x));
-  }
-  float Get(int64_t r, int64_t c) const {
-    const std::byte* p = At(r, c);
-    if (tensor.dtype == DType::kBF16) return ToFloat(Take<BF16>(p));
-    if (tensor.dtype == DType::kF16) return ToFloat(Take<F16>(p));
-    return Take<float>(p);
-  }
-  std::vector<std::byte> Row(int64_t r) const {
-    return {At(r, 0), At(r, 0) + tensor.shape[1] * static_cast<int64_t>(SizeOf(tensor.dtype))};
-  }
+  double operator()(int64_t r, int64_t c) const { return values_[r * tensor.shape[1] + c]; }
   Tensor tensor;
 
  private:
-  template <typename T>
-  static void Put(std::byte* p, T x) {
-    std::memcpy(p, &x, sizeof(x));
-  }
-  template <typename T>
-  static T Take(const std::byte* p) {
-    T x;
-    std::memcpy(&x, p, sizeof(x));
-    return x;
-  }
-  std::byte* At(int64_t r, int64_t c) const {
-    return tensor.data + (r * tensor.strides[0] + c) * static_cast<int64_t>(SizeOf(tensor.dtype));
-  }
-  Buffer memory_;
+  Doubles values_;
+  Owned all_;
 };
 
-Tensor VectorOf(const Matrix& m) { return m.tensor.Reshape({m.tensor.shape[1]}); }
+// What a product of contiguous rows wrote, row by row.
+std::vector<std::vector<uint8_t>> RowsOf(const Owned& y) {
+  const std::vector<uint8_t> bytes = y.Bytes();
+  const int64_t row = y.tensor().bytes() / y.tensor().shape[0];
+  std::vector<std::vector<uint8_t>> rows;
+  for (int64_t r = 0; r < y.tensor().shape[0]; ++r)
+    rows.emplace_back(bytes.begin() + r * row, bytes.begin() + (r + 1) * row);
+  return rows;
+}
 
 TEST(RowMatmul, IsRight) {
-  Stream stream = Stream::Cpu();
-  const int64_t sizes[][3] = {{1, 1, 1},   {2, 5, 7},     {3, 4, 48},
-                              {4, 66, 80}, {7, 130, 257}, {64, 9, 33}};
-  for (const DType dtype : kTypes) {
+  const int64_t sizes[][3] = {{1, 1, 1},     {2, 5, 7},   {3, 4, 48},  {4, 66, 80},
+                              {7, 130, 257}, {64, 9, 33}, {5, 33, 520}};
+  for (const DType dtype : kFloatTypes) {
     for (const auto& [rows, outputs, width] : sizes) {
       for (const bool wide : {false, true}) {
-        Matrix x(dtype, rows, width, width + 3), w(dtype, outputs, width, width + 5);
-        Matrix bias(dtype, 1, outputs, outputs);
-        Matrix y(wide ? DType::kF32 : dtype, rows, outputs, outputs + 2);
-        x.Fill(1);
-        w.Fill(2);
-        bias.Fill(3);
-        RowMatmul(stream, {.y = y.tensor, .x = x.tensor, .w = w.tensor, .bias = VectorOf(bias)});
-        const double ulp = y.tensor.dtype == DType::kF32    ? 0x1p-23
-                           : y.tensor.dtype == DType::kBF16 ? 0x1p-8
-                                                            : 0x1p-11;
-        for (int64_t r = 0; r < rows; ++r) {
-          for (int64_t o = 0; o < outputs; ++o) {
-            double sum = bias.Get(0, o), size = std::abs(sum);
-            for (int64_t i = 0; i < width; ++i) {
-              const double term = static_cast<double>(x.Get(r, i)) * w.Get(o, i);
-              sum += term;
-              size += std::abs(term);
+        // Rows that vectors can be loaded from, and rows that start anywhere.
+        for (const int64_t apart : {8, 3}) {
+          const Matrix x(dtype, rows, width, (width + 7) / 8 * 8 + apart, 1);
+          const Matrix w(dtype, outputs, width, (width + 7) / 8 * 8 + apart, 2);
+          const Doubles bias = Normals(dtype, outputs, 3);
+          const DType out = wide ? DType::kF32 : dtype;
+          const Owned y(out, {rows, outputs + 2});
+          RowMatmul(TestStream(), {.y = y.tensor().Slice(1, 0, outputs),
+                                   .x = x.tensor,
+                                   .w = w.tensor,
+                                   .bias = Owned(dtype, {outputs}, bias)});
+          const Doubles found = y.Get();
+          const double ulp = out == DType::kF32 ? 0x1p-23 : out == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+          for (int64_t r = 0; r < rows; ++r) {
+            for (int64_t o = 0; o < outputs + 2; ++o) {
+              const double value = found[r * (outputs + 2) + o];
+              if (o >= outputs) {
+                ASSERT_TRUE(std::isnan(value)) << "wrote beyond a row";
+                continue;
+              }
+              double sum = bias[o], size = std::abs(sum);
+              for (int64_t i = 0; i < width; ++i) {
+                const double term = x(r, i) * w(o, i);
+                sum += term;
+                size += std::abs(term);
+              }
+              // The sum's own rounding errors, and one rounding of the result.
+              const double bound =
+                  static_cast<double>(width + 2) * 0x1p-24 * size + ulp * std::abs(sum);
+              ASSERT_LE(std::abs(value - sum), bound)
+                  << Name(dtype) << " " << rows << "x" << outputs << "x" << width;
             }
-            // The sum's own rounding errors, and one rounding of the result.
-            const double bound =
-                static_cast<double>(width + 2) * 0x1p-24 * size + ulp * std::abs(sum);
-            ASSERT_LE(std::abs(y.Get(r, o) - sum), bound)
-                << Name(dtype) << " " << rows << "x" << outputs << "x" << width;
           }
         }
       }
@@ -105,28 +93,32 @@ TEST(RowMatmul, IsRight) {
 
 // The shapes of a small and of a middling model's products.
 TEST(RowMatmul, RowsDoNotKnowEachOther) {
-  Stream stream = Stream::Cpu();
-  const int64_t shapes[][2] = {{192, 48}, {67, 80}, {1152, 384}, {384, 1024}, {259, 768}};
+  std::vector<std::array<int64_t, 2>> shapes = {{192, 48}, {67, 80}};
+  if (!kMachine) shapes.insert(shapes.end(), {{1152, 384}, {384, 1024}, {259, 768}});
   const int threads = omp_get_max_threads();
-  constexpr int64_t kMost = 64;
+  const int64_t most = kMachine ? 16 : 64;
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const auto& [outputs, width] : shapes) {
-      Matrix x(dtype, kMost, width, width), w(dtype, outputs, width, width);
-      Matrix alone(dtype, kMost, outputs, outputs);
-      x.Fill(1);
-      w.Fill(2);
-      for (int64_t r = 0; r < kMost; ++r)
-        RowMatmul(stream, {.y = alone.tensor.Slice(0, r, r + 1),
-                           .x = x.tensor.Slice(0, r, r + 1),
-                           .w = w.tensor});
-      for (int64_t rows = 1; rows <= kMost; rows += rows < 8 ? 1 : 7) {
+      const Matrix x(dtype, most, width, width, 1), w(dtype, outputs, width, width, 2);
+      // The same rows where no vector can be loaded.
+      const Matrix odd_x(dtype, most, width, width + 1, 1);
+      std::vector<std::vector<uint8_t>> alone;
+      for (int64_t r = 0; r < most; ++r) {
+        const Owned y(dtype, {1, outputs});
+        RowMatmul(TestStream(), {.y = y, .x = x.tensor.Slice(0, r, r + 1), .w = w.tensor});
+        alone.push_back(RowsOf(y)[0]);
+      }
+      for (int64_t rows = 1; rows <= most; rows += rows < 8 ? 1 : 7) {
         omp_set_num_threads(1 + static_cast<int>(rows % 3));
-        Matrix y(dtype, rows, outputs, outputs);
-        const int64_t first = kMost - rows;  // other rows in every place
-        RowMatmul(stream, {.y = y.tensor, .x = x.tensor.Slice(0, first, kMost), .w = w.tensor});
-        for (int64_t r = 0; r < rows; ++r)
-          ASSERT_EQ(y.Row(r), alone.Row(first + r))
-              << Name(dtype) << " " << outputs << "x" << width << ", row " << r << " of " << rows;
+        const int64_t first = most - rows;  // other rows in every place
+        for (const Matrix* from : {&x, &odd_x}) {
+          const Owned y(dtype, {rows, outputs});
+          RowMatmul(TestStream(), {.y = y, .x = from->tensor.Slice(0, first, most), .w = w.tensor});
+          const auto together = RowsOf(y);
+          for (int64_t r = 0; r < rows; ++r)
+            ASSERT_EQ(together[r], alone[first + r])
+                << Name(dtype) << " " << outputs << "x" << width << ", row " << r << " of " << rows;
+        }
       }
       omp_set_num_threads(threads);
     }

@@ -1,0 +1,26 @@
+// Columns of rows that may end anywhere, in the same packs whether or not they can be loaded as
+// vectors: so sums made of them have the same bits either way.
+#pragma once
+
+#include "kernels/cuda/common.h"
+
+namespace tl::cuda {
+
+// V elements from p, zeros from the `left`th on. N = V: by vectors, left is a multiple of V; N = 1:
+// one by one.
+template <int V, int N, typename T>
+__device__ inline Pack<float, V> LoadColumns(const T* p, int64_t left) {
+  static_assert(N == V || N == 1);
+  Pack<float, V> out;
+  if constexpr (N == V) {
+    if (left > 0) return LoadF<V>(p);
+#pragma unroll
+    for (int k = 0; k < V; ++k) out.v[k] = 0.0f;
+  } else {
+#pragma unroll
+    for (int k = 0; k < V; ++k) out.v[k] = k < left ? Widen(p[k]) : 0.0f;
+  }
+  return out;
+}
+
+}  // namespace tl::cuda
