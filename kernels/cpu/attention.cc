@@ -115,7 +115,7 @@ class Forward {
       const int64_t k0 = tile * shape_.k_tile;
       const Touched part = TouchedGranules(lo, hi, shape_.q_tile, k0, k0 + shape_.k_tile);
       if (part.begin == part.end) continue;
-      PackTile(slot, b, k_head, tile);
+      PackTile(slot, ranges, b, k_head, tile);
       const int64_t height = part.end - part.begin;
       const auto offset = static_cast<size_t>(part.begin * d);
       TileProduct(shape_.tile_type, height, d, shape_.k_tile,
@@ -153,19 +153,22 @@ class Forward {
                .factors = slot.factors});
   }
 
-  void PackTile(Slot& slot, int64_t b, int64_t k_head, int64_t tile) {
+  void PackTile(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head, int64_t tile) {
     if (slot.packed[tile] != std::byte{0}) return;
     slot.packed[tile] = std::byte{1};
     const int64_t k0 = tile * shape_.k_tile;
+    const Touched seen = SeenKeys(ranges, shape_, b, k0);
     const auto pack = [&](const Tensor& x, Source source, int64_t k, int64_t n, std::byte* dst) {
       CopyRows({.dst = slot.stage,
                 .to = shape_.tile_type,
                 .src = Row(x, b, k0, k_head),
                 .from = shape_.dtype,
                 .ld = x.strides[1],
-                .rows = std::min(shape_.k_tile, shape_.tk - k0),
+                .rows = seen.end,
                 .padded_rows = shape_.k_tile,
                 .d = shape_.d});
+      std::memset(slot.stage, 0,
+                  static_cast<size_t>(seen.begin * shape_.d) * shape_.tile_element());
       Pack(shape_.tile_type, k, n, source, slot.stage, shape_.d, dst);
     };
     pack(args_.k, Source::kTransposed, shape_.d, shape_.k_tile,

@@ -140,7 +140,8 @@ class Backward {
   void RunPart(Slot& slot, const MaskRanges& ranges, const Partials& partials, int64_t b,
                int64_t k_head, int64_t part, int64_t tile_begin, int64_t tile_end) {
     const int64_t d = shape_.d;
-    for (int64_t tile = tile_begin; tile < tile_end; ++tile) LoadKeys(slot, b, k_head, tile);
+    for (int64_t tile = tile_begin; tile < tile_end; ++tile)
+      LoadKeys(slot, ranges, b, k_head, tile);
     const int64_t rows = (tile_end - tile_begin) * shape_.k_tile;
     std::fill_n(slot.dk + tile_begin * shape_.k_tile * d, rows * d, 0.0f);
     std::fill_n(slot.dv + tile_begin * shape_.k_tile * d, rows * d, 0.0f);
@@ -169,8 +170,9 @@ class Backward {
     }
   }
 
-  void LoadKeys(Slot& slot, int64_t b, int64_t k_head, int64_t tile) {
+  void LoadKeys(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head, int64_t tile) {
     const int64_t k0 = tile * shape_.k_tile;
+    const Touched seen = SeenKeys(ranges, shape_, b, k0);
     const size_t offset = static_cast<size_t>(k0 * shape_.d) * shape_.tile_element();
     const auto copy = [&](const Tensor& x, std::byte* dst) {
       CopyRows({.dst = dst + offset,
@@ -178,9 +180,11 @@ class Backward {
                 .src = Row(x, b, k0, k_head),
                 .from = shape_.dtype,
                 .ld = x.strides[1],
-                .rows = std::min(shape_.k_tile, shape_.tk - k0),
+                .rows = seen.end,
                 .padded_rows = shape_.k_tile,
                 .d = shape_.d});
+      std::memset(dst + offset, 0,
+                  static_cast<size_t>(seen.begin * shape_.d) * shape_.tile_element());
     };
     copy(args_.k, slot.k);
     copy(args_.v, slot.v);

@@ -86,4 +86,11 @@ int64_t PartsPerTask(int64_t tasks, int64_t threads, int64_t limit) {
                              std::max<int64_t>(limit, 1));
 }
 
+Touched SeenKeys(const MaskRanges& ranges, const AttentionShape& shape, int64_t b, int64_t k0) {
+  if (shape.tq == 0) return {};
+  const int64_t first = ranges.Lo(b)[0], last = ranges.Hi(b)[shape.tq - 1];
+  const int64_t end = std::clamp<int64_t>(last - k0, 0, shape.k_tile);
+  return {std::clamp<int64_t>(first - k0, 0, end), end};
+}
+
 }  // namespace tl::cpu

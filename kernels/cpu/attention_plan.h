@@ -67,6 +67,10 @@ struct MaskRanges {
   const int32_t* QHi(int64_t b) const { return q_hi + Entry(b) * k_padded; }
 };
 
+// Of the tile of keys from k0 on: those between the first and the last that any query sees. What
+// lies around them may be anything, and is made zero: NaN would come through a weight of zero.
+Touched SeenKeys(const MaskRanges& ranges, const AttentionShape& shape, int64_t b, int64_t k0);
+
 // The mask of either pass's arguments, with segments of batch entry 0, checked.
 template <class Args>
 MaskSpec CheckMask(const Args& args, const AttentionShape& shape) {

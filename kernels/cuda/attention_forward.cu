@@ -155,8 +155,9 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
     end[tid] = range.end;
   }
   __syncthreads();
-  const int first = begin[0] / kN;
-  const int last = (end[kM - 1] + kN - 1) / kN - 1;
+  // Of the tiles' first keys. The last is before the first where there are no keys.
+  const int first = begin[0];
+  const int last = first + ((end[kM - 1] - first + kN - 1) / kN - 1) * kN;
   const int warp_row = tid / 32 * 16 * Traits::kRowTiles;
 
   const float factor = p.factor;
@@ -168,16 +169,14 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
     rows.max[i][0] = rows.max[i][1] = -kInfinity;
     rows.sum[i][0] = rows.sum[i][1] = 0.0f;
   }
-  if (first <= last) {
-    CopyTileAsync<kThreads>(k_tile, p.k.At<const T>(b, last * kN, k_head), p.k.row, tk - last * kN,
-                            p.d);
-  }
+  if (first <= last)
+    CopyTileAsync<kThreads>(k_tile, p.k.At<const T>(b, last, k_head), p.k.row, tk - last, p.d);
   ptx::CpAsyncCommit();
-  for (int tile = last; tile >= first; --tile) {
-    const int k0 = tile * kN;
+  for (int k0 = last; k0 >= first; k0 -= kN) {
     ptx::CpAsyncWait<0>();
     __syncthreads();  // the keys are here, and no one needs the last values any more
-    CopyTileAsync<kThreads>(v_tile, p.v.At<const T>(b, k0, k_head), p.v.row, tk - k0, p.d);
+    // Values that no query sees may be anything, NaN too: here they would meet a weight of zero.
+    CopyTileAsync<kThreads>(v_tile, p.v.At<const T>(b, k0, k_head), p.v.row, end[kM - 1] - k0, p.d);
     ptx::CpAsyncCommit();
     typename Traits::Scores s;
     s.Clear();
@@ -189,7 +188,7 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
         });
     ptx::CpAsyncWait<0>();
     __syncthreads();  // the values are here, and no one needs these keys any more
-    if (tile > first) {
+    if (k0 > first) {
       CopyTileAsync<kThreads>(k_tile, p.k.At<const T>(b, k0 - kN, k_head), p.k.row, kN, p.d);
       ptx::CpAsyncCommit();
     }

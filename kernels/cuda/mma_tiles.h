@@ -53,11 +53,12 @@ __device__ inline float Exp2(float x) {
 
 __device__ inline int Lane() { return static_cast<int>(threadIdx.x) % 32; }
 
-// Copies rows [0, rows) of width `cols` (a multiple of 8) into the tile, asynchronously, by all
-// threads of the block; what lies beyond them becomes zero. Rows start at multiples of 16 bytes.
+// Copies rows [first, rows) of width `cols` (a multiple of 8) into the tile, asynchronously, by all
+// threads of the block; what lies around them becomes zero. Rows start at multiples of 16 bytes;
+// first <= rows.
 template <int kThreads, typename T, int kRows, int kCols>
 __device__ inline void CopyTileAsync(const SharedTile<T, kRows, kCols>& tile, const T* src,
-                                     int64_t stride, int rows, int cols) {
+                                     int64_t stride, int rows, int cols, int first = 0) {
   // Threads stand in rows of a cache line each, or half a one.
   constexpr int kWide = kCols % 64 == 0 ? 8 : 4;
   constexpr int kHigh = kThreads / kWide;
@@ -70,7 +71,9 @@ __device__ inline void CopyTileAsync(const SharedTile<T, kRows, kCols>& tile, co
   for (int i = 0; i < kRows / kHigh; ++i, from += kHigh * stride) {
 #pragma unroll
     for (int j = 0; j < kCols / (8 * kWide); ++j) {
-      const bool valid = row + i * kHigh < rows && (chunk + j * kWide) * 8 < cols;
+      const bool valid =
+          static_cast<unsigned>(row + i * kHigh - first) < static_cast<unsigned>(rows - first) &&
+          (chunk + j * kWide) * 8 < cols;
       ptx::CpAsync16(to + i * kHigh * kCols + j * kWide * 8, valid ? from + j * kWide * 8 : src,
                      valid);
     }

@@ -108,15 +108,15 @@ void Multiply(Meeting& m, float (*value)(uint32_t)) {
       b[2 * t + 8 + i][g] = value(Half(x.b[1], i));
     }
   }
+  // Each sum in the order of k, columns side by side so that they can be vectors.
+  float product[16][8] = {};
+  for (int row = 0; row < 16; ++row)
+    for (int k = 0; k < 16; ++k)
+      for (int column = 0; column < 8; ++column) product[row][column] += a[row][k] * b[k][column];
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto& x = *static_cast<MmaLane*>(m.operand[lane]);
     const int g = lane / 4, t = lane % 4;
-    for (int i = 0; i < 4; ++i) {
-      const int row = g + i / 2 * 8, column = 2 * t + i % 2;
-      float sum = 0;
-      for (int k = 0; k < 16; ++k) sum += a[row][k] * b[k][column];
-      x.d[i] += sum;
-    }
+    for (int i = 0; i < 4; ++i) x.d[i] += product[g + i / 2 * 8][2 * t + i % 2];
   }
 }
 
