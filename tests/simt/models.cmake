@@ -5,20 +5,30 @@ add_library(trunkline_simt_program INTERFACE)
 target_link_libraries(trunkline_simt_program INTERFACE
   $<LINK_LIBRARY:WHOLE_ARCHIVE,trunkline_simt> trunkline_lib)
 
-# Recomputing is the engine's, which the CPU tests: here its kernels' work would be done twice more.
-foreach(name golden gradients)
-  set(target simt_engine_${name})
-  add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/engine/${name}_test.cc)
+# trunkline_add_simt_model_test(NAME SOURCE [--gtest_filter=..]): unit.simt.NAME.
+function(trunkline_add_simt_model_test name source)
+  string(REPLACE "." "_" target simt_${name})
+  add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE trunkline_simt_program GTest::gtest GTest::gtest_main)
   target_compile_definitions(${target} PRIVATE
     TL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
   set_target_properties(${target} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  add_test(NAME unit.simt.engine.${name} COMMAND ${target} --gtest_filter=-*Recompute*)
-  set_tests_properties(unit.simt.engine.${name} PROPERTIES TIMEOUT 600
+  add_test(NAME unit.simt.${name} COMMAND ${target} ${ARGN})
+  set_tests_properties(unit.simt.${name} PROPERTIES TIMEOUT 600
     ENVIRONMENT "OMP_WAIT_POLICY=passive")
   add_dependencies(unit_tests ${target})
+endfunction()
+
+# Recomputing is the engine's, which the CPU tests: here its kernels' work would be done twice more.
+foreach(name golden gradients)
+  trunkline_add_simt_model_test(engine.${name} ${CMAKE_SOURCE_DIR}/tests/engine/${name}_test.cc
+    --gtest_filter=-*Recompute*)
 endforeach()
+# Which drafts a rule takes is decided on the host.
+trunkline_add_simt_model_test(infer.decoder ${CMAKE_SOURCE_DIR}/tests/infer/decoder_test.cc
+  --gtest_filter=*Logits*:*EveryDrafter*)
+trunkline_add_simt_model_test(bench_plan ${CMAKE_CURRENT_SOURCE_DIR}/models/bench_plan_test.cc)
 
 # The program; `trunkline train --set run.device=cuda` runs on the machine.
 add_executable(simt_trunkline ${CMAKE_SOURCE_DIR}/src/cli/main.cc)

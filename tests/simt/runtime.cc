@@ -26,7 +26,6 @@ void WaitFor(cudaStream_t stream) {
   Drain(stream);
 }
 
-constexpr size_t kMemory = size_t{64} << 30;
 thread_local cudaError_t t_error = cudaSuccess;
 thread_local int t_device = 0;
 
@@ -50,6 +49,12 @@ bool IsPageable(const void* p) { return !IsDeviceRegion(p); }
 size_t SharedLimit() {
   const char* text = std::getenv("TL_SIMT_SHARED_KIB");
   return text == nullptr ? kMaxShared : static_cast<size_t>(std::atoi(text)) << 10;
+}
+
+// Of a device. TL_SIMT_MEMORY_GIB: as on GPUs that have more or less than 64.
+size_t Memory() {
+  const char* text = std::getenv("TL_SIMT_MEMORY_GIB");
+  return static_cast<size_t>(text == nullptr ? 64 : std::atoi(text)) << 30;
 }
 
 void CheckBytes(const char* what, const void* p, size_t bytes) {
@@ -122,7 +127,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   prop->major = 8;
   prop->minor = 0;
   prop->multiProcessorCount = 4;
-  prop->totalGlobalMem = kMemory;
+  prop->totalGlobalMem = Memory();
   prop->sharedMemPerBlock = 48 << 10;
   prop->sharedMemPerBlockOptin = SharedLimit();
   prop->sharedMemPerMultiprocessor = SharedLimit() + 1024;
@@ -184,7 +189,7 @@ const char* cudaGetErrorName(cudaError_t error) { return cudaGetErrorString(erro
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   ++CallsSoFar().allocations;
-  if (bytes > kMemory - AllocatedBytes()) return Set(cudaErrorMemoryAllocation);
+  if (bytes > Memory() - AllocatedBytes()) return Set(cudaErrorMemoryAllocation);
   *data = AllocateDevice(bytes, false);
   return *data == nullptr && bytes > 0 ? Set(cudaErrorMemoryAllocation) : cudaSuccess;
 }
@@ -204,8 +209,8 @@ cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned) {
 }
 cudaError_t cudaFreeHost(void* data) { return cudaFree(data); }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *total = kMemory;
-  *free = kMemory - AllocatedBytes();
+  *total = Memory();
+  *free = Memory() - AllocatedBytes();
   return cudaSuccess;
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* p) {

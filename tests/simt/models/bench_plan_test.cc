@@ -1,0 +1,87 @@
+// The configs of the speed comparisons on GPUs: their sizes, and that their memory fits a GPU of 80
+// GB as tests/gpu/run.sh runs them. They are planned and not run.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "cli/config.h"
+#include "engine/placement.h"
+#include "train/stepper.h"
+
+namespace tl {
+namespace {
+
+absl::StatusOr<std::vector<MemoryRow>> Plan(const std::string& shape, int64_t micro_batch,
+                                            int64_t length, int64_t* parameters) {
+  const auto config = LoadConfig(TL_SOURCE_DIR "/configs/bench-" + shape + ".toml",
+                                 {"run.device=cuda", "precision.compute=bf16",
+                                  "train.sequence_length=" + std::to_string(length),
+                                  "train.micro_batch_size=" + std::to_string(micro_batch),
+                                  "train.global_batch_size=" + std::to_string(65536 / length)});
+  TL_CHECK_OK(config.status());
+  TL_CHECK_OK(Validate(*config, 1));
+  const auto world = MakeSelfCommunicator();
+  auto mesh = MakeMesh(*config, *world);
+  TL_CHECK_OK(mesh.status());
+  auto stepper = Stepper::Create(*config, *mesh);
+  if (!stepper.ok()) return stepper.status();
+  *parameters = 0;
+  const ParamTable& params = (*stepper)->engine().params();
+  for (ParamId id = 0; id < params.size(); ++id) {
+    for (const ParamPart& part : params[id].spec.parts) *parameters += part.shape.elements();
+  }
+  std::vector<MemoryRow> plan = (*stepper)->MemoryPlan();
+  const absl::Status fits = CheckMemory(plan, *mesh);
+  if (!fits.ok()) return fits;
+  return plan;
+}
+
+struct Shape {
+  const char* name;
+  int64_t parameters;
+  int64_t batch;  // sequences of 4096 in a micro-batch
+};
+// Parameters of the last three as Qwen2.5's model cards have them: 0.49, 1.54 and 3.09 billion.
+constexpr Shape kShapes[] = {
+    {"124m", 123587328, 8}, {"0.5b", 494032768, 4}, {"1.5b", 1543714304, 2}, {"3b", 3085938688, 1}};
+
+TEST(BenchPlan, FitsAGpuOf80GB) {
+  ASSERT_EQ(setenv("TL_SIMT_MEMORY_GIB", "79", 1), 0);
+  for (const Shape& shape : kShapes) {
+    for (const int64_t length : {1024, 4096}) {
+      SCOPED_TRACE(std::string(shape.name) + " " + std::to_string(length));
+      int64_t parameters = 0;
+      const auto plan = Plan(shape.name, shape.batch * 4096 / length, length, &parameters);
+      ASSERT_TRUE(plan.ok()) << plan.status();
+      EXPECT_EQ(parameters, shape.parameters);
+      int64_t total = 0;
+      std::string rows;
+      for (const MemoryRow& row : *plan) {
+        total += row.bytes;
+        char text[100];
+        std::snprintf(text, sizeof(text), " %s %.2f", row.name.c_str(),
+                      static_cast<double>(row.bytes) / (1 << 30));
+        rows += text;
+      }
+      std::printf("%s, length %lld: %.1f GiB:%s\n", shape.name, static_cast<long long>(length),
+                  static_cast<double>(total) / (1 << 30), rows.c_str());
+      // Of each parameter: weight, gradient, master weight, two moments.
+      EXPECT_GE(total, shape.parameters * (2 + 4 + 4 + 8));
+    }
+  }
+  ASSERT_EQ(unsetenv("TL_SIMT_MEMORY_GIB"), 0);
+}
+
+TEST(BenchPlan, IsRefusedWhereItDoesNotFit) {
+  ASSERT_EQ(setenv("TL_SIMT_MEMORY_GIB", "40", 1), 0);
+  int64_t parameters = 0;
+  const auto plan = Plan("3b", 1, 4096, &parameters);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_NE(std::string(plan.status().message()).find("has 40.0 GiB of memory available"),
+            std::string::npos)
+      << plan.status();
+  ASSERT_EQ(unsetenv("TL_SIMT_MEMORY_GIB"), 0);
+}
+
+}  // namespace
+}  // namespace tl
