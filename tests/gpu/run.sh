@@ -13,7 +13,8 @@ if [[ -d $root/libexec ]]; then
   bin=$root/bin tests=$root/bin
   export PATH=$root/bin:$PATH
 else
-  bin=$root/build tests=$root/build/tests
+  bin=${TRUNKLINE_BUILD:-$root/build}
+  tests=$bin/tests
 fi
 configs=$root/configs
 trunkline=$bin/trunkline
@@ -126,7 +127,7 @@ same_losses() {
 eval_loss() { "$trunkline" eval "$@" | sed -n 's/^eval_loss \([0-9.]*\).*/\1/p'; }
 cuda=(--set run.device=cuda)
 
-check train_cpu train cpu 1 --set run.device=cpu
+gpu train_cpu train cpu 1 --set run.device=cpu  # what the GPU's are compared with
 gpu train_gpu train gpu 1 "${cuda[@]}"
 gpu loss_as_on_the_cpu same_losses cpu gpu 2e-3
 gpu train_gpu_nccl train nccl 1 "${cuda[@]}" --set parallel.transport=nccl
@@ -167,14 +168,14 @@ gpu from_cpu_to_gpu moved cpu cuda
 gpu from_gpu_to_cpu moved cuda cpu
 
 say ---- "speed"
+# Sequences of 4096 in a micro-batch: what 80 GB hold.
+declare -A batch=([124m]=8 [0.5b]=4 [1.5b]=2 [3b]=1)
 for shape in 124m 0.5b 1.5b 3b; do
   for length in 1024 4096; do
-    if [[ -f $configs/bench-$shape.toml ]]; then
-      gpu "bench_${shape}_$length" "$trunkline" bench "$configs/bench-$shape.toml" --warmup 5 \
-        --set precision.compute=bf16 --set train.sequence_length="$length" "${cuda[@]}"
-    else
-      skip "bench_${shape}_$length" "no configs/bench-$shape.toml"
-    fi
+    gpu "bench_${shape}_$length" "$trunkline" bench "$configs/bench-$shape.toml" --warmup 5 \
+      --set precision.compute=bf16 --set train.sequence_length="$length" \
+      --set train.micro_batch_size=$((batch[$shape] * 4096 / length)) \
+      --set train.global_batch_size=$((65536 / length)) "${cuda[@]}"
   done
 done
 gpu bench_attention "$trunkline" bench "$configs/bench-124m.toml" --attention 1 --steps 1 \
