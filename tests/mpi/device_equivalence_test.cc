@@ -75,6 +75,9 @@ Outcome TrainOn(const Config& config, Communicator& ranks) {
   };
   for (int i = 0; i < kDeviceSteps; ++i) RunStep(s, Source(), outcome);
   outcome.weights = Whole(s, masters);
+  // They came with the loss scale in them.
+  if (config.precision.compute == Precision::kFp16)
+    for (float& g : outcome.gradients) g /= static_cast<float>(config.precision.loss_scale);
   return outcome;
 }
 
@@ -105,6 +108,31 @@ std::string& Rows() {
   return rows;
 }
 
+struct Case {
+  int tensor;
+  bool nccl;
+};
+
+// What groups of so many ranks train: on four ranks two of each instead of 4x1.
+std::vector<Case> CasesOf(int ranks) {
+  if (ranks == 1) return {{1, false}};
+  std::vector<Case> cases;
+  for (const int tensor : {1, 2}) {
+    if (ranks == 4 && tensor == 1) continue;
+    cases.push_back({tensor, false});
+    if (cuda::DeviceCount() >= LocalRanks(World()) && nccl::GetLibrary().absent.empty())
+      cases.push_back({tensor, true});
+  }
+  return cases;
+}
+
+void CheckDistance(Precision precision, const Apart& d) {
+  const bool exact = precision == Precision::kFp32;
+  EXPECT_LE(d.loss, exact ? 1e-5 : 2.0);
+  EXPECT_LE(d.gradient, exact ? 1e-5 : std::sqrt(2.0));
+  EXPECT_LE(d.weight, exact ? 1e-3 : 2.0);
+}
+
 void TestPrecision(Precision precision) {
   if (cuda::DeviceCount() == 0) GTEST_SKIP() << cuda::GetPlatform().absent;
   const std::unique_ptr<Communicator> self = MakeSelfCommunicator();
@@ -115,44 +143,43 @@ void TestPrecision(Precision precision) {
   if (precision != Precision::kFp32)
     unit = Distance(TrainOn(DeviceConfig(Precision::kFp32), *self), cpu);
   config.run.device = "cuda";
-  const int ranks = World().size();
-  for (int size = 1; size <= ranks; size *= 2) {
-    const auto group = World().Split(World().rank() / size, World().rank());
-    for (int tensor = 1; tensor <= std::min(size, 2); tensor *= 2) {
-      for (const bool nccl : {false, true}) {
-        if (nccl &&
-            (cuda::DeviceCount() < LocalRanks(World()) || !nccl::GetLibrary().absent.empty()))
-          continue;
-        if (size == 4 && tensor == 1) continue;  // two of each instead
-        if (size == 1 && nccl) continue;
-        config.parallel.tensor = tensor;
-        config.parallel.transport = nccl ? "nccl" : "staged";
-        const std::string name =
-            absl::StrFormat("%s | %d×%d | %s", Name(precision), size / tensor, tensor,
-                            nccl        ? "NCCL"
-                            : size == 1 ? "none"
-                                        : "staged");
-        SCOPED_TRACE(name);
-        const Outcome device = TrainOn(config, *group);
-        EXPECT_TRUE(Same(device.initial, cpu.initial));
-        EXPECT_EQ(device.skipped, 0);
-        Apart d = Distance(cpu, device);
-        if (precision == Precision::kFp32) {
-          EXPECT_LE(d.loss, 1e-5);
-          EXPECT_LE(d.gradient, 1e-5);
-          EXPECT_LE(d.weight, 1e-3);
-        } else {
-          d = {d.loss / unit.loss, d.gradient / unit.gradient, d.weight / unit.weight};
-          EXPECT_LE(d.loss, 2.0);
-          EXPECT_LE(d.gradient, std::sqrt(2.0));
-          EXPECT_LE(d.weight, 2.0);
-        }
-        const char* const format = precision == Precision::kFp32 ? "| %s | %.1e | %.1e | %.1e |\n"
-                                                                 : "| %s | %.2f | %.2f | %.2f |\n";
-        char row[200];
-        std::snprintf(row, sizeof(row), format, name.c_str(), d.loss, d.gradient, d.weight);
-        Rows() += row;
-      }
+  const int rank = World().rank();
+  for (int size = 1; size <= World().size(); size *= 2) {
+    const auto group = World().Split(rank / size, rank);
+    const std::vector<Case> cases = CasesOf(size);
+    std::vector<float> distances(3 * cases.size(), 0.0f);
+    // Dealt out to the groups.
+    for (size_t i = static_cast<size_t>(rank / size); i < cases.size();
+         i += static_cast<size_t>(World().size() / size)) {
+      config.parallel.tensor = cases[i].tensor;
+      config.parallel.transport = cases[i].nccl ? "nccl" : "staged";
+      SCOPED_TRACE(absl::StrFormat("%s, %d ranks, tensor %d, %s", Name(precision), size,
+                                   cases[i].tensor, config.parallel.transport));
+      const Outcome device = TrainOn(config, *group);
+      EXPECT_TRUE(Same(device.initial, cpu.initial));
+      EXPECT_EQ(device.skipped, 0);
+      Apart d = Distance(cpu, device);
+      d = {d.loss / unit.loss, d.gradient / unit.gradient, d.weight / unit.weight};
+      CheckDistance(precision, d);
+      distances[3 * i] = static_cast<float>(d.loss);
+      distances[3 * i + 1] = static_cast<float>(d.gradient);
+      distances[3 * i + 2] = static_cast<float>(d.weight);
+    }
+    Stream stream = Stream::Cpu();
+    World().AllReduce(stream, Tensor::Of(distances.data(), {std::ssize(distances)}),
+                      ReduceOp::kMax);
+    for (size_t i = 0; i < cases.size(); ++i) {
+      const char* const format = precision == Precision::kFp32
+                                     ? "| %s | %d×%d | %s | %.1e | %.1e | %.1e |\n"
+                                     : "| %s | %d×%d | %s | %.2f | %.2f | %.2f |\n";
+      char row[200];
+      std::snprintf(row, sizeof(row), format, Name(precision), size / cases[i].tensor,
+                    cases[i].tensor,
+                    cases[i].nccl ? "NCCL"
+                    : size == 1   ? "none"
+                                  : "staged",
+                    distances[3 * i], distances[3 * i + 1], distances[3 * i + 2]);
+      Rows() += row;
     }
   }
 }

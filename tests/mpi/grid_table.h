@@ -60,6 +60,7 @@ class GridTable {
 Made by `tests/mpi/equivalence_test.cc`, which trains the same small model on every grid of ranks,
 compares, and asserts every bound and every number of bytes here; the test prints these rows anew
 on any machine (`ctest -R mpi4.equivalence`), and `TRUNKLINE_WRITE_DOCS=1` writes this file.
+The CUDA backend's distances are in [equivalence_devices.md](equivalence_devices.md).
 
 The model: 2 layers, hidden 128, 4 heads of 32, 2 key/value heads (held twice on 4 tensor ranks),
 ffn 256, vocabulary 203 (padded where it does not divide), tied embeddings; 20 steps of AdamW at

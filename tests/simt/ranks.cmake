@@ -35,6 +35,12 @@ target_include_directories(simt_mpi_step PRIVATE ${CMAKE_SOURCE_DIR}/tests/mpi)
 
 # The program, with NCCL.
 target_link_libraries(simt_trunkline PRIVATE trunkline_simt_ranks)
-# Those in bf16 and fp16 take minutes on the machine: run the program without this for them.
-set_property(TEST simt4.device_equivalence APPEND PROPERTY
-  ENVIRONMENT "GTEST_FILTER=DeviceEquivalence.Fp32")
+add_executable(simt_program_test ranks/program_test.cc)
+target_link_libraries(simt_program_test PRIVATE trunkline_lib GTest::gtest GTest::gtest_main)
+target_compile_definitions(simt_program_test PRIVATE TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+set_target_properties(simt_program_test PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_dependencies(simt_program_test trunkline simt_trunkline)
+add_test(NAME simt4.program COMMAND simt_program_test)
+set_tests_properties(simt4.program PROPERTIES PROCESSORS 2 TIMEOUT 900
+  ENVIRONMENT "OMP_WAIT_POLICY=passive")
