@@ -39,6 +39,7 @@ for plugin in "$plugins"/mca_*.so; do
   case $(basename "$plugin") in
     *_ofi* | *_ucx* | *_psm* | *_openib* | *_usnic* | *_portals* | *_cuda* | *_monitoring* | \
       mca_io_* | mca_fs_* | mca_fbtl_* | mca_fcoll_* | mca_sharedfp_* | mca_coll_hcoll* | \
+      *_oshmem* | mca_spml_* | mca_memheap_* | mca_scoll_* | mca_sshmem_* | mca_atomic_* | \
       mca_vprotocol_* | mca_pml_v* | mca_crs_* | mca_ras_gridengine* | mca_plm_rsh*.xx) ;;
     *) cp -L "$plugin" "$root/lib/openmpi/" ;;
   esac
@@ -77,7 +78,7 @@ find "$root" -type f \( -name '*.so*' -o -path '*/libexec/*' \) -exec chmod u+w 
   -exec strip --strip-unneeded {} + 2> /dev/null
 strip "$work/start"
 for program in "$root"/libexec/*; do
-  cp "$work/start" "$root/bin/$(basename "$program")"
+  ln "$work/start" "$root/bin/$(basename "$program")"  # one file under many names
 done
 
 cp -r configs/. "$root/configs/"
