@@ -11,7 +11,9 @@
 namespace tl {
 namespace {
 
-constexpr int kRounds = 5;
+constexpr int kRounds = 3;
+// In a row: the first pass after one over other numbers of tokens finds colder caches.
+constexpr int kRepeats = 4;
 // Tokens that heads read before they draft: what a pass gave, about.
 constexpr int64_t kTokensRead = 3;
 
@@ -63,7 +65,8 @@ PassCosts MeasurePassCosts(LanguageModel& model, int heads, int64_t prefix, int6
   for (int round = 0; round < kRounds; ++round) {
     for (int64_t n = 1; n <= tokens; ++n) {
       const DecodeBatch batch = rows_at(n);
-      keep_least(costs.verify[static_cast<size_t>(n - 1)], Seconds([&] { verify(batch); }));
+      for (int repeat = 0; repeat < kRepeats; ++repeat)
+        keep_least(costs.verify[static_cast<size_t>(n - 1)], Seconds([&] { verify(batch); }));
     }
     const DecodeBatch read = rows_at(std::min(kTokensRead, tokens));
     for (int count = 1; count <= heads; ++count)
