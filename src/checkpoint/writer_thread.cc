@@ -61,7 +61,7 @@ void WriterThread::Wait(const std::atomic<int64_t>& progress) {
 }
 
 void WriterThread::Run() {
-  // It takes what the training's threads leave; never less than a tenth of a core.
+  // It takes what the training's threads leave, and a tenth of a core beside one that leaves none.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {

@@ -122,44 +122,42 @@ struct DecodeCase {
   int64_t max_tokens = 40;
 };
 
-// Every drafter, with the verification that keeps plain decoding's draws. The first case is plain.
-inline std::vector<DecodeCase> MatchCases(const SamplingOptions& sampling,
-                                          const std::vector<int64_t>& batches) {
+// Plain decoding and each drafter in turn, at every batch.
+inline std::vector<DecodeCase> CasesOf(const std::vector<DrafterOptions>& drafters,
+                                       const SamplingOptions& sampling,
+                                       const std::vector<int64_t>& batches) {
   std::vector<DecodeCase> cases;
   for (const int64_t batch : batches) {
-    const auto add = [&](DrafterOptions options) {
-      options.sampling = sampling;
-      options.seed = 3;
-      cases.push_back({.drafter = options, .batch = batch});
-    };
-    add({.kind = "none"});
-    add({.kind = "lookup", .drafts = 5});
-    add({.kind = "lookup", .drafts = 12, .branches = 3});
-    add({.kind = "draft-model", .drafts = 3});
-    add({.kind = "early-exit", .drafts = 4, .exit_layer = 3});
-    add({.kind = "early-exit", .drafts = 2});
+    cases.push_back({.drafter = {.kind = "none"}, .batch = batch});
+    for (const DrafterOptions& drafter : drafters) cases.push_back({drafter, batch});
+  }
+  for (DecodeCase& c : cases) {
+    c.drafter.sampling = sampling;
+    c.drafter.seed = 3;
   }
   return cases;
 }
 
-// Drafts by heads, in chains and trees, of a model with three of them. The first case is plain.
+// Every drafter, with the verification that keeps plain decoding's draws.
+inline std::vector<DecodeCase> MatchCases(const SamplingOptions& sampling,
+                                          const std::vector<int64_t>& batches) {
+  return CasesOf({{.kind = "lookup", .drafts = 5},
+                  {.kind = "lookup", .drafts = 12, .branches = 3},
+                  {.kind = "draft-model", .drafts = 3},
+                  {.kind = "early-exit", .drafts = 4, .exit_layer = 3},
+                  {.kind = "early-exit", .drafts = 2}},
+                 sampling, batches);
+}
+
+// Drafts by heads, in chains and trees, of a model with three of them.
 inline std::vector<DecodeCase> HeadsCases(const SamplingOptions& sampling,
                                           const std::vector<int64_t>& batches) {
-  std::vector<DecodeCase> cases;
-  for (const int64_t batch : batches) {
-    const auto add = [&](DrafterOptions options) {
-      options.sampling = sampling;
-      options.seed = 3;
-      cases.push_back({.drafter = options, .batch = batch});
-    };
-    add({.kind = "none"});
-    add({.kind = "heads", .drafts = 3});
-    add({.kind = "heads", .drafts = 1});
-    add({.kind = "heads", .tree = TreeShape::Parse("16x3x1").value()});
-    const std::vector<RankPath> paths = {{2}, {0}, {0, 1}, {2, 0}, {7}, {0, 1, 4}, {0, 1, 0}, {1}};
-    add({.kind = "heads", .tree = TreeShape::FromPaths(paths).value()});
-  }
-  return cases;
+  const std::vector<RankPath> paths = {{2}, {0}, {0, 1}, {2, 0}, {7}, {0, 1, 4}, {0, 1, 0}, {1}};
+  return CasesOf({{.kind = "heads", .drafts = 3},
+                  {.kind = "heads", .drafts = 1},
+                  {.kind = "heads", .tree = TreeShape::Parse("16x3x1").value()},
+                  {.kind = "heads", .tree = TreeShape::FromPaths(paths).value()}},
+                 sampling, batches);
 }
 
 inline DecodeRun Decode(LanguageModel& model, LanguageModel* draft_model, const DecodeCase& c,

@@ -1,47 +1,14 @@
 // `trunkline generate` on a model that it trained itself: batches, stdin, JSON, drafters and ranks
 // change how fast the text comes, not the text.
-#include "data/tokenize.h"
-#include "nlohmann/json.hpp"
-#include "tests/data/temp_folder.h"
-#include "tests/program/job.h"
+#include "tests/program/trained_runs.h"
 
 namespace tl {
 namespace {
 
-using Strings = std::vector<std::string>;
-
-constexpr int kSeconds = 60;
-
-std::string At(const std::string& name) { return Folder() + "/" + name; }
-
-class Runs : public testing::Environment {
- public:
-  void SetUp() override {
-    SetJobEnvironment();
-    std::string text;
-    for (int i = 0; i < 600; ++i)
-      text += "In the beginning God created the heaven and the earth " + std::to_string(i % 7) +
-              " times.\n";
-    WriteFile(At("text.txt"), text);
-    ASSERT_TRUE(TokenizeFiles({.texts = {At("text.txt")},
-                               .out = At("train.tok"),
-                               .holdout = 0.1,
-                               .holdout_out = At("eval.tok")})
-                    .ok());
-    WriteFile(At("prompts.txt"), "In the\nGod \n\nand the ear\n");
-    for (const auto& [name, layers] : {std::pair("run", 3), std::pair("small", 1)}) {
-      WriteFile(At("config.toml"), "[model]\nlayers = " + std::to_string(layers) +
-                                       "\nhidden = 64\nheads = 2\nffn = 96\nvocab = 256\n[data]\n"
-                                       "train = \"" +
-                                       At("train.tok") + "\"\neval = \"" + At("eval.tok") +
-                                       "\"\n[train]\nsteps = 40\nsequence_length = 48\n"
-                                       "global_batch_size = 8\nmicro_batch_size = 8\n"
-                                       "eval_batches = 1\n[optimizer]\nlr = 1e-2\n"
-                                       "warmup_steps = 5\n");
-      const Outcome trained = RunShell(
-          ProgramLine(1, {"train", At("config.toml"), "--set", "run.dir=" + At(name)}), 120);
-      ASSERT_EQ(trained.exit_code, 0) << trained.output;
-    }
+class Runs : public TrainedRuns {
+  void TrainAll() override {
+    Train("run", {"model.layers=3"});
+    Train("small", {"model.layers=1"});
   }
 };
 const auto* const kRuns = testing::AddGlobalTestEnvironment(new Runs);
@@ -49,20 +16,7 @@ const auto* const kRuns = testing::AddGlobalTestEnvironment(new Runs);
 std::string Generate(const Strings& arguments, int ranks = 1, const std::string& after = "") {
   Strings all = {"generate", At("run"), "--max-tokens", "60", "--seed", "5"};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  const Outcome outcome = RunShell(ProgramLine(ranks, all) + after, kSeconds);
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
-  return outcome.output;
-}
-
-std::vector<nlohmann::json> Lines(const std::string& output) {
-  std::vector<nlohmann::json> lines;
-  for (size_t begin = 0; begin < output.size();) {
-    const size_t end = output.find('\n', begin);
-    lines.push_back(nlohmann::json::parse(output.substr(begin, end - begin), nullptr, false));
-    EXPECT_FALSE(lines.back().is_discarded()) << output.substr(begin, end - begin);
-    begin = end + 1;
-  }
-  return lines;
+  return RunProgram(all, ranks, after);
 }
 
 // The text and the tokens of each prompt.

@@ -1,75 +1,23 @@
 // Heads in use, on models trained here: `trunkline generate --speculate heads` writes the text of
 // plain decoding, `trunkline calibrate` finds what eval finds, and what it writes is used.
 #include <cmath>
+#include <tuple>
 
-#include "data/tokenize.h"
-#include "nlohmann/json.hpp"
-#include "tests/data/temp_folder.h"
-#include "tests/program/job.h"
+#include "tests/program/trained_runs.h"
 
 namespace tl {
 namespace {
 
-using Strings = std::vector<std::string>;
-
-constexpr int kSeconds = 120;
-
-std::string At(const std::string& name) { return Folder() + "/" + name; }
-
-std::string RunProgram(const Strings& arguments, int ranks = 1) {
-  const Outcome outcome = RunShell(ProgramLine(ranks, arguments), kSeconds);
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
-  return outcome.output;
-}
-
-class Runs : public testing::Environment {
- public:
-  void SetUp() override {
-    SetJobEnvironment();
-    std::string text;
-    for (int i = 0; i < 600; ++i)
-      text += "In the beginning God created the heaven and the earth " + std::to_string(i % 7) +
-              " times.\n";
-    WriteFile(At("text.txt"), text);
-    ASSERT_TRUE(TokenizeFiles({.texts = {At("text.txt")},
-                               .out = At("train.tok"),
-                               .holdout = 0.1,
-                               .holdout_out = At("eval.tok")})
-                    .ok());
-    WriteFile(At("prompts.txt"), "In the\nGod \n\nand the ear\n");
-    WriteFile(At("config.toml"),
-              "[model]\nlayers = 2\nhidden = 64\nheads = 2\nffn = 96\n"
-              "vocab = 256\n[data]\ntrain = \"" +
-                  At("train.tok") + "\"\neval = \"" + At("eval.tok") +
-                  "\"\n[train]\nsteps = 40\nsequence_length = 48\n"
-                  "global_batch_size = 8\nmicro_batch_size = 8\n"
-                  "eval_batches = 1\n[optimizer]\nlr = 1e-2\n"
-                  "warmup_steps = 5\n");
+class Runs : public TrainedRuns {
+  void TrainAll() override {
     Train("plain", {});
     Train("medusa", {"objective.name=medusa", "objective.heads=3", "objective.freeze_trunk=true",
                      "run.init_from=" + At("plain")});
     Train("independent", {"objective.name=independent_heads", "objective.heads=4"});
-  }
-
- private:
-  static void Train(const std::string& name, const Strings& sets) {
-    Strings all = {"train", At("config.toml"), "--set", "run.dir=" + At(name)};
-    all.insert(all.end(), sets.begin(), sets.end());
-    RunProgram(all);
+    Train("mtp", {"objective.name=sequential_mtp", "objective.depth=1"});
   }
 };
 const auto* const kRuns = testing::AddGlobalTestEnvironment(new Runs);
-
-std::vector<nlohmann::json> Lines(const std::string& output) {
-  std::vector<nlohmann::json> lines;
-  for (size_t begin = 0; begin < output.size();) {
-    const size_t end = output.find('\n', begin);
-    lines.push_back(nlohmann::json::parse(output.substr(begin, end - begin), nullptr, false));
-    EXPECT_FALSE(lines.back().is_discarded()) << output.substr(begin, end - begin);
-    begin = end + 1;
-  }
-  return lines;
-}
 
 struct Generated {
   std::vector<std::string> tokens;  // by sequence
@@ -115,6 +63,29 @@ TEST(Heads, KeepTheTextAndSavePasses) {
         EXPECT_EQ(drafted.report["acceptance_conditional"].size(), 3u);
       }
     }
+  }
+}
+
+TEST(Heads, ModulesKeepTheTextAndSavePasses) {
+  for (const int ranks : {1, 2}) {
+    const std::string tensor = "parallel.tensor=" + std::to_string(ranks);
+    const auto plain = Generate(At("mtp"), {"--temperature", "0", "--set", tensor}, ranks);
+    ASSERT_EQ(plain.tokens.size(), 4u);
+    const Generated drafted = Generate(
+        At("mtp"), {"--temperature", "0", "--speculate", "mtp", "--batch", "3", "--set", tensor},
+        ranks);
+    EXPECT_EQ(drafted.tokens, plain.tokens) << ranks;
+    EXPECT_GT(drafted.report["decoding"]["tau"], 1.02) << ranks;
+  }
+}
+
+TEST(Heads, AreExported) {
+  for (const auto& [name, format, file] : {std::tuple("medusa", "medusa", "config.json"),
+                                           std::tuple("medusa", "medusa-original", "config.json"),
+                                           std::tuple("mtp", "mimo", "config.json")}) {
+    const std::string out = At(std::string("exported-") + format);
+    RunProgram({"export", At(name), "--format", format, "--out", out});
+    EXPECT_FALSE(ReadFile(out + "/" + file).empty()) << format;
   }
 }
 
