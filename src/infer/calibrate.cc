@@ -104,7 +104,7 @@ void GrowFastestTree(const RankStatistics& statistics, int64_t nodes, int64_t mo
       [&](const RankPath& path) { return statistics.PathChance(path); }, &c->values);
   std::vector<int> depths;
   for (int node = 0; node < whole.size(); ++node) depths.push_back(whole.Depth(node));
-  const int best = nodes > 0 ? whole.size() : BestBudget(c->values, depths, c->costs, nullptr);
+  const int best = nodes > 0 ? whole.size() : BestBudget(c->values, depths, c->costs);
   c->tree = whole.First(best);
   c->values.resize(static_cast<size_t>(best));
   c->predicted_tau = std::accumulate(c->values.begin(), c->values.end(), 1.0);

@@ -89,14 +89,13 @@ double PredictedSpeed(const std::vector<double>& values, const std::vector<int>&
 }
 
 int BestBudget(const std::vector<double>& values, const std::vector<int>& depths,
-               const PassCosts& costs, double* speed) {
+               const PassCosts& costs) {
   const int most = static_cast<int>(std::min(values.size(), costs.verify.size() - 1));
   int best = 0;
   for (int nodes = 1; nodes <= most; ++nodes) {
     if (PredictedSpeed(values, depths, costs, nodes) > PredictedSpeed(values, depths, costs, best))
       best = nodes;
   }
-  if (speed != nullptr) *speed = PredictedSpeed(values, depths, costs, best);
   return best;
 }
 

@@ -20,14 +20,13 @@ struct PassCosts {
 // rank 0's. heads: of the model, which draft from its state alone. Collective.
 PassCosts MeasurePassCosts(LanguageModel& model, int heads, int64_t prefix, int64_t tokens);
 
-// The tree is grown node by node, with values[i] the probability that node i is taken and
-// depths[i] its depth, from 1. Returns for how many of its first nodes, 0 included, a pass gives
-// the most tokens per second,
-//   speed(n) = (1 + sum_{i < n} values[i]) / (verify(n + 1) + draft(deepest of them)),
-// which is written to *speed, where that is not null.
-int BestBudget(const std::vector<double>& values, const std::vector<int>& depths,
-               const PassCosts& costs, double* speed);
+// Tokens per second of passes over the first n nodes of a tree that is grown node by node, with
+// values[i] the probability that node i is taken and depths[i] its depth, from 1:
+//   (1 + sum_{i < n} values[i]) / (verify(n + 1) + draft(deepest of them)).
 double PredictedSpeed(const std::vector<double>& values, const std::vector<int>& depths,
                       const PassCosts& costs, int nodes);
+// The number of its first nodes, 0 included, at which that is greatest.
+int BestBudget(const std::vector<double>& values, const std::vector<int>& depths,
+               const PassCosts& costs);
 
 }  // namespace tl

@@ -44,24 +44,23 @@ TEST(BestBudget, WeighsDraftsAgainstTime) {
   const std::vector<double> values = {0.8, 0.5, 0.3, 0.1};
   const std::vector<int> depths = {1, 2, 3, 1};
   const PassCosts free{.verify = {1, 1, 1, 1, 1}, .draft = {0, 0, 0, 0}};
-  double speed = 0.0;
-  EXPECT_EQ(BestBudget(values, depths, free, &speed), 4);
-  EXPECT_DOUBLE_EQ(speed, 2.7);
+  EXPECT_EQ(BestBudget(values, depths, free), 4);
+  EXPECT_DOUBLE_EQ(PredictedSpeed(values, depths, free, 4), 2.7);
   // Each token more takes as long as the first: only likely ones pay, and at that not alone.
   const PassCosts linear{.verify = {1.0, 1.4, 1.9, 2.4, 2.9}, .draft = {0, 0, 0, 0}};
-  EXPECT_EQ(BestBudget(values, depths, linear, &speed), 1);
-  EXPECT_DOUBLE_EQ(speed, 1.8 / 1.4);
+  EXPECT_EQ(BestBudget(values, depths, linear), 1);
+  EXPECT_DOUBLE_EQ(PredictedSpeed(values, depths, linear, 1), 1.8 / 1.4);
   // The deepest head that drafts is paid for by all.
   const PassCosts deep{.verify = {1, 1, 1, 1, 1}, .draft = {0.0, 0.1, 0.2, 1.0}};
-  EXPECT_EQ(BestBudget(values, depths, deep, &speed), 2);
-  EXPECT_DOUBLE_EQ(speed, 2.3 / 1.2);
+  EXPECT_EQ(BestBudget(values, depths, deep), 2);
+  EXPECT_DOUBLE_EQ(PredictedSpeed(values, depths, deep, 2), 2.3 / 1.2);
   const PassCosts costly{.verify = {1, 2, 3, 4, 5}, .draft = {0, 0, 0, 0}};
-  EXPECT_EQ(BestBudget(values, depths, costly, &speed), 0);
-  EXPECT_DOUBLE_EQ(speed, 1.0);
+  EXPECT_EQ(BestBudget(values, depths, costly), 0);
+  EXPECT_DOUBLE_EQ(PredictedSpeed(values, depths, costly, 0), 1.0);
   EXPECT_DOUBLE_EQ(PredictedSpeed(values, depths, costly, 2), 2.3 / 3.0);
   // No more than was measured.
   const PassCosts narrow{.verify = {1, 1}, .draft = {0, 0, 0, 0}};
-  EXPECT_EQ(BestBudget(values, depths, narrow, nullptr), 1);
+  EXPECT_EQ(BestBudget(values, depths, narrow), 1);
 }
 
 Calibration Example() {
