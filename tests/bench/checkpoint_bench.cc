@@ -1,6 +1,8 @@
 // Speed of checkpoints: a shard's write and read beside a plain write and fsync of the same bytes,
-// in turns, and what an asynchronous save costs a training on one rank.
+// in turns, and what an asynchronous save costs a training; under mpirun the training alone, data
+// parallel.
 //   build/tests/checkpoint_bench FOLDER [MiB, default 512]
+//   mpirun -n 2 build/tests/checkpoint_bench FOLDER
 #include <fcntl.h>
 #include <omp.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "base/philox.h"
 #include "checkpoint/folder.h"
@@ -104,18 +107,18 @@ void MeasureShard(const std::string& folder, int64_t mebibytes) {
 }
 
 // The model of configs/bench-10m.toml.
-Config TrainingConfig() {
+Config TrainingConfig(int ranks) {
   Config c;
   c.run.device = "cpu";
   c.model = {.layers = 6, .hidden = 384, .heads = 6, .ffn = 1024, .vocab = 256};
   c.train.steps = 1000;
   c.train.sequence_length = 256;
-  c.train.global_batch_size = c.train.micro_batch_size = 8;
+  c.train.global_batch_size = 8;
+  c.train.micro_batch_size = 8 / ranks;
   return c;
 }
 
-std::unique_ptr<DataSource> RandomText(const std::string& folder) {
-  const std::string path = folder + "/text.tok";
+std::unique_ptr<DataSource> RandomText(const std::string& path) {
   {
     auto writer = TokenFileWriter::Create(path, 256).value();
     writer->StartDocument();
@@ -126,14 +129,13 @@ std::unique_ptr<DataSource> RandomText(const std::string& folder) {
   return OpenBlend({.files = {{.path = path}}, .seed = 1, .vocab = 256}).value();
 }
 
-void MeasureTraining(const std::string& folder) {
-  const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1).value();
-  const Config config = TrainingConfig();
+void MeasureTraining(Communicator& world, const std::string& folder) {
+  Mesh mesh = Mesh::Create(world, 1).value();
+  const Config config = TrainingConfig(world.size());
   const auto stepper = Stepper::Create(config, mesh).value();
   stepper->Allocate();
   stepper->Initialize();
-  const auto data = RandomText(folder);
+  const auto data = RandomText(absl::StrCat(folder, "/text.", world.rank()));
   const auto saves = stepper->OpenCheckpoints({.folder = folder, .keep = 1, .async = true}).value();
   const auto step = [&] { TL_CHECK_OK(stepper->Run(*data).status()); };
   std::vector<double> without, stalls, with, steps_with;
@@ -162,13 +164,16 @@ void MeasureTraining(const std::string& folder) {
     const auto first = without.begin() + round * kPlainSteps;
     added.push_back(with[round] - steps_with[round] * Median({first, first + 2 * kPlainSteps}));
   }
-  const double cpu = saves->writer_cpu_seconds() / kTrainingRounds;
-  const auto cores = static_cast<double>(omp_get_max_threads());
-  std::printf("training of 10 million parameters on %d threads, a step takes %.1f ms\n",
-              omp_get_max_threads(), 1e3 * Median(without));
+  auto cpu = static_cast<float>(saves->writer_cpu_seconds() / kTrainingRounds);
+  Stream stream = Stream::Cpu();
+  world.AllReduce(stream, Tensor::Of(&cpu, {1}));
+  if (world.rank() != 0) return;
+  const int cores = world.size() * omp_get_max_threads();
+  std::printf("training of 10 million parameters on %d ranks of %d threads, a step takes %.1f ms\n",
+              world.size(), omp_get_max_threads(), 1e3 * Median(without));
   std::printf("a save stalls it for %.1f ms = %.1f%% of a step\n", 1e3 * Median(stalls),
               100.0 * Median(stalls) / Median(without));
-  std::printf("and adds %.1f ms in all; the writer takes %.1f ms of CPU = %.1f ms over the cores\n",
+  std::printf("and adds %.1f ms in all; writing takes %.1f ms of CPU = %.1f ms over the cores\n",
               1e3 * Median(added), 1e3 * cpu, 1e3 * cpu / cores);
 }
 
@@ -180,10 +185,16 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: checkpoint_bench FOLDER [MiB]\n");
     return 1;
   }
-  const std::string folder = std::string(argv[1]) + "/checkpoint_bench." + std::to_string(getpid());
-  std::filesystem::create_directories(folder);
+  const auto world = tl::MakeMpiWorld(&argc, &argv);
+  const std::string folder = std::string(argv[1]) + "/checkpoint_bench";
+  if (world->rank() == 0) {
+    std::filesystem::remove_all(folder);
+    std::filesystem::create_directories(folder);
+  }
+  TL_CHECK_OK(tl::AgreeOnStatus(*world, {}));
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  tl::MeasureShard(folder, argc > 2 ? std::atoll(argv[2]) : 512);
-  tl::MeasureTraining(folder);
-  std::filesystem::remove_all(folder);
+  if (world->size() == 1) tl::MeasureShard(folder, argc > 2 ? std::atoll(argv[2]) : 512);
+  tl::MeasureTraining(*world, folder);
+  TL_CHECK_OK(tl::AgreeOnStatus(*world, {}));
+  if (world->rank() == 0) std::filesystem::remove_all(folder);
 }
