@@ -115,7 +115,8 @@ const std::vector<ConfigKey>& Table() {
        "sequential_mtp: fraction of the steps after which it is late",
        {0, 1}},
       {"objective", "freeze_trunk", TL_FIELD(objective.freeze_trunk),
-       "medusa: stage 1, the heads alone are trained, on the trunk of [run] init_from"},
+       "sequential_mtp, medusa (its stage 1): the heads alone are trained, on the trunk of [run] "
+       "init_from"},
       {"objective", "residual_layers", TL_FIELD(objective.residual_layers),
        "medusa: residual layers of a head", kCount},
       {"objective", "own_unembedding", TL_FIELD(objective.own_unembedding),

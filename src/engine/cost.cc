@@ -48,12 +48,14 @@ double TrainFlopsPerToken(const Config& c) {
   const auto heads = static_cast<double>(o.heads), depth = static_cast<double>(o.depth);
   const double trunk = layers * p.block;
   if (o.name == "independent_heads") return trunk + heads * (p.block + p.readout);
-  if (o.name == "sequential_mtp")
-    return trunk + p.readout + depth * (p.block + p.readout + 2.0 * p.square);
+  // Forward alone is a third; a frozen unembedding still passes its input's gradient on.
+  const double main = (trunk + p.readout) * (o.freeze_trunk ? 1.0 / 3.0 : 1.0);
+  if (o.name == "sequential_mtp") {
+    const double readout = p.readout * (o.freeze_trunk || o.detach_shared ? 2.0 / 3.0 : 1.0);
+    return main + depth * (p.block + readout + 2.0 * p.square);
+  }
   if (o.name == "medusa") {
-    // Forward alone is a third; a frozen unembedding still passes its input's gradient on; a
-    // teacher's logits are made once more for each head.
-    const double main = (trunk + p.readout) * (o.freeze_trunk ? 1.0 / 3.0 : 1.0);
+    // A teacher's logits are made once more for each head.
     const bool frozen_unembedding = o.freeze_trunk && !o.own_unembedding;
     const double readout = (frozen_unembedding ? 2.0 / 3.0 : 1.0) + (o.distill ? 1.0 / 3.0 : 0.0);
     return main + heads * (static_cast<double>(o.residual_layers) * p.square + p.readout * readout);

@@ -36,7 +36,7 @@ std::vector<Foreign> Keys(const ObjectiveConfig& c) {
           {"lambda", c.lambda != d.lambda, {mtp}},
           {"lambda_late", c.lambda_late != d.lambda_late, {mtp}},
           {"late_after", c.late_after != d.late_after, {mtp}},
-          {"freeze_trunk", c.freeze_trunk != d.freeze_trunk, {medusa}},
+          {"freeze_trunk", c.freeze_trunk != d.freeze_trunk, {mtp, medusa}},
           {"residual_layers", c.residual_layers != d.residual_layers, {medusa}},
           {"own_unembedding", c.own_unembedding != d.own_unembedding, {medusa}},
           {"distill", c.distill != d.distill, {medusa}},

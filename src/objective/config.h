@@ -30,7 +30,7 @@ struct ObjectiveConfig {
   double lambda_late = 0.1;
   double late_after = 0.67;  // fraction of the steps
 
-  bool freeze_trunk = false;  // medusa: stage 1
+  bool freeze_trunk = false;  // sequential_mtp, medusa: the heads alone
   int64_t residual_layers = 1;
   bool own_unembedding = true;
   bool distill = false;

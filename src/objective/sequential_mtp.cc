@@ -7,6 +7,7 @@ SequentialMtp::SequentialMtp(const ObjectiveConfig& config, const ObjectiveConte
       context_(context),
       meter_(context.geometry),
       main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
+  if (config.freeze_trunk) config_.detach_hidden = config_.detach_shared = true;
   for (int64_t k = 1; k <= config.depth; ++k)
     modules_.push_back(MakeModule(config.share_weights ? 1 : static_cast<int>(k)));
 }
@@ -26,7 +27,7 @@ SequentialMtp::Module SequentialMtp::MakeModule(int k) const {
 }
 
 double SequentialMtp::Weight(int head, int64_t step, int64_t steps) const {
-  if (head == 0) return 1.0;
+  if (head == 0) return config_.freeze_trunk ? 0.0 : 1.0;
   const bool late = static_cast<double>(step) >= config_.late_after * static_cast<double>(steps);
   return (late ? config_.lambda_late : config_.lambda) / static_cast<double>(config_.depth);
 }
@@ -56,18 +57,26 @@ void SequentialMtp::DeclareModule(Plan& plan, Module& m) {
                                 .init_std = context_.unembedding.init_std,
                                 .reduce = g.row_reduce()});
     m.block.Declare(plan, m.h, m.delta, /*has_delta=*/false);
+    m.readout.Declare(plan);
   }
-  m.readout.Declare(plan);
 }
 
 void SequentialMtp::Declare(Plan& plan) {
   const Geometry& g = context_.geometry;
   meter_.Declare(plan);
-  d_tap_ = plan.Slot("d_tap", {g.local_rows(), context_.hidden}, g.compute, Life::kSaved);
-  main_.Declare(plan);
+  const Shape shape{g.local_rows(), context_.hidden};
+  if (config_.freeze_trunk) {
+    tap_ = plan.Slot("tap", shape, g.compute, Life::kSaved);
+  } else {
+    d_tap_ = plan.Slot("d_tap", shape, g.compute, Life::kSaved);
+  }
+  {
+    const auto group = plan.As({.frozen = config_.freeze_trunk});
+    main_.Declare(plan);
+  }
   for (Module& module : modules_) DeclareModule(plan, module);
   if (plan.training()) return;
-  loaded_ = plan.Slot("loaded", {g.local_rows(), context_.hidden}, g.compute, Life::kSaved);
+  loaded_ = plan.Slot("loaded", shape, g.compute, Life::kSaved);
   states_.resize(modules_.size());
   for (RowState& state : states_) state.Declare(plan, context_.hidden);
 }
@@ -109,8 +118,14 @@ void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream, bool trai
   const bool stream = config_.hidden == HiddenTap::kStream;
   const Tensor y = main_.Forward(step, taps.out);
   const int depth = static_cast<int>(modules_.size());
-  std::vector<Tensor> d_ys = {main_.Loss(step, meter_, 0, training)};
+  std::vector<Tensor> d_ys = {main_.Loss(step, meter_, 0, training && !config_.freeze_trunk)};
   Tensor hidden = stream ? main_.sum() : y;
+  if (config_.freeze_trunk) {
+    // What is frozen does not live until the modules' backward pass.
+    const Tensor tap = step.Slot(tap_);
+    CopyBytes(step.stream(), tap.data, hidden.data, tap.bytes());
+    hidden = tap;
+  }
   for (int k = 1; k <= depth; ++k) {
     hidden = Forward(step, k, hidden, taps.rope);
     d_ys.push_back(modules_[k - 1].readout.Loss(step, meter_, k, training));
@@ -126,7 +141,7 @@ void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream, bool trai
   }
   for (int k = depth; k >= 1; --k)
     Backward(step, k, d_ys[k], k > 1 ? d_ys[k - 1] : d_tap, taps.rope);
-  main_.Backward(step, d_stream, d_ys[0], stream ? d_tap : Tensor{});
+  if (!config_.freeze_trunk) main_.Backward(step, d_stream, d_ys[0], stream ? d_tap : Tensor{});
 }
 
 void SequentialMtp::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {

@@ -6,6 +6,7 @@
 //   loss = CE_0 + lambda / D sum_k CE_k,
 // lambda that of the step. Where x_{t+k} is not of the document its embedding is zero; so is, in
 // module 1, that of position 0, as inference engines have it. share_weights unrolls one module.
+// freeze_trunk leaves out CE_0; everything but the modules keeps its bits.
 #pragma once
 
 #include "nn/embedding.h"
@@ -52,7 +53,7 @@ class SequentialMtp : public Objective {
   HeadMeter meter_;
   Readout main_;
   std::vector<Module> modules_;
-  SlotId d_tap_ = -1;
+  SlotId tap_ = -1, d_tap_ = -1;  // of module 1: a frozen trunk's state, else its gradient
   // Decoding: states_[k - 1] is h_{k-1}, from which module k starts.
   std::vector<RowState> states_;
   SlotId loaded_ = -1;

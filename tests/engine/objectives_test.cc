@@ -105,8 +105,9 @@ ObjectiveCase Case(const std::string& name) {
 }
 
 // The heads move, and what is frozen keeps every bit; in 16 bits too, whose masters are saved.
-TEST(Medusa, FrozenTrunkKeepsEveryBit) {
-  for (const char* name : {"MedusaFrozen", "MedusaFrozenShared", "MedusaFrozenDistill"}) {
+TEST(FrozenTrunk, KeepsEveryBit) {
+  for (const char* name : {"MedusaFrozen", "MedusaFrozenShared", "MedusaFrozenDistill", "MtpFrozen",
+                           "MtpFrozenStream"}) {
     for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
       Config config = ConfigOf(Case(name));
       config.precision.compute = precision;
@@ -117,7 +118,7 @@ TEST(Medusa, FrozenTrunkKeepsEveryBit) {
       const reference::Params after = rig.Master();
       int64_t frozen = 0;
       for (const auto& [tensor, values] : before) {
-        const bool head = tensor.rfind("medusa.", 0) == 0;
+        const bool head = tensor.rfind("medusa.", 0) == 0 || tensor.rfind("mtp.", 0) == 0;
         EXPECT_EQ(after.at(tensor) == values, !head) << tensor;
         if (!head) frozen += static_cast<int64_t>(values.size());
       }

@@ -43,6 +43,8 @@ inline std::vector<ObjectiveCase> ObjectiveCases() {
                                       {"MtpStream", mtp(2)},
                                       {"MtpDetached", mtp(2)},
                                       {"MtpDetachedStream", mtp(1)},
+                                      {"MtpFrozen", mtp(2)},
+                                      {"MtpFrozenStream", mtp(2), false},
                                       {"Medusa", medusa(2)},
                                       {"MedusaDeep", medusa(2), false},
                                       {"MedusaFrozen", medusa(3)},
@@ -54,11 +56,12 @@ inline std::vector<ObjectiveCase> ObjectiveCases() {
     ObjectiveConfig& o = c.objective;
     if (c.name == "MatchedHeads") o.match_parameters = true;
     if (c.name == "MtpShared") o.share_weights = true;
-    if (c.name == "MtpStream" || c.name == "MtpDetachedStream") o.hidden = HiddenTap::kStream;
+    if (c.name.rfind("Mtp", 0) == 0 && c.name.find("Stream") != std::string::npos)
+      o.hidden = HiddenTap::kStream;
     if (c.name == "MtpDetached") o.detach_hidden = o.detach_shared = true;
     if (c.name == "MtpDetachedStream") o.detach_hidden = true;
     if (c.name == "MedusaDeep") o.residual_layers = 2;
-    if (c.name.rfind("MedusaFrozen", 0) == 0) o.freeze_trunk = true;
+    o.freeze_trunk = c.name.find("Frozen") != std::string::npos;
     if (c.name.rfind("MedusaFrozenShared", 0) == 0) o.own_unembedding = false;
     o.distill = c.name.find("Distill") != std::string::npos;
   }

@@ -233,6 +233,14 @@ TEST(EquivalenceOfVariants, SequentialMtp) {
   TestHeads("sequential MTP of depth 2, one module", config, Source());
 }
 
+TEST(EquivalenceOfVariants, SequentialMtpOnAFrozenTrunk) {
+  Config config = WithObjective("sequential_mtp", 2);
+  config.objective.hidden = HiddenTap::kStream;
+  config.objective.freeze_trunk = true;
+  config.run.init_from = "initial weights will do";
+  TestHeads("the same of two modules on a frozen trunk's stream", config, Source());
+}
+
 TEST(EquivalenceOfVariants, Medusa) {
   Config config = WithObjective("medusa", 2);
   config.objective.lr_scale = 2.0;

@@ -186,6 +186,15 @@ TEST(Resume, IndependentHeads) {
   TestResume(config);
 }
 
+TEST(Resume, ModulesOnAFrozenTrunk) {
+  Config config = ResumeConfig(Precision::kBf16);
+  config.objective.name = "sequential_mtp";
+  config.objective.depth = 2;
+  config.objective.freeze_trunk = true;
+  config.run.init_from = "initial weights will do";
+  TestResume(config);
+}
+
 TEST(Resume, MedusaStages) {
   Config config = ResumeConfig(Precision::kBf16);
   config.objective.name = "medusa";

@@ -76,6 +76,15 @@ TEST_F(Heads, SequentialMtp) {
   Evaluate("mtp", 3);
 }
 
+// A frozen trunk says what it said before.
+TEST_F(Heads, SequentialMtpOnAFrozenTrunk) {
+  Train("quickstart", "quickstart");
+  const std::string trunk = MainHead(Evaluate("quickstart", 1));
+  Train("sequential-mtp", "mtp",
+        {"run.init_from=" + At("quickstart"), "objective.freeze_trunk=true"});
+  EXPECT_EQ(MainHead(Evaluate("mtp", 3)), trunk);
+}
+
 // Both stages, from the data and from the trunk itself; a frozen trunk says what it said before.
 TEST_F(Heads, MedusaStages) {
   Train("quickstart", "quickstart");

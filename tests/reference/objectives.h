@@ -177,7 +177,7 @@ struct ObjectivePass {
       norms.push_back({name + ".final_norm.weight"});
       const Doubles in = Linear(u, params.at(name + ".projection.weight"), 2 * hidden);
       h = norms.back().Forward(c, params, blocks.back().Forward(c, params, in));
-      sums.push_back(Loss(k, unembedding, h, !o.detach_shared));
+      sums.push_back(Loss(k, unembedding, h, !o.detach_shared && !o.freeze_trunk));
     }
   }
 
@@ -246,7 +246,7 @@ struct ObjectivePass {
       } else if (!o.detach_hidden) {
         d_y[0] = Sum(d_y[0], d_hidden);
       }
-      if (o.detach_shared) continue;
+      if (o.detach_shared || o.freeze_trunk) continue;
       Doubles d_table(params.at("embedding.weight").size());
       EmbeddingBackward(d_table, d_embedded, ModuleTokens(k), hidden);
       AddTo(grads, "embedding.weight", d_table);
