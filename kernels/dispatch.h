@@ -1,5 +1,7 @@
-// TL_DECLARE_OP(Name) declares one op on every backend and the call that picks by the stream's
-// device: Name(stream, {.y = y, .x = x}) with NameArgs as its arguments.
+// TL_DECLARE_OP(Name) declares one op on every backend and the call that checks the arguments and
+// picks by the stream's device: Name(stream, {.y = y, .x = x}) with NameArgs as its arguments.
+// CheckArgs, in the .cc beside the op's header, ends the program where they break what the header
+// asks for; what one backend alone needs, it checks itself.
 #pragma once
 
 #include "base/check.h"
@@ -21,7 +23,9 @@
   namespace cuda {                                       \
   void Op(Stream& stream, const Op##Args& args);         \
   }                                                      \
+  void CheckArgs(const Op##Args& args);                  \
   inline void Op(Stream& stream, const Op##Args& args) { \
+    CheckArgs(args);                                     \
     TL_DISPATCH_CUDA_(Op)                                \
     cpu::Op(stream, args);                               \
   }                                                      \

@@ -83,14 +83,6 @@ HWY_EXPORT(AdamWRange);
 
 void AdamW(Stream&, const AdamWArgs& args) {
   if (SkipsUpdate(*args.scalars, args.head)) return;
-  for (const Tensor* t : {&args.p, &args.m, &args.v, &args.grad}) {
-    CheckSameShape(*t, args.p);
-    CheckContiguous(*t);
-  }
-  if (args.weight) {
-    CheckSameShape(args.weight, args.p);
-    CheckContiguous(args.weight);
-  }
   const int threads = ThreadsFor(7 * args.p.bytes());
   ParallelRanges(args.p.elements(), threads, 1024, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)(args, begin, end);

@@ -186,13 +186,10 @@ class Forward {
 
 void Attention(Stream& stream, const AttentionArgs& args) {
   const bool wide = ProductType(args.q.dtype) == DType::kBF16 && args.k.shape[1] >= kWideFrom;
-  const AttentionShape shape = CheckAttention(args.q, args.k, args.v, args.scale, kQueryTile,
-                                              wide ? kWideKeyTile : kKeyTile);
-  CheckLike(args.o, args.q);
-  CheckStatistics(args.lse, shape);
-  const MaskSpec spec = CheckMask(args, shape);
+  const AttentionShape shape =
+      ShapeOf(args.q, args.k, args.scale, kQueryTile, wide ? kWideKeyTile : kKeyTile);
   if (shape.batch == 0 || shape.tq == 0 || shape.q_heads == 0) return;
-  Forward(args, shape).Run(stream, spec);
+  Forward(args, shape).Run(stream, MaskOf(args));
 }
 
 }  // namespace tl::cpu

@@ -334,15 +334,9 @@ class Backward {
 }  // namespace
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
-  const AttentionShape shape =
-      CheckAttention(args.q, args.k, args.v, args.scale, kQueryTile, kKeyTile);
-  for (const Tensor* x : {&args.dq, &args.d_o, &args.o}) CheckLike(*x, args.q);
-  for (const Tensor* x : {&args.dk, &args.dv}) CheckLike(*x, args.k);
-  CheckStatistics(args.lse, shape);
-  CheckStatistics(args.delta, shape);
-  const MaskSpec spec = CheckMask(args, shape);
+  const AttentionShape shape = ShapeOf(args.q, args.k, args.scale, kQueryTile, kKeyTile);
   if (shape.batch == 0 || shape.q_heads == 0) return;
-  Backward(args, shape).Run(stream, spec);
+  Backward(args, shape).Run(stream, MaskOf(args));
 }
 
 }  // namespace tl::cpu

@@ -1,16 +1,13 @@
 #include "kernels/cpu/attention_plan.h"
 
 #include <cmath>
-#include <limits>
 
 #include "kernels/cpu/onednn.h"
 
 namespace tl::cpu {
 
-AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
-                              int64_t q_tile, int64_t k_tile) {
-  TL_CHECK(q.rank() == 4 && k.rank() == 4) << ToString(q.shape) << " " << ToString(k.shape);
-  CheckLike(v, k);
+AttentionShape ShapeOf(const Tensor& q, const Tensor& k, float scale, int64_t q_tile,
+                       int64_t k_tile) {
   AttentionShape shape;
   shape.batch = q.shape[0];
   shape.tq = q.shape[1];
@@ -18,16 +15,6 @@ AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v,
   shape.d = q.shape[3];
   shape.tk = k.shape[1];
   shape.k_heads = k.shape[2];
-  TL_CHECK(k.shape[0] == shape.batch && k.shape[3] == shape.d && shape.k_heads > 0 &&
-           shape.q_heads % shape.k_heads == 0)
-      << "q " << ToString(q.shape) << ", k " << ToString(k.shape);
-  TL_CHECK(32 <= shape.d && shape.d <= 256 && shape.d % 8 == 0) << "head size " << shape.d;
-  TL_CHECK(shape.tq < std::numeric_limits<int32_t>::max() &&
-           shape.tk < std::numeric_limits<int32_t>::max());
-  TL_CHECK(q.dtype == k.dtype &&
-           (q.dtype == DType::kF32 || q.dtype == DType::kBF16 || q.dtype == DType::kF16))
-      << Name(q.dtype) << " " << Name(k.dtype);
-  TL_CHECK_EQ(q.strides[3], 1);
   shape.group = shape.q_heads / shape.k_heads;
   shape.q_tile = std::min(q_tile, RoundUp(shape.tq, shape.tq > kRowGranule ? kRowGranule : 32));
   shape.k_tile = std::min(k_tile, RoundUp(std::max<int64_t>(shape.tk, 1), kRowGranule));
@@ -37,18 +24,6 @@ AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v,
   shape.tile_type = ProductType(q.dtype);
   shape.scale = scale != 0.0f ? scale : 1.0f / std::sqrt(static_cast<float>(shape.d));
   return shape;
-}
-
-void CheckLike(const Tensor& x, const Tensor& like) {
-  TL_CHECK(x.shape == like.shape && x.dtype == like.dtype && x.strides[-1] == 1)
-      << ToString(x.shape) << " " << Name(x.dtype) << ", expected " << ToString(like.shape) << " "
-      << Name(like.dtype);
-}
-
-void CheckStatistics(const Tensor& x, const AttentionShape& shape) {
-  TL_CHECK(x.shape == Shape({shape.batch, shape.q_heads, shape.tq}) && x.contiguous() &&
-           x.dtype == DType::kF32)
-      << ToString(x.shape) << " " << Name(x.dtype);
 }
 
 MaskRanges::MaskRanges(Carver& carver, const AttentionShape& shape, bool segments,

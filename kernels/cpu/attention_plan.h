@@ -25,9 +25,9 @@ struct AttentionShape {
   size_t tile_element() const { return SizeOf(tile_type); }
 };
 
-// Checks q, k, v against each other. The tile heights are upper bounds; short sequences get less.
-AttentionShape CheckAttention(const Tensor& q, const Tensor& k, const Tensor& v, float scale,
-                              int64_t q_tile, int64_t k_tile);
+// The tile heights are upper bounds; short sequences get less.
+AttentionShape ShapeOf(const Tensor& q, const Tensor& k, float scale, int64_t q_tile,
+                       int64_t k_tile);
 
 // The vector of one head at one position of a [B, T, H, D] tensor.
 inline std::byte* Row(const Tensor& x, int64_t b, int64_t t, int64_t h) {
@@ -71,25 +71,16 @@ struct MaskRanges {
 // lies around them may be anything, and is made zero: NaN would come through a weight of zero.
 Touched SeenKeys(const MaskRanges& ranges, const AttentionShape& shape, int64_t b, int64_t k0);
 
-// The mask of either pass's arguments, with segments of batch entry 0, checked.
+// The mask of either pass's arguments, with segments of batch entry 0.
 template <class Args>
-MaskSpec CheckMask(const Args& args, const AttentionShape& shape) {
-  TL_CHECK(args.mask != MaskKind::kWindow || args.window > 0) << "window " << args.window;
-  TL_CHECK(static_cast<bool>(args.q_segments) == static_cast<bool>(args.k_segments));
+MaskSpec MaskOf(const Args& args) {
   MaskSpec spec{args.mask, args.window, args.q_start, args.k_start, nullptr, nullptr};
   if (args.q_segments) {
-    TL_CHECK(args.q_segments.shape == Shape({shape.batch, shape.tq}) &&
-             args.q_segments.contiguous());
-    TL_CHECK(args.k_segments.shape == Shape({shape.batch, shape.tk}) &&
-             args.k_segments.contiguous());
     spec.q_segments = args.q_segments.template as<int32_t>();
     spec.k_segments = args.k_segments.template as<int32_t>();
   }
   return spec;
 }
-
-void CheckLike(const Tensor& x, const Tensor& like);  // shape, type, contiguous vectors
-void CheckStatistics(const Tensor& x, const AttentionShape& shape);  // fp32 [B, Hq, Tq], contiguous
 
 // Rows of a tile that a range of columns touches, widened to whole granules.
 inline Touched TouchedGranules(const int32_t* lo, const int32_t* hi, int64_t rows, int64_t first,

@@ -158,21 +158,8 @@ namespace tl::cpu {
 HWY_EXPORT(CachedAttentionHead);
 
 void CachedAttention(Stream& stream, const CachedAttentionArgs& args) {
-  TL_CHECK(args.q.rank() == 3 && args.k.rank() == 4);
   const int64_t rows = args.q.shape[0], heads = args.q.shape[1], d = args.q.shape[2];
   const int64_t key_heads = args.k.shape[1], capacity = args.k.shape[2];
-  CheckSameShape(args.o, args.q);
-  CheckSameShape(args.v, args.k);
-  TL_CHECK(args.k.shape[3] == d && heads % key_heads == 0)
-      << ToString(args.q.shape) << " over " << ToString(args.k.shape);
-  for (const Tensor* x : {&args.o, &args.q, &args.k, &args.v}) {
-    CheckSameType(*x, args.q);
-    TL_CHECK_EQ(x->strides[x->rank() - 1], 1);
-  }
-  CheckShape(args.sequences, {rows});
-  CheckShape(args.prefix, {rows});
-  CheckShape(args.ancestors, {rows, kTreeKeys / 32});
-  CheckContiguous(args.ancestors);
   for (int64_t n = 0; n < rows; ++n) {
     const int32_t sequence = args.sequences.as<int32_t>()[n], prefix = args.prefix.as<int32_t>()[n];
     int64_t last = prefix;

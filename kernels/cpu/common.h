@@ -71,15 +71,4 @@ class Rows {
   int64_t head_stride_ = 0;
 };
 
-inline void CheckSameShape(const Tensor& a, const Tensor& b) {
-  TL_CHECK(a.shape == b.shape) << ToString(a.shape) << " vs " << ToString(b.shape);
-}
-inline void CheckSameType(const Tensor& a, const Tensor& b) {
-  TL_CHECK(a.dtype == b.dtype) << Name(a.dtype) << " vs " << Name(b.dtype);
-}
-inline void CheckShape(const Tensor& t, const Shape& shape) {
-  TL_CHECK(t.shape == shape) << ToString(t.shape) << ", expected " << ToString(shape);
-}
-inline void CheckContiguous(const Tensor& t) { TL_CHECK(t.contiguous()) << ToString(t.shape); }
-
 }  // namespace tl::cpu

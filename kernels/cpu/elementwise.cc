@@ -134,9 +134,6 @@ constexpr int64_t kGranule = 1024;  // threads meet at these multiples of elemen
 }  // namespace
 
 void Convert(Stream&, const ConvertArgs& args) {
-  CheckSameShape(args.dst, args.src);
-  CheckContiguous(args.dst);
-  CheckContiguous(args.src);
   const int threads = ThreadsFor(args.dst.bytes() + args.src.bytes());
   ParallelRanges(args.dst.elements(), threads, kGranule, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(ConvertRange)(args, begin, end);
@@ -144,11 +141,6 @@ void Convert(Stream&, const ConvertArgs& args) {
 }
 
 void Add(Stream&, const AddArgs& args) {
-  for (const Tensor* t : {&args.out, &args.a, &args.b}) {
-    CheckSameShape(*t, args.out);
-    CheckSameType(*t, args.out);
-    CheckContiguous(*t);
-  }
   const int threads = ThreadsFor(3 * args.out.bytes());
   ParallelRanges(args.out.elements(), threads, kGranule, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AddRange)(args, begin, end);
@@ -156,10 +148,6 @@ void Add(Stream&, const AddArgs& args) {
 }
 
 void SumRows(Stream&, const SumRowsArgs& args) {
-  TL_CHECK_EQ(args.parts.rank(), 2);
-  TL_CHECK_LE(1, args.parts.shape[0]);
-  TL_CHECK_EQ(args.out.elements(), args.parts.shape[1]);
-  CheckContiguous(args.out);
   const int threads = ThreadsFor(args.out.bytes() + args.parts.bytes());
   ParallelRanges(args.out.elements(), threads, kGranule, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(SumRowsRange)(args, begin, end);
@@ -167,7 +155,6 @@ void SumRows(Stream&, const SumRowsArgs& args) {
 }
 
 void Scale(Stream&, const ScaleArgs& args) {
-  CheckContiguous(args.x);
   const int threads = ThreadsFor(2 * args.x.bytes());
   ParallelRanges(args.x.elements(), threads, kGranule, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(ScaleRange)(args, begin, end);
@@ -177,7 +164,6 @@ void Scale(Stream&, const ScaleArgs& args) {
 // Threads share the columns, and each walks all rows in order.
 void BiasBackward(Stream&, const BiasBackwardArgs& args) {
   const int64_t width = args.dy.shape[1];
-  CheckShape(args.d_bias, {width});
   ParallelRanges(width, ThreadsFor(args.dy.bytes()), 64, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(BiasBackwardColumns)(args, begin, end);
   });
@@ -185,8 +171,6 @@ void BiasBackward(Stream&, const BiasBackwardArgs& args) {
 
 void SumSquares(Stream& stream, const SumSquaresArgs& args) {
   constexpr int64_t kBlock = 4096;
-  CheckContiguous(args.x);
-  TL_CHECK_EQ(args.out.elements(), 2);
   const float* x = args.x.as<float>();
   const int64_t n = args.x.elements(), blocks = (n + kBlock - 1) / kBlock;
   auto* sums = reinterpret_cast<float*>(stream.Scratch(2 * blocks * sizeof(float)));

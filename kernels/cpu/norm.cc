@@ -115,48 +115,21 @@ HWY_EXPORT(RmsNormRange);
 HWY_EXPORT(RmsNormBackwardRange);
 
 void RmsNorm(Stream&, const RmsNormArgs& args) {
-  CheckSameShape(args.y, args.x);
-  CheckSameType(args.y, args.x);
-  CheckSameType(args.w, args.x);
-  CheckShape(args.w, {args.x.shape[-1]});
-  TL_CHECK(static_cast<bool>(args.residual) == static_cast<bool>(args.sum));
-  if (args.residual) {
-    TL_CHECK_EQ(args.x.rank(), 2);
-    CheckSameShape(args.residual, args.x);
-    CheckSameShape(args.sum, args.x);
-  }
   if (args.x.elements() == 0) return;
   const int64_t rows = args.x.elements() / args.x.shape[-1];
-  if (args.rstd) {
-    TL_CHECK_EQ(args.rstd.elements(), rows);
-    CheckContiguous(args.rstd);
-  }
   ParallelRanges(rows, ThreadsFor(2 * args.x.bytes()), 1, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(RmsNormRange)(args, begin, end);
   });
 }
 
 void RmsNormBackward(Stream& stream, const RmsNormBackwardArgs& args) {
-  CheckSameShape(args.dx, args.x);
-  CheckSameShape(args.dy, args.x);
-  CheckSameType(args.dx, args.x);
-  CheckSameType(args.dy, args.x);
-  CheckSameType(args.w, args.x);
-  if (args.d_sum) {
-    CheckSameShape(args.d_sum, args.x);
-    CheckSameType(args.d_sum, args.x);
-  }
   const int64_t width = args.x.shape[-1];
-  CheckShape(args.w, {width});
   const int64_t rows = width == 0 ? 0 : args.x.elements() / width;
-  TL_CHECK_EQ(args.rstd.elements(), rows);
-  CheckContiguous(args.rstd);
 
   const int threads = static_cast<int>(std::min<int64_t>(ThreadsFor(3 * args.x.bytes()), rows));
   const int64_t stride = (width + 15) / 16 * 16;  // threads do not share a cache line
   float* partials = nullptr;
   if (args.dw) {
-    CheckShape(args.dw, {width});
     const size_t bytes = sizeof(float) * static_cast<size_t>(threads * stride);
     partials = reinterpret_cast<float*>(stream.Scratch(bytes));
     std::fill_n(partials, threads * stride, 0.0f);

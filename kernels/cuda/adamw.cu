@@ -59,14 +59,6 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void AdamW(Stream& stream, const AdamWArgs& args) {
-  for (const Tensor* t : {&args.p, &args.m, &args.v, &args.grad}) {
-    CheckSameShape(*t, args.p);
-    CheckContiguous(*t);
-  }
-  if (args.weight) {
-    CheckSameShape(args.weight, args.p);
-    CheckContiguous(args.weight);
-  }
   const int64_t n = args.p.elements();
   const AdamWStep options = {args.beta1,        args.beta2,    args.eps,
                              args.weight_decay, args.lr_scale, args.head};

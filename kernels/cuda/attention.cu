@@ -1,4 +1,4 @@
-// Attention on CUDA devices: checks, and the choice of a path.
+// Attention on CUDA devices: the choice of a path.
 #include "kernels/attention.h"
 
 #include <cmath>
@@ -12,36 +12,14 @@ namespace {
 
 AttentionView View(const Tensor& x) { return {x.data, x.strides[0], x.strides[1], x.strides[2]}; }
 
-void CheckLike(const Tensor& x, const Tensor& like) {
-  TL_CHECK(x.shape == like.shape && x.dtype == like.dtype && x.strides[-1] == 1)
-      << ToString(x.shape) << " " << Name(x.dtype) << ", expected " << ToString(like.shape) << " "
-      << Name(like.dtype);
-}
-
 // What both passes' arguments share: the sizes, the mask and the inputs' views.
 template <class Params, class Args>
-Params CheckAttention(const Args& args) {
+Params ParamsOf(const Args& args) {
   const Tensor& q = args.q;
   const Tensor& k = args.k;
-  TL_CHECK(q.rank() == 4 && k.rank() == 4) << ToString(q.shape) << " " << ToString(k.shape);
-  CheckLike(args.v, k);
-  TL_CHECK(k.shape[0] == q.shape[0] && k.shape[3] == q.shape[3] && k.shape[2] > 0 &&
-           q.shape[2] % k.shape[2] == 0)
-      << "q " << ToString(q.shape) << ", k " << ToString(k.shape);
-  TL_CHECK(32 <= q.shape[3] && q.shape[3] <= 256 && q.shape[3] % 8 == 0)
-      << "head size " << q.shape[3];
   // Room for tiles beyond the end.
   constexpr int64_t kLongest = std::numeric_limits<int32_t>::max() - 1024;
   TL_CHECK(q.shape[1] <= kLongest && k.shape[1] <= kLongest);
-  TL_CHECK(q.dtype == k.dtype &&
-           (q.dtype == DType::kF32 || q.dtype == DType::kBF16 || q.dtype == DType::kF16))
-      << Name(q.dtype) << " " << Name(k.dtype);
-  TL_CHECK_EQ(q.strides[3], 1);
-  TL_CHECK(args.lse.shape == Shape({q.shape[0], q.shape[2], q.shape[1]}) && args.lse.contiguous() &&
-           args.lse.dtype == DType::kF32)
-      << ToString(args.lse.shape) << " " << Name(args.lse.dtype);
-  TL_CHECK(args.mask != MaskKind::kWindow || args.window > 0) << "window " << args.window;
-  TL_CHECK(static_cast<bool>(args.q_segments) == static_cast<bool>(args.k_segments));
 
   Params p{};
   p.batch = static_cast<int>(q.shape[0]);
@@ -55,10 +33,6 @@ Params CheckAttention(const Args& args) {
   p.mask.offset = args.q_start - args.k_start;
   p.mask.window = args.window;
   if (args.q_segments) {
-    TL_CHECK(args.q_segments.shape == Shape({q.shape[0], q.shape[1]}) &&
-             args.q_segments.contiguous());
-    TL_CHECK(args.k_segments.shape == Shape({k.shape[0], k.shape[1]}) &&
-             args.k_segments.contiguous());
     p.mask.q_segments = args.q_segments.template as<int32_t>();
     p.mask.k_segments = args.k_segments.template as<int32_t>();
   }
@@ -88,8 +62,7 @@ bool FitsSharedMemory(size_t bytes) {
 
 // A path of one architecture alone comes before those below.
 void Attention(Stream& stream, const AttentionArgs& args) {
-  auto p = CheckAttention<ForwardParams>(args);
-  CheckLike(args.o, args.q);
+  auto p = ParamsOf<ForwardParams>(args);
   p.factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
   if (p.batch == 0 || p.mask.tq == 0 || p.q_heads == 0) return;
   const DType dtype = args.q.dtype;
@@ -98,12 +71,7 @@ void Attention(Stream& stream, const AttentionArgs& args) {
 }
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
-  auto p = CheckAttention<BackwardParams>(args);
-  for (const Tensor* x : {&args.o, &args.d_o, &args.dq}) CheckLike(*x, args.q);
-  for (const Tensor* x : {&args.dk, &args.dv}) CheckLike(*x, args.k);
-  TL_CHECK(args.delta.shape == args.lse.shape && args.delta.contiguous() &&
-           args.delta.dtype == DType::kF32)
-      << ToString(args.delta.shape) << " " << Name(args.delta.dtype);
+  auto p = ParamsOf<BackwardParams>(args);
   if (p.batch == 0 || p.q_heads == 0) return;
   p.d_o = View(args.d_o);
   p.dq = View(args.dq);

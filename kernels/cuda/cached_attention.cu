@@ -189,24 +189,11 @@ void WithPacks(int64_t d, const F& f) {
 }  // namespace
 
 void CachedAttention(Stream& stream, const CachedAttentionArgs& args) {
-  TL_CHECK(args.q.rank() == 3 && args.k.rank() == 4);
   const int64_t rows = args.q.shape[0], heads = args.q.shape[1], d = args.q.shape[2];
   const int64_t key_heads = args.k.shape[1];
-  CheckSameShape(args.o, args.q);
-  CheckSameShape(args.v, args.k);
-  TL_CHECK(args.k.shape[3] == d && heads % key_heads == 0)
-      << ToString(args.q.shape) << " over " << ToString(args.k.shape);
   TL_CHECK(0 < d && d <= kMaxD) << "head size " << d;
   TL_CHECK_LT(args.k.shape[2], int64_t{1} << 30);
   TL_CHECK_LE(heads, 65535);
-  for (const Tensor* x : {&args.o, &args.q, &args.k, &args.v}) {
-    CheckSameType(*x, args.q);
-    TL_CHECK_EQ(x->strides[x->rank() - 1], 1);
-  }
-  CheckShape(args.sequences, {rows});
-  CheckShape(args.prefix, {rows});
-  CheckShape(args.ancestors, {rows, kTreeKeys / 32});
-  CheckContiguous(args.ancestors);
   const float scale = args.scale != 0.0f ? args.scale : 1.0f / std::sqrt(static_cast<float>(d));
   const dim3 grid(Blocks(rows).x, static_cast<unsigned>(heads));
   WithFloatType(args.q.dtype, [&](auto type) {

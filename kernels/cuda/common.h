@@ -1,5 +1,5 @@
-// What the memory-bound CUDA kernels share: element types, 16-byte vectors, row views, sums in a
-// fixed order, and the checks of the launchers.
+// What the memory-bound CUDA kernels share: element types, 16-byte vectors, row views and sums in a
+// fixed order.
 #pragma once
 
 #include <cstdint>
@@ -199,16 +199,5 @@ inline dim3 Blocks(int64_t count) {
   TL_CHECK(0 <= count && count < (int64_t{1} << 31)) << count << " blocks";
   return dim3(static_cast<unsigned>(count));
 }
-
-inline void CheckSameShape(const Tensor& a, const Tensor& b) {
-  TL_CHECK(a.shape == b.shape) << ToString(a.shape) << " vs " << ToString(b.shape);
-}
-inline void CheckSameType(const Tensor& a, const Tensor& b) {
-  TL_CHECK(a.dtype == b.dtype) << Name(a.dtype) << " vs " << Name(b.dtype);
-}
-inline void CheckShape(const Tensor& t, const Shape& shape) {
-  TL_CHECK(t.shape == shape) << ToString(t.shape) << ", expected " << ToString(shape);
-}
-inline void CheckContiguous(const Tensor& t) { TL_CHECK(t.contiguous()) << ToString(t.shape); }
 
 }  // namespace tl::cuda

@@ -181,9 +181,6 @@ __global__ void __launch_bounds__(kThreads)
 
 void CrossEntropyTarget(Stream& stream, const CrossEntropyTargetArgs& args) {
   const int64_t rows = args.logits.shape[0];
-  CheckShape(args.target_logit, {rows});
-  CheckShape(args.targets, {rows});
-  TL_CHECK(0 <= args.valid && args.valid <= args.logits.shape[1]) << "valid " << args.valid;
   Launch(TargetKernel, Blocks(CeilDiv(rows, kTargetThreads)), kTargetThreads, 0, stream,
          args.target_logit.as<float>(), Rows<float>(args.logits), args.targets.as<int32_t>(), rows,
          args.begin, args.valid);
@@ -191,10 +188,6 @@ void CrossEntropyTarget(Stream& stream, const CrossEntropyTargetArgs& args) {
 
 void CrossEntropyStats(Stream& stream, const CrossEntropyStatsArgs& args) {
   const int64_t rows = args.logits.shape[0], width = args.logits.shape[1];
-  CheckShape(args.stats, {rows, 4});
-  CheckShape(args.target_logit, {rows});
-  CheckContiguous(args.stats);
-  TL_CHECK(0 <= args.valid && args.valid <= width) << "valid " << args.valid;
   WithVector<4>(width % 4 == 0 && Aligned(args.logits), [&](auto n) {
     Launch(StatsKernel<n>, Blocks(rows), kThreads, 0, stream,
            reinterpret_cast<RowStats*>(args.stats.data), Rows<float>(args.logits),
@@ -204,12 +197,6 @@ void CrossEntropyStats(Stream& stream, const CrossEntropyStatsArgs& args) {
 
 void CrossEntropyMerge(Stream& stream, const CrossEntropyMergeArgs& args) {
   const int64_t ranks = args.all_stats.shape[0], rows = args.all_stats.shape[1];
-  CheckShape(args.all_stats, {ranks, rows, 4});
-  for (const Tensor& t : {args.lse, args.target_logit, args.targets}) CheckShape(t, {rows});
-  for (const Tensor& t : {args.loss, args.greedy, args.rank}) {
-    if (t) CheckShape(t, {rows});
-  }
-  CheckContiguous(args.all_stats);
   const auto ints = [](const Tensor& t) { return t ? t.as<int32_t>() : nullptr; };
   Launch(MergeKernel, Blocks(CeilDiv(rows, kMergeThreads)), kMergeThreads, 0, stream,
          args.lse.as<float>(), args.loss ? args.loss.as<float>() : nullptr, ints(args.greedy),
@@ -219,10 +206,6 @@ void CrossEntropyMerge(Stream& stream, const CrossEntropyMergeArgs& args) {
 
 void CrossEntropyGrad(Stream& stream, const CrossEntropyGradArgs& args) {
   const int64_t rows = args.logits.shape[0], width = args.logits.shape[1];
-  CheckSameShape(args.d_logits, args.logits);
-  CheckShape(args.lse, {rows});
-  CheckShape(args.targets, {rows});
-  TL_CHECK(0 <= args.valid && args.valid <= width) << "valid " << args.valid;
   WithFloatType(args.d_logits.dtype, [&](auto type) {
     using T = decltype(type);
     const bool vectors = width % kVector<T> == 0 && Aligned(args.d_logits, args.logits);

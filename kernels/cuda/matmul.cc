@@ -136,17 +136,8 @@ uint16_t Alignment(const Tensor& x) {
 }  // namespace
 
 void Matmul(Stream& stream, const MatmulArgs& args) {
-  TL_CHECK(args.a.rank() == 2 && args.b.rank() == 2 && args.c.rank() == 2);
   const bool ta = args.trans_a == Transpose::kYes, tb = args.trans_b == Transpose::kYes;
   const int64_t m = args.c.shape[0], n = args.c.shape[1], k = args.a.shape[ta ? 0 : 1];
-  TL_CHECK(args.a.shape[ta ? 1 : 0] == m && args.b.shape[tb ? 1 : 0] == k &&
-           args.b.shape[tb ? 0 : 1] == n)
-      << ToString(args.a.shape) << (ta ? "^T " : " ") << ToString(args.b.shape) << (tb ? "^T" : "")
-      << " -> " << ToString(args.c.shape);
-  TL_CHECK(args.a.strides[1] == 1 && args.b.strides[1] == 1 && args.c.strides[1] == 1);
-  TL_CHECK(args.a.dtype == args.b.dtype &&
-           (args.c.dtype == args.a.dtype || args.c.dtype == DType::kF32));
-  TL_CHECK(!args.bias || (args.beta == 0.0f && args.bias.dtype == args.a.dtype));
   if (m == 0 || n == 0) return;
   TL_CHECK_LT(0, k) << "an empty sum";
   const cudaStream_t queue = Handle(stream);

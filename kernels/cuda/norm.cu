@@ -188,24 +188,8 @@ __global__ void __launch_bounds__(kThreads, 2)
 }  // namespace
 
 void RmsNorm(Stream& stream, const RmsNormArgs& args) {
-  CheckSameShape(args.y, args.x);
-  CheckSameType(args.y, args.x);
-  CheckSameType(args.w, args.x);
-  CheckShape(args.w, {args.x.shape[-1]});
-  TL_CHECK(static_cast<bool>(args.residual) == static_cast<bool>(args.sum));
-  if (args.residual) {
-    TL_CHECK_EQ(args.x.rank(), 2);
-    CheckSameShape(args.residual, args.x);
-    CheckSameShape(args.sum, args.x);
-    CheckSameType(args.residual, args.x);
-    CheckSameType(args.sum, args.x);
-  }
   if (args.x.elements() == 0) return;
   const int64_t width = args.x.shape[-1], rows = args.x.elements() / width;
-  if (args.rstd) {
-    TL_CHECK_EQ(args.rstd.elements(), rows);
-    CheckContiguous(args.rstd);
-  }
   WithFloatType(args.x.dtype, [&](auto type) {
     using T = decltype(type);
     const bool vectors =
@@ -227,21 +211,8 @@ void RmsNorm(Stream& stream, const RmsNormArgs& args) {
 // Scratch: blocks x width fp32, for at most 264 blocks (two for each processor of an H100) where a
 // block works on one row, else 1056.
 void RmsNormBackward(Stream& stream, const RmsNormBackwardArgs& args) {
-  CheckSameShape(args.dx, args.x);
-  CheckSameShape(args.dy, args.x);
-  CheckSameType(args.dx, args.x);
-  CheckSameType(args.dy, args.x);
-  CheckSameType(args.w, args.x);
-  if (args.d_sum) {
-    CheckSameShape(args.d_sum, args.x);
-    CheckSameType(args.d_sum, args.x);
-  }
   const int64_t width = args.x.shape[-1];
-  CheckShape(args.w, {width});
   const int64_t rows = width == 0 ? 0 : args.x.elements() / width;
-  TL_CHECK_EQ(args.rstd.elements(), rows);
-  CheckContiguous(args.rstd);
-  if (args.dw) CheckShape(args.dw, {width});
   WithFloatType(args.x.dtype, [&](auto type) {
     using T = decltype(type);
     const bool vectors =

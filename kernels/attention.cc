@@ -1,0 +1,61 @@
+#include "kernels/attention.h"
+
+#include <limits>
+
+#include "kernels/checks.h"
+
+namespace tl {
+namespace {
+
+void CheckView(const Tensor& x, const Tensor& like) {
+  CheckLike(x, like);
+  CheckLastAxis(x);
+}
+
+void CheckStatistics(const Tensor& x, const Tensor& q) {
+  CheckShape(x, {q.shape[0], q.shape[2], q.shape[1]});
+  CheckType(x, DType::kF32);
+  CheckContiguous(x);
+}
+
+// What both passes take.
+template <class Args>
+void CheckInputs(const Args& args) {
+  const Tensor& q = args.q;
+  const Tensor& k = args.k;
+  TL_CHECK(q.rank() == 4 && k.rank() == 4) << ToString(q.shape) << " " << ToString(k.shape);
+  const int64_t batch = q.shape[0], tq = q.shape[1], tk = k.shape[1], d = q.shape[3];
+  TL_CHECK(k.shape[0] == batch && k.shape[3] == d && k.shape[2] > 0 && q.shape[2] % k.shape[2] == 0)
+      << "q " << ToString(q.shape) << ", k " << ToString(k.shape);
+  TL_CHECK(32 <= d && d <= 256 && d % 8 == 0) << "head size " << d;
+  constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
+  TL_CHECK(tq < kLimit && tk < kLimit) << ToString(q.shape) << " " << ToString(k.shape);
+  TL_CHECK(q.dtype == DType::kF32 || q.dtype == DType::kBF16 || q.dtype == DType::kF16)
+      << Name(q.dtype);
+  CheckSameType(k, q);
+  CheckLastAxis(q);
+  CheckView(args.v, k);
+  CheckView(args.o, q);
+  CheckStatistics(args.lse, q);
+  TL_CHECK(args.mask != MaskKind::kWindow || args.window > 0) << "window " << args.window;
+  TL_CHECK(static_cast<bool>(args.q_segments) == static_cast<bool>(args.k_segments));
+  if (args.q_segments) {
+    CheckShape(args.q_segments, {batch, tq});
+    CheckShape(args.k_segments, {batch, tk});
+    CheckContiguous(args.q_segments);
+    CheckContiguous(args.k_segments);
+  }
+}
+
+}  // namespace
+
+void CheckArgs(const AttentionArgs& args) { CheckInputs(args); }
+
+void CheckArgs(const AttentionBackwardArgs& args) {
+  CheckInputs(args);
+  for (const Tensor* x : {&args.dq, &args.d_o}) CheckView(*x, args.q);
+  for (const Tensor* x : {&args.dk, &args.dv}) CheckView(*x, args.k);
+  CheckStatistics(args.delta, args.q);
+}
+
+}  // namespace tl
