@@ -35,7 +35,7 @@ row() {
     die "$(tail -3 "$work/report")"
   awk -v temperature="$4" -v name="$2" -v nodes="$3" '
     /tokens of .* forward passes/ { count = $1; passes = $7; speed = $(NF - 1) }
-    /^drafts by/ { tau = $NF; verified = $6; sub(/;/, "", verified) }
+    /^drafts by/ { tau = $NF; verified = $0; sub(/.*verified by /, "", verified); sub(/;.*/, "", verified) }
     /^ *position/ { taken = taken (taken == "" ? "" : " ") $4 + 0 }
     /plain decoding .* tok\/s/ { plain = $(NF - 1) }
     /^speed-up/ { measured = $2; predicted = $4 }
