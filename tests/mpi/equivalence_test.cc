@@ -238,7 +238,7 @@ TEST(EquivalenceOfVariants, SequentialMtpOnAFrozenTrunk) {
   config.objective.hidden = HiddenTap::kStream;
   config.objective.freeze_trunk = true;
   config.run.init_from = "initial weights will do";
-  TestHeads("the same of two modules on a frozen trunk's stream", config, Source());
+  TestHeads("2 modules on a frozen trunk's stream", config, Source());
 }
 
 TEST(EquivalenceOfVariants, Medusa) {
