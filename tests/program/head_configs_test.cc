@@ -80,9 +80,9 @@ TEST_F(Heads, SequentialMtp) {
 TEST_F(Heads, SequentialMtpOnAFrozenTrunk) {
   Train("quickstart", "quickstart");
   const std::string trunk = MainHead(Evaluate("quickstart", 1));
-  Train("sequential-mtp", "mtp",
+  Train("sequential-mtp", "mtp-frozen",
         {"run.init_from=" + At("quickstart"), "objective.freeze_trunk=true"});
-  EXPECT_EQ(MainHead(Evaluate("mtp", 3)), trunk);
+  EXPECT_EQ(MainHead(Evaluate("mtp-frozen", 3)), trunk);
 }
 
 // Both stages, from the data and from the trunk itself; a frozen trunk says what it said before.
