@@ -6,6 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../launch/common.sh"
 python=.venv/bin/python
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/golden" "$scratch/heads"
 make_kjv_text
 
 say "tokenizers"
