@@ -163,7 +163,7 @@ TEST(HeadsLaw, IsTheModels) {
   for (const ObjectiveConfig& objective : {MedusaHeads(), IndependentHeadsConfig()}) {
     ModelLaw law(mesh, objective);
     for (const ModelLawCase& c : HeadsLawCases({.temperature = 0.7, .top_p = 0.9})) {
-      const ModelLaw::Result result = law.Run(c.drafter, 20000);
+      const ModelLaw::Result result = law.Run(c.drafter, kFewDraws);
       EXPECT_LT(result.deviate, 4.5) << objective.name << " " << c.name;
       EXPECT_GT(result.tau, 1.02) << objective.name << " " << c.name;
     }

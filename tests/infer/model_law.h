@@ -66,6 +66,13 @@ inline std::vector<ModelLawCase> HeadsLawCases(const SamplingOptions& sampling) 
   return {{"heads", rejection}, {"heads, match", match}, {"heads, tree", tree}};
 }
 
+// What a test of every run draws. Sanitizers, many times slower, look for other faults.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr int64_t kFewDraws = 4000;
+#else
+inline constexpr int64_t kFewDraws = 20000;
+#endif
+
 class ModelLaw {
  public:
   explicit ModelLaw(Mesh& mesh, const ObjectiveConfig& objective = {})
