@@ -17,6 +17,7 @@
 #include "data/tokenize.h"
 #include "tests/data/temp_folder.h"
 #include "tests/program/job.h"
+#include "tests/program/token_files.h"
 
 namespace tl {
 namespace {
@@ -85,12 +86,7 @@ class Files : public testing::Environment {
     std::string text;
     for (int i = 0; i < 400; ++i)
       text += "In the beginning God created the heaven and the earth.\n";
-    WriteFile(At("text.txt"), text);
-    ASSERT_TRUE(TokenizeFiles({.texts = {At("text.txt")},
-                               .out = At("train.tok"),
-                               .holdout = 0.1,
-                               .holdout_out = At("eval.tok")})
-                    .ok());
+    MakeTokenFiles(Folder(), text);
     MakeBadTokenFiles();
     WriteFile(At("tiny.toml"), ConfigText());
     WriteFile(At("broken.toml"), "[model\nlayers = 1\n");

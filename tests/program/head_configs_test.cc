@@ -1,8 +1,8 @@
 // The shipped configs with heads, a few steps of each, as their first lines and docs/heads.md tell
 // to run them, and `trunkline eval` on what comes of it.
-#include "data/tokenize.h"
 #include "tests/data/temp_folder.h"
 #include "tests/program/job.h"
+#include "tests/program/token_files.h"
 
 namespace tl {
 namespace {
@@ -57,12 +57,7 @@ class Heads : public testing::Test {
     std::string text;
     for (int i = 0; i < 200; ++i)
       text += "And the evening and the morning were the " + std::to_string(i % 9) + "th day.\n";
-    WriteFile(At("text.txt"), text);
-    ASSERT_TRUE(TokenizeFiles({.texts = {At("text.txt")},
-                               .out = At("train.tok"),
-                               .holdout = 0.1,
-                               .holdout_out = At("eval.tok")})
-                    .ok());
+    MakeTokenFiles(Folder(), text);
   }
 };
 

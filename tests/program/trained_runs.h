@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize.h"
 #include "nlohmann/json.hpp"
 #include "tests/data/temp_folder.h"
 #include "tests/program/job.h"
+#include "tests/program/token_files.h"
 
 namespace tl {
 
@@ -35,12 +35,7 @@ class TrainedRuns : public testing::Environment {
     for (int i = 0; i < 600; ++i)
       text += "In the beginning God created the heaven and the earth " + std::to_string(i % 7) +
               " times.\n";
-    WriteFile(At("text.txt"), text);
-    ASSERT_TRUE(TokenizeFiles({.texts = {At("text.txt")},
-                               .out = At("train.tok"),
-                               .holdout = 0.1,
-                               .holdout_out = At("eval.tok")})
-                    .ok());
+    MakeTokenFiles(Folder(), text);
     WriteFile(At("prompts.txt"), "In the\nGod \n\nand the ear\n");
     WriteFile(At("config.toml"),
               "[model]\nlayers = 2\nhidden = 64\nheads = 2\nffn = 96\n"
