@@ -9,7 +9,8 @@ void CheckArgs(const CachedAttentionArgs& args) {
   const int64_t rows = args.q.shape[0];
   CheckSameShape(args.o, args.q);
   CheckSameShape(args.v, args.k);
-  TL_CHECK(args.k.shape[3] == args.q.shape[2] && args.q.shape[1] % args.k.shape[1] == 0)
+  TL_CHECK(args.k.shape[3] == args.q.shape[2] && args.k.shape[1] > 0 &&
+           args.q.shape[1] % args.k.shape[1] == 0)
       << ToString(args.q.shape) << " over " << ToString(args.k.shape);
   for (const Tensor* x : {&args.o, &args.q, &args.k, &args.v}) {
     CheckSameType(*x, args.q);

@@ -15,6 +15,7 @@ void CheckArgs(const RowMatmulArgs& args) {
   if (args.bias) {
     CheckShape(args.bias, {outputs});
     CheckSameType(args.bias, args.x);
+    CheckLastAxis(args.bias);
   }
 }
 
