@@ -5,7 +5,6 @@
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "cli/command.h"
-#include "data/tokenizer.h"
 
 namespace tl {
 namespace {
@@ -23,7 +22,6 @@ void PrintReport(const std::string& path, const TokenizeReport& r) {
 
 absl::Status RunTokenize(const Args& args, Communicator& world) {
   TokenizeOptions options;
-  int64_t train_vocab = 0;
   Arguments arguments(
       "tokenize",
       "Makes a token file out of text files: 1, 2 or 4 bytes per token, an index of documents, the "
@@ -37,9 +35,9 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
   arguments.Positional("TEXT", &options.texts, "Text files, read in order; each is a document")
       .Option("--tokenizer", &options.tokenizer,
               "bytes, a SentencePiece .model or a byte-level BPE tokenizer.json")
-      .Option("--train-vocab", &train_vocab, 0,
-              "First train a SentencePiece model of this many pieces on the texts and write it to "
-              "--tokenizer")
+      .Option("--train-vocab", &options.train_vocab, 0,
+              "First train a SentencePiece model of this many pieces on the texts, but for what "
+              "is held out, and write it to --tokenizer")
       .Option("--out", &options.out, "The token file to write", Arguments::Need::kRequired)
       .Option("--holdout", &options.holdout, 0.0, "Part of the text that goes to --holdout-out")
       .Option("--holdout-out", &options.holdout_out, "The token file of the held-out text")
@@ -47,13 +45,6 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
-  if (train_vocab > 0) {
-    if (options.tokenizer == "bytes")
-      return absl::InvalidArgumentError(
-          "--train-vocab: expected the file of a new SentencePiece model as --tokenizer, found "
-          "bytes");
-    TL_RETURN_IF_ERROR(TrainSentencePiece(options.texts, train_vocab, options.tokenizer));
-  }
   TokenizeReport report, holdout;
   TL_RETURN_IF_ERROR(TokenizeFiles(options, &report, &holdout));
   PrintReport(options.out, report);

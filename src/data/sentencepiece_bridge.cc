@@ -3,6 +3,7 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace tl::internal {
@@ -57,12 +58,33 @@ std::string SentencePieceModel::PieceText(int id) const {
   return p.IdToPiece(id);
 }
 
+std::string SentencePieceModel::PieceBytes(int id) const {
+  const auto& p = impl_->processor;
+  // "<0x0A>". Decode would replace one that is no character by itself.
+  if (p.IsByte(id))
+    return {static_cast<char>(std::stoi(p.IdToPiece(id).substr(3, 2), nullptr, 16))};
+  if (p.IsUnknown(id)) return p.DecodeIds(std::vector<int>{id});
+  constexpr std::string_view kSpaceSign = "\u2581";
+  const std::string piece = PieceText(id);
+  std::string text;
+  for (size_t from = 0; from < piece.size();) {
+    const bool space = piece.compare(from, kSpaceSign.size(), kSpaceSign) == 0;
+    text.push_back(space ? ' ' : piece[from]);
+    from += space ? kSpaceSign.size() : 1;
+  }
+  return text;
+}
+
 std::string SentencePieceModel::Train(const std::vector<std::string>& lines, int64_t vocab_size,
                                       std::string* serialized) {
   LineIterator iterator(lines);
+  // The trainer leaves out lines that are longer than it was told to expect.
+  size_t longest = 1;
+  for (const std::string& line : lines) longest = std::max(longest, line.size());
   const std::unordered_map<std::string, std::string> options = {
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(vocab_size)},
+      {"max_sentence_length", std::to_string(longest)},
       {"byte_fallback", "true"},
       {"character_coverage", "0.9995"},
       {"normalization_rule_name", "identity"},

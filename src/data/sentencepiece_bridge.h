@@ -24,6 +24,9 @@ class SentencePieceModel {
   int eos_id() const;
   // The piece's own text, "" for control, unknown and byte pieces.
   std::string PieceText(int id) const;
+  // What the piece stands for inside a text: PieceText with spaces for U+2581, the byte of a byte
+  // piece, what the model shows for an unknown one.
+  std::string PieceBytes(int id) const;
 
   // Trains on lines; the serialized model, or an error message.
   static std::string Train(const std::vector<std::string>& lines, int64_t vocab_size,

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -180,7 +181,6 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     sizes.push_back(size);
     total += size;
   }
-  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.tokenizer));
 
   // The holdout begins at byte cut_at of file cut_file.
   size_t cut_file = sizes.size();
@@ -194,6 +194,17 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     TL_ASSIGN_OR_RETURN(cut_at, NextLine(options.texts[cut_file], std::min(left, sizes[cut_file]),
                                          sizes[cut_file]));
   }
+  if (options.train_vocab > 0) {
+    if (options.tokenizer == "bytes") {
+      return absl::InvalidArgumentError(
+          "train-vocab: expected the file of a new SentencePiece model as the tokenizer, found "
+          "bytes");
+    }
+    const int64_t kept = std::accumulate(sizes.begin(), sizes.begin() + cut_file, cut_at);
+    TL_RETURN_IF_ERROR(TrainSentencePiece(options.texts, options.train_vocab, options.tokenizer,
+                                          std::min(kept, int64_t{256} << 20)));
+  }
+  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.tokenizer));
   std::unique_ptr<TokenFileWriter> out, holdout;
   TL_ASSIGN_OR_RETURN(out, TokenFileWriter::Create(options.out, *tokenizer));
   TextWriter text(options, *tokenizer, out.get());

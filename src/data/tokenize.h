@@ -10,7 +10,10 @@
 namespace tl {
 
 struct TokenizeOptions {
-  std::string tokenizer = "bytes";      // or a file, see LoadTokenizer
+  std::string tokenizer = "bytes";  // or a file, see LoadTokenizer
+  // Above 0: first a SentencePiece model of so many pieces is trained on the text that is not held
+  // out (see TrainSentencePiece; of big ones, on the first 256 MB), and written to `tokenizer`.
+  int64_t train_vocab = 0;
   std::vector<std::string> texts = {};  // the files to read, in order
   std::string out = {};
   // The last part of the text, by bytes and cut after a line, goes to holdout_out instead. 0: none;

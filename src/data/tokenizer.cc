@@ -73,20 +73,9 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
                    static_cast<uint32_t>(kind)));
 }
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path) {
-  if (name_or_path == "bytes") return MakeByteTokenizer();
-  std::string path = name_or_path;
-  struct stat info;
-  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    path = absl::StrCat(name_or_path, "/tokenizer.json");
-    if (::stat(path.c_str(), &info) != 0) path = absl::StrCat(name_or_path, "/tokenizer.model");
-    if (::stat(path.c_str(), &info) != 0) {
-      return absl::NotFoundError(
-          absl::StrCat(name_or_path,
-                       ": expected tokenizer.json or tokenizer.model in this folder, "
-                       "found neither"));
-    }
-  }
+namespace {
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFile(const std::string& path) {
   std::string bytes;
   TL_RETURN_IF_ERROR(ReadWhole(path, &bytes));
   const bool json = (!bytes.empty() && bytes[0] == '{') || absl::EndsWith(path, ".json");
@@ -95,6 +84,31 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name
   if (tokenizer.ok()) return tokenizer;
   return absl::Status(tokenizer.status().code(),
                       absl::StrCat(path, ": ", tokenizer.status().message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path) {
+  if (name_or_path == "bytes") return MakeByteTokenizer();
+  struct stat info;
+  if (::stat(name_or_path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    return LoadTokenizerFile(name_or_path);
+  // Where both are there they are the same tokenizer twice; that of SentencePiece's models as a
+  // tokenizer.json is not a byte-level one.
+  absl::Status refused;
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    const std::string path = absl::StrCat(name_or_path, "/", name);
+    if (::stat(path.c_str(), &info) != 0) continue;
+    auto tokenizer = LoadTokenizerFile(path);
+    if (tokenizer.ok()) return tokenizer;
+    refused = refused.ok()
+                  ? tokenizer.status()
+                  : absl::Status(refused.code(), absl::StrCat(refused.message(), "; ",
+                                                              tokenizer.status().message()));
+  }
+  if (!refused.ok()) return refused;
+  return absl::NotFoundError(absl::StrCat(
+      name_or_path, ": expected tokenizer.json or tokenizer.model in this folder, found neither"));
 }
 
 }  // namespace tl

@@ -40,6 +40,11 @@ class Tokenizer {
   // model's may be padded) add nothing.
   virtual std::string Decode(absl::Span<const int32_t> ids) const = 0;
 
+  // What one token stands for inside a text, which may be part of a UTF-8 character: a text is that
+  // of its tokens, one after the other, but for a space that SentencePiece models may put before
+  // the first. Empty for ids outside the vocabulary.
+  virtual std::string TokenBytes(int32_t id) const { return Decode({&id, 1}); }
+
   // The largest p it can find such that Encode(text + more) == Encode(text[:p]) + Encode(text[p:] +
   // more) whatever comes after text; 0 where it finds none. Lets big files be encoded in pieces.
   virtual size_t CutPoint(absl::string_view text) const = 0;
@@ -63,14 +68,14 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpeTokenizer(std::string json);
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
                                                          std::string definition);
 // "bytes", a tokenizer.json, a SentencePiece model, or a folder that holds tokenizer.json or
-// tokenizer.model. What a file is, is told from its contents.
+// tokenizer.model: the first of them that can be used. What a file is, is told from its contents.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path);
 
-// Trains a SentencePiece BPE model with byte fallback on text files (of big ones, the first 256 MB
-// of all together), and writes it to out. Text comes back from its ids as it was, but for U+2581,
-// which is SentencePiece's own sign for a space: spaces are kept, nothing is normalised, and a line
-// end is a token of its own.
+// Trains a SentencePiece BPE model with byte fallback on the lines that begin in the first
+// most_bytes of the text files, one after the other, and writes it to out. Text comes back from its
+// ids as it was, but for U+2581, which is SentencePiece's own sign for a space: spaces are kept,
+// nothing is normalised, and a line end is a token of its own.
 absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t vocab_size,
-                                const std::string& out);
+                                const std::string& out, int64_t most_bytes = int64_t{256} << 20);
 
 }  // namespace tl

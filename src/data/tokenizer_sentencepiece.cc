@@ -50,6 +50,10 @@ class SentencePieceTokenizer : public Tokenizer {
     return model_.Decode(known, &text).empty() ? text : "";
   }
 
+  std::string TokenBytes(int32_t id) const override {
+    return id >= 0 && id < model_.size() ? model_.PieceBytes(id) : "";
+  }
+
   size_t CutPoint(absl::string_view text) const override {
     if (!lines_apart_) return 0;
     const size_t at = text.rfind('\n');
@@ -91,20 +95,20 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::strin
 }
 
 absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t vocab_size,
-                                const std::string& out) {
-  constexpr size_t kMostBytes = size_t{256} << 20;
+                                const std::string& out, int64_t most_bytes) {
   std::vector<std::string> lines;
-  size_t bytes = 0;
+  int64_t bytes = 0;
   for (const std::string& path : texts) {
     std::ifstream file(path, std::ios::binary);
     if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
     size_t offset = 0;
-    for (std::string line; bytes < kMostBytes && std::getline(file, line);) {
+    for (std::string line; bytes < most_bytes && std::getline(file, line);) {
       if (const size_t n = internal::ValidUtf8Prefix(line); n != line.size()) {
         return absl::InvalidArgumentError(absl::StrCat(path, ": not UTF-8 at byte ", offset + n));
       }
-      bytes += line.size();
-      offset += line.size() + 1;
+      const size_t read = line.size() + (file.eof() ? 0 : 1);  // with its line end
+      bytes += static_cast<int64_t>(read);
+      offset += read;
       if (!line.empty()) lines.push_back(std::move(line));
     }
     if (file.bad()) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot read"));

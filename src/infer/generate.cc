@@ -201,9 +201,7 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
   ContinueOptions how{.max_tokens = options.max_tokens,
                       .end_id = (*tokenizer)->end_id(),
                       .stops = options.stops,
-                      .decode = [&](int32_t id) {
-                        return (*tokenizer)->Decode({&id, 1});
-                      }};
+                      .decode = [&](int32_t id) { return (*tokenizer)->TokenBytes(id); }};
   std::unique_ptr<Printer> printer;
   if (world.rank() == 0) {
     printer = std::make_unique<Printer>(options);

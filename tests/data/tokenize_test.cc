@@ -113,6 +113,48 @@ TEST(Tokenize, HoldsOutTheLastLines) {
   EXPECT_EQ(run({b, a}, 1.0 - 17.0 / 28), "bcdef\nhijklm\nopq\n|0123456\n89\n");
 }
 
+// The pieces come from the text that is kept alone: what is held out does not change them.
+TEST(Tokenize, TrainsPiecesOnWhatIsNotHeldOut) {
+  std::mt19937 rng(6);
+  const auto lines = [&rng](const std::string(&words)[4], int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) {
+      for (int w = 0; w < 6; ++w) text += words[rng() % 4] + (w == 5 ? "\n" : " ");
+    }
+    return text;
+  };
+  const std::string kept_text = lines({"shoru", "bane", "tingka", "oru"}, 300);
+  const std::string held_text = lines({"zyxwv", "zyx", "vwxyz", "wvu"}, 100);
+  const std::string kept = MakeText("kept.txt", kept_text);
+  const size_t cut = kept_text.find('\n', 1000) + 1;
+  const std::string first = MakeText("first.txt", kept_text.substr(0, cut));
+  const std::string rest = MakeText("rest.txt", kept_text.substr(cut) + held_text);
+  const std::string a = Folder() + "/a.model", b = Folder() + "/b.model";
+  const std::string out = Folder() + "/pieces.tok", held = Folder() + "/pieces-held.tok";
+  const absl::Status alone =
+      TokenizeFiles({.tokenizer = a, .train_vocab = 300, .texts = {kept}, .out = out});
+  ASSERT_TRUE(alone.ok()) << alone;
+  const double share = static_cast<double>(held_text.size()) /
+                       static_cast<double>(kept_text.size() + held_text.size());
+  const absl::Status split = TokenizeFiles({.tokenizer = b,
+                                            .train_vocab = 300,
+                                            .texts = {first, rest},
+                                            .out = out,
+                                            .holdout = share,
+                                            .holdout_out = held});
+  ASSERT_TRUE(split.ok()) << split;
+  const auto encode = [](const std::string& model, const std::string& text) {
+    std::vector<int32_t> ids;
+    auto tokenizer = LoadTokenizer(model);
+    EXPECT_TRUE(tokenizer.ok() && (*tokenizer)->Encode(text, &ids).ok());
+    return ids;
+  };
+  EXPECT_EQ(encode(a, kept_text), encode(b, kept_text));
+  EXPECT_EQ(encode(a, held_text), encode(b, held_text));
+  // A byte of the held-out text is a piece of bytes: no word of it was learnt.
+  EXPECT_GE(encode(b, held_text).size(), held_text.size());
+}
+
 // What streaming writes is what encoding the whole at once gives.
 TEST(Tokenize, StreamsLikeTheWhole) {
   std::mt19937 rng(5);
@@ -160,6 +202,7 @@ TEST(Tokenize, RefusesClearly) {
   expect({.texts = {Folder()}, .out = out}, "not a regular file");
   expect({.texts = {MakeText("none.txt", "")}, .out = out}, "no tokens");
   expect({.tokenizer = "no.json", .texts = {good}, .out = out}, "no.json: cannot open");
+  expect({.train_vocab = 300, .texts = {good}, .out = out}, "found bytes");
   expect({.texts = {good}, .out = out, .holdout = 1.5, .holdout_out = "x"}, "between 0 and 1");
   expect({.texts = {good}, .out = out, .holdout = 0.5}, "both a fraction and an output");
   expect({.texts = {good}, .out = out, .holdout_out = "x"}, "both a fraction and an output");

@@ -83,6 +83,37 @@ TEST(SentencePiece, TrainsAndComesBack) {
   EXPECT_NE(t.hash(), MakeByteTokenizer()->hash());
 }
 
+// Decoding writes token by token: bytes of a character come one by one, spaces stay.
+TEST(SentencePiece, TokensOneByOneMakeTheText) {
+  auto loaded = LoadTokenizer(ModelPath());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const Tokenizer& t = **loaded;
+  for (const std::string text :
+       {"bane tisho ruka's", "  two  blanks and more   ", "a\n\n  b\r\n\tc\n",
+        "unseen: \u5b57 \U0001f600 \u00e9e\u0301 \u00a0 \u3000"}) {
+    std::string pieces;
+    for (const int32_t id : Encode(t, text)) pieces += t.TokenBytes(id);
+    EXPECT_EQ(pieces, text);
+  }
+  EXPECT_EQ(t.TokenBytes(t.end_id()), "");
+  EXPECT_EQ(t.TokenBytes(-1), "");
+  EXPECT_EQ(t.TokenBytes(600), "");
+}
+
+// The library's trainer leaves out lines of more than 4192 bytes unless told not to.
+TEST(SentencePiece, LearnsFromLongLines) {
+  const std::string text = Folder() + "/long.txt", out = Folder() + "/long.model";
+  std::ofstream file(text);
+  for (int i = 0; i < 3000; ++i) file << (i % 2 == 0 ? "zanzibar " : "oklahoma ");
+  file << "\nshort\n";
+  file.close();
+  const absl::Status status = TrainSentencePiece({text}, 290, out);
+  ASSERT_TRUE(status.ok()) << status;
+  auto loaded = LoadTokenizer(out);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_LE(Encode(**loaded, "zanzibar oklahoma").size(), 4u);
+}
+
 TEST(SentencePiece, CutsAfterLines) {
   auto loaded = LoadTokenizer(ModelPath());
   ASSERT_TRUE(loaded.ok());
@@ -125,6 +156,21 @@ TEST(LoadTokenizer, NamesTheFile) {
   EXPECT_NE(message(empty + "/b.json").find("b.json: not a tokenizer.json"), std::string::npos);
   EXPECT_FALSE(LoadTokenizer(TokenizerKind::kNone, "").ok());
   EXPECT_FALSE(LoadTokenizer(static_cast<TokenizerKind>(77), "").ok());
+}
+
+// As folders of Llama 2 and Mistral are, and those exported with a SentencePiece model.
+TEST(LoadTokenizer, TakesTheFileItCanUse) {
+  const std::string both = Folder() + "/both";
+  std::filesystem::create_directories(both);
+  std::ofstream(both + "/tokenizer.json") << R"({"model": {"type": "Unigram"}})";
+  std::filesystem::copy_file(ModelPath(), both + "/tokenizer.model");
+  auto loaded = LoadTokenizer(both);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ((*loaded)->hash(), (*LoadTokenizer(ModelPath()))->hash());
+  std::ofstream(both + "/tokenizer.model", std::ios::trunc) << "x";
+  const std::string message(LoadTokenizer(both).status().message());
+  EXPECT_NE(message.find("both/tokenizer.json: "), std::string::npos) << message;
+  EXPECT_NE(message.find("both/tokenizer.model: "), std::string::npos) << message;
 }
 
 TEST(SentencePiece, SurvivesDamagedModels) {
