@@ -13,25 +13,33 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadRunTokenizer(const std::string& r
   std::unique_ptr<Tokenizer> tokenizer;
   std::string where = run_dir;
   std::error_code error;
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    const std::string path = absl::StrCat(run_dir, "/", name);
-    if (tokenizer != nullptr || !std::filesystem::exists(path, error)) continue;
-    TL_ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(path));
-    where = path;
-  }
-  if (tokenizer == nullptr) {
+  const auto exists = [&error](const std::string& path) {
+    return std::filesystem::exists(path, error);
+  };
+  if (exists(run_dir + "/tokenizer.json") || exists(run_dir + "/tokenizer.model")) {
+    TL_ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(run_dir));
+  } else {
+    // Any one of them will do: others may have been cleared away since.
     std::vector<BlendFile> files;
+    std::string gone;
     for (const auto* paths : {&config.data.train, &config.data.eval}) {
-      for (const WeightedPath& path : *paths) files.push_back({path.path, path.weight});
+      for (const WeightedPath& path : *paths) {
+        if (exists(path.path))
+          files.push_back({path.path, path.weight});
+        else
+          absl::StrAppend(&gone, gone.empty() ? "; not there: " : ", ", path.path);
+      }
     }
     TL_ASSIGN_OR_RETURN(tokenizer, TokenizerOf(files));
-    if (!files.empty()) where = files[0].path;
-  }
-  if (tokenizer == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        run_dir,
-        ": no tokenizer.json or tokenizer.model there, and the run's token files do not "
-        "say which tokenizer made them"));
+    if (tokenizer == nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          run_dir,
+          ": expected tokenizer.json or tokenizer.model there, or a token file of the run that "
+          "says which tokenizer made it ([data] train or eval of its config.toml, or as --set), "
+          "found none",
+          gone));
+    }
+    where = files[0].path;
   }
   if (tokenizer->vocab_size() > config.model.vocab) {
     return absl::InvalidArgumentError(

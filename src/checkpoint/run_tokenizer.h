@@ -11,8 +11,9 @@
 namespace tl {
 
 // From tokenizer.json or tokenizer.model in the run folder, where one is (an imported
-// checkpoint's), else from the run's token files, which carry the tokenizer that made them. An
-// error where neither says, or where the vocabulary is larger than the model's.
+// checkpoint's), else from those of the run's token files that are still there, which carry the
+// tokenizer that made them. An error where none says, or where the vocabulary is larger than the
+// model's.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadRunTokenizer(const std::string& run_dir,
                                                             const Config& config);
 

@@ -122,6 +122,10 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
     TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, {}, world));
     draft_config->parallel.tensor = config.parallel.tensor;
     draft_config->run.device = config.run.device;
+    if (const absl::Status status = Validate(*draft_config, world.size()); !status.ok()) {
+      return {status.code(), absl::StrCat("--draft-model ", options.draft_model,
+                                          ", on the grid of the model: ", status.message())};
+    }
   }
   SetThreads(config.run.threads, world);
   return Generate(dir, config, draft_config ? &*draft_config : nullptr, options, world);

@@ -9,6 +9,7 @@ class Runs : public TrainedRuns {
   void TrainAll() override {
     Train("run", {"model.layers=3"});
     Train("small", {"model.layers=1"});
+    Train("one_head", {"model.layers=1", "model.heads=1", "train.steps=5"});
   }
 };
 const auto* const kRuns = testing::AddGlobalTestEnvironment(new Runs);
@@ -127,6 +128,26 @@ TEST(Generate, ReportTellsWhatWasWon) {
                            "typical (not lossless)",
                            "tau ", "position 1: accepted ", "predicted"})
     EXPECT_NE(output.find(part), std::string::npos) << part << "\n" << output;
+}
+
+TEST(Generate, ADraftModelMustFitTheGrid) {
+  Strings all = {"generate",    At("run"),       "--prompt",     "x",     "--speculate",
+                 "draft-model", "--draft-model", At("one_head"), "--set", "parallel.tensor=2"};
+  ExpectOneError(RunShell(ProgramLine(2, all), kSeconds),
+                 {"--draft-model " + At("one_head"), "heads"});
+}
+
+// Any token file of the run tells the tokenizer.
+TEST(Generate, NeedsOnlyOneOfTheTokenFiles) {
+  const Strings base = {"--prompt", "In the", "--temperature", "0"};
+  Strings without_train = base, without_any = {"generate", At("run"), "--prompt", "x"};
+  without_train.insert(without_train.end(), {"--set", "data.train=" + At("gone.tok")});
+  EXPECT_EQ(Generate(without_train), Generate(base));
+  without_any.insert(without_any.end(),
+                     {"--set", "data.train=" + At("gone.tok"), "data.eval=" + At("away.tok")});
+  ExpectOneError(
+      RunShell(ProgramLine(1, without_any), kSeconds),
+      {At("run") + ": expected tokenizer.json or tokenizer.model", At("gone.tok"), At("away.tok")});
 }
 
 struct Refusal {
