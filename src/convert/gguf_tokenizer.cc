@@ -1,5 +1,6 @@
 #include "convert/gguf_tokenizer.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,14 @@ struct Vocabulary {
     }
     metadata.Add("tokenizer.ggml.tokens", tokens);
     metadata.Add("tokenizer.ggml.token_type", types);
+  }
+  // A token that no text is made of, -1 where all are.
+  int32_t FirstThatIsNoText() const {
+    for (const Type type : {Type::kUnused, Type::kControl}) {
+      const auto found = std::find(types.begin(), types.end(), static_cast<int>(type));
+      if (found != types.end()) return static_cast<int32_t>(found - types.begin());
+    }
+    return -1;
   }
   std::vector<std::string> tokens;
   std::vector<int32_t> types;
@@ -121,7 +130,16 @@ absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& met
                                                       merge[1].get<std::string>()));
   }
   metadata.Add("tokenizer.ggml.merges", merges);
-  if (tokenizer.end_id() >= 0) AddEnds(tokenizer.end_id(), metadata);
+  // Without ends llama.cpp takes token 11 for the end of text, which here is text.
+  int32_t end_id = tokenizer.end_id();
+  if (end_id < 0) end_id = vocabulary.FirstThatIsNoText();
+  if (end_id < 0) {
+    return absl::InvalidArgumentError(
+        "format gguf: llama.cpp wants a token that ends texts, found none in tokenizer.json, nor a "
+        "special token or one that is not in use to stand for it; expected a [model] vocab larger "
+        "than the tokenizer's");
+  }
+  AddEnds(end_id, metadata);
   return absl::OkStatus();
 }
 

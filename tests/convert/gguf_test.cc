@@ -231,6 +231,16 @@ TEST(GgufTokenizer, ByteLevelBpe) {
                          ? expected.get<std::string>()
                          : expected[0].get<std::string>() + " " + expected[1].get<std::string>());
   }
+  // Without an end of text llama.cpp would stop at token 11: one that is no text stands for it.
+  nlohmann::json endless =
+      nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
+  endless["added_tokens"] = nlohmann::json::array();
+  const auto no_end = MakeBpeTokenizer(endless.dump()).value();
+  ASSERT_LT(no_end->end_id(), 0);
+  const int64_t size = no_end->vocab_size();
+  EXPECT_EQ(TokenizerKeys(*no_end, size + 2)["tokenizer.ggml.eos_token_id"], size);
+  GgufMetadata full;
+  ExpectError(AddGgufTokenizer(*no_end, size, full), "wants a token that ends texts");
   for (const char* file : {"digits", "gpt2-prefix"}) {
     GgufMetadata metadata;
     ExpectError(AddGgufTokenizer(*LoadTokenizer(golden + file + ".json").value(), 410, metadata),
