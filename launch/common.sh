@@ -33,6 +33,9 @@ launch_mpi() {
   fi
   if ((ranks > cores)) || [[ $(id -u) == 0 ]]; then
     options+=(--oversubscribe)
+  else
+    # Else Open MPI takes a core of two threads, as virtual machines have them, for one slot.
+    options+=(--use-hwthread-cpus)
   fi
   (
     local_mpi_environment

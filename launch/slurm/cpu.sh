@@ -13,5 +13,5 @@ source launch/slurm/job.sh
 if [[ -z ${SLURM_JOB_ID:-} ]]; then
   submit launch/slurm/cpu.sh --job-name=trunkline -- "$@"
 else
-  run train "$@" --set parallel.tensor="$TENSOR" run.device=cpu
+  run train "$@" --set ${TENSOR:+parallel.tensor="$TENSOR"} run.device=cpu
 fi

@@ -16,5 +16,5 @@ if [[ -z ${SLURM_JOB_ID:-} ]]; then
   # Every rank sees the GPUs of its node and takes the one of its number there.
   submit launch/slurm/gpu.sh --job-name=trunkline --gpus-per-node="$GPUS_PER_NODE" -- "$@"
 else
-  run train "$@" --set parallel.tensor="$TENSOR" run.device=cuda
+  run train "$@" --set ${TENSOR:+parallel.tensor="$TENSOR"} run.device=cuda
 fi

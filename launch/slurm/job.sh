@@ -94,6 +94,6 @@ run() {
 : "${SAVE_SECONDS:=300}"    # how long before that to save: longer than a step, a save, and a minute
 : "${NODES:=1}"
 : "${LAUNCHER:=}"           # pmix, pmi2 or mpirun; empty: what is there, in this order: pmix, mpirun
-: "${TENSOR:=1}"            # ranks that share a copy of the model: [parallel] tensor
+: "${TENSOR:=}"             # [parallel] tensor, over that of the config; empty: the config's
 : "${TRUNKLINE:=build/trunkline}"
 export ACCOUNT PARTITION TIME SAVE_SECONDS NODES LAUNCHER TENSOR TRUNKLINE

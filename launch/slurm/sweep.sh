@@ -24,5 +24,6 @@ if [[ -z ${SLURM_JOB_ID:-} ]]; then
   submit launch/slurm/sweep.sh --job-name=sweep --array="0-$((${#settings[@]} - 1))%$AT_ONCE" -- "$@"
 else
   read -ra keys <<< "${settings[$SLURM_ARRAY_TASK_ID]}"
-  run train "$@" --set parallel.tensor="$TENSOR" run.dir="$SWEEP/$SLURM_ARRAY_TASK_ID" "${keys[@]}"
+  run train "$@" --set ${TENSOR:+parallel.tensor="$TENSOR"} \
+    run.dir="$SWEEP/$SLURM_ARRAY_TASK_ID" "${keys[@]}"
 fi
