@@ -25,7 +25,7 @@ struct AdamWArgs {
   float beta2 = 0.95f;
   float eps = 1e-8f;
   float weight_decay = 0.0f;
-  int head = -1;  // of the objective, which alone uses p; -1: p is shared
+  int head = -1;  // of the objective, without which none uses p; -1: p is shared
 };
 TL_DECLARE_OP(AdamW);
 

@@ -45,7 +45,8 @@ struct ParamSpec {
   bool trainable = true;  // false: no gradient, no optimizer state, no communication
   double lr_scale = 1.0;
   bool optional = false;  // weights to start from may lack it
-  // The objective's head that alone uses it: steps without that head leave it as it is. -1: shared.
+  // The objective's head without which no other uses it: steps without that head leave it as it
+  // is. -1: shared.
   int head = -1;
 };
 

@@ -32,7 +32,7 @@ double SequentialMtp::Weight(int head, int64_t step, int64_t steps) const {
   return (late ? config_.lambda_late : config_.lambda) / static_cast<double>(config_.depth);
 }
 
-void SequentialMtp::DeclareModule(Plan& plan, Module& m) {
+void SequentialMtp::DeclareModule(Plan& plan, Module& m, int head) {
   const Geometry& g = context_.geometry;
   const int64_t rows = g.local_rows(), hidden = context_.hidden;
   const auto slot = [&](const char* name, int64_t width, Life life) {
@@ -48,7 +48,8 @@ void SequentialMtp::DeclareModule(Plan& plan, Module& m) {
   if (context_.block("").recompute == Recompute::kFull) m.h = slot(".h", hidden, Life::kSaved);
   m.embedding.Declare(plan);
   {
-    const auto optional = plan.As({.optional = true});
+    // Where this head weighs nothing, or has no targets, those after it do not either.
+    const auto group = plan.As({.optional = true, .head = head});
     m.hidden_norm.Declare(plan, rows, 0, g.row_reduce());
     m.embedding_norm.Declare(plan, rows, 0, g.row_reduce());
     const std::string name = m.name + ".projection.weight";
@@ -74,7 +75,8 @@ void SequentialMtp::Declare(Plan& plan) {
     const auto group = plan.As({.frozen = config_.freeze_trunk});
     main_.Declare(plan);
   }
-  for (Module& module : modules_) DeclareModule(plan, module);
+  for (size_t i = 0; i < modules_.size(); ++i)
+    DeclareModule(plan, modules_[i], static_cast<int>(i) + 1);
   if (plan.training()) return;
   loaded_ = plan.Slot("loaded", shape, g.compute, Life::kSaved);
   states_.resize(modules_.size());

@@ -41,7 +41,7 @@ class SequentialMtp : public Objective {
     Tensor hidden;  // its input, of the pass under way
   };
   Module MakeModule(int k) const;
-  void DeclareModule(Plan& plan, Module& module);
+  void DeclareModule(Plan& plan, Module& module, int head);
   Tensor Tokens(Step& step, int k) const;
   // From h_{k-1} to h_k.
   Tensor Forward(Step& step, int k, Tensor hidden, Tensor rope);

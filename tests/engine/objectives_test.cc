@@ -164,6 +164,30 @@ TEST(Curriculum, HeadsJoinAndLeave) {
   EXPECT_EQ(Weights(reverse, 9), (std::vector<double>{1, 0, 0, 0}));
 }
 
+// Weight decay does not move modules that are no longer trained.
+TEST(SequentialMtp, ModulesOfNoWeightStay) {
+  for (const bool shared : {false, true}) {
+    Config config = ConfigOf(Case("Mtp"));
+    config.objective.share_weights = shared;
+    config.objective.lambda = 0.3;
+    config.objective.lambda_late = 0.0;
+    config.objective.late_after = 0.5;
+    config.train.steps = 4;
+    config.optimizer.weight_decay = 0.1;
+    Rig rig(config);
+    reference::Params before = rig.Master();
+    for (int step = 0; step < 4; ++step) {
+      rig.Run();
+      const reference::Params after = rig.Master();
+      for (const auto& [name, values] : before) {
+        const bool stays = step >= 2 && name.rfind("mtp.", 0) == 0;
+        EXPECT_EQ(after.at(name) == values, stays) << name << ", step " << step;
+      }
+      before = after;
+    }
+  }
+}
+
 // Trunk and head 1 are a model with one more layer.
 TEST(IndependentHeads, OneMatchedHeadIsThePlainModel) {
   Config plain = SmallConfig(), one = plain;
