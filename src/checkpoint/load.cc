@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -136,6 +138,19 @@ absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, cons
       if (padded) Spread(shard, box_values, out);
     }
     if (found) set(id, values.data());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNoOtherWeights(const CheckpointReader& reader, const ParamTable& table) {
+  std::set<std::string> names;
+  for (const TensorRecord& tensor : TensorsOf(table, 0)) names.insert(tensor.name);
+  for (const TensorRecord& tensor : reader.manifest().tensors) {
+    if (tensor.state < 0 && !names.contains(tensor.name))
+      return absl::FailedPreconditionError(
+          absl::StrCat(reader.path(), ": tensor \"", tensor.name,
+                       "\" is none of the model's: [model] or [objective] is another than that "
+                       "of the training that saved; [run] init_from starts from its weights"));
   }
   return absl::OkStatus();
 }

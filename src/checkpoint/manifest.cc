@@ -114,6 +114,7 @@ std::string WriteManifest(const Manifest& m) {
                        {"samples", r.samples},
                        {"seed", r.seed},
                        {"loss_scale", r.scaler.scale},
+                       {"dynamic_loss_scale", r.scaler.dynamic},
                        {"clean_steps", r.scaler.clean_steps},
                        {"hysteresis_left", r.scaler.hysteresis_left},
                        {"objective", std::move(objective)}}},

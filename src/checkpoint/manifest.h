@@ -16,6 +16,8 @@ namespace tl {
 
 inline constexpr int kManifestVersion = 1;
 inline constexpr char kManifestName[] = "manifest.json";
+// Neither written nor read beyond it. A tensor on a rank takes some 130 bytes.
+inline constexpr int64_t kMaxManifestBytes = 512 << 20;
 // A piece has one checksum for every so many bytes; what this program writes.
 inline constexpr int64_t kBlockBytes = 4 << 20;
 

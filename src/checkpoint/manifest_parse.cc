@@ -221,6 +221,12 @@ absl::Status ParseRun(const Node& node, RunState* run) {
   const double value = scale.json().is_number() ? scale.json().get<double>() : 0.0;
   if (!(value > 0.0) || !std::isfinite(value)) return scale.Expected("a positive number");
   run->scaler.scale = value;
+  // Not in manifests of the first versions: there only a dynamic scale was other than 1 as a rule.
+  run->scaler.dynamic = value != 1.0;
+  if (const auto dynamic = node.json().find("dynamic_loss_scale"); dynamic != node.json().end()) {
+    if (!dynamic->is_boolean()) return node.Expected("true or false as dynamic_loss_scale");
+    run->scaler.dynamic = dynamic->get<bool>();
+  }
   TL_ASSIGN_OR_RETURN(const Node objective, node.At("objective"));
   if (!objective.json().is_object()) return objective.Expected("an object");
   run->objective = objective.json().dump(-1, ' ', false, Json::error_handler_t::replace);

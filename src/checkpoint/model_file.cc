@@ -107,6 +107,12 @@ absl::Status FinishCheckpoint(const std::string& folder, Manifest* manifest) {
   manifest->files.push_back(std::move(model));
   const std::string path = absl::StrCat(folder, "/", kManifestName);
   const std::string text = WriteManifest(*manifest);
+  if (static_cast<int64_t>(text.size()) > kMaxManifestBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(path, ": expected at most ", kMaxManifestBytes, " bytes, found ", text.size(),
+                     ": a tensor on a rank takes some 130; larger [parallel] bucket_elements and "
+                     "fewer ranks make fewer pieces"));
+  }
   TL_ASSIGN_OR_RETURN(File file, OpenFile(path, O_WRONLY | O_CREAT | O_EXCL));
   TL_RETURN_IF_ERROR(WriteAll(file, text.data(), text.size(), path));
   return Sync(file, path);

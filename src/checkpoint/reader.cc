@@ -17,8 +17,6 @@
 namespace tl {
 namespace {
 
-// A billion parameters need a few MiB.
-constexpr int64_t kMaxManifestBytes = 64 << 20;
 constexpr int kMaxOpenFiles = 64;
 
 // Keeps retention away. Where the file system has no locks, nothing can.

@@ -15,9 +15,19 @@ absl::StatusOr<AppendFile> AppendFile::Open(const std::string& path) {
 }
 
 absl::Status AppendFile::Append(const std::string& bytes) {
+  constexpr size_t kMostWaiting = 16 << 20;
+  waiting_.push_back(bytes);
+  waiting_bytes_ += bytes.size();
+  for (; waiting_bytes_ > kMostWaiting && waiting_.size() > 1; waiting_.pop_front())
+    waiting_bytes_ -= waiting_.front().size();
+  std::string all;
+  for (const std::string& record : waiting_) all += record;
   const off_t end = ::lseek(file_.fd(), 0, SEEK_END);
-  const absl::Status status = WriteAll(file_, bytes.data(), bytes.size(), path_);
-  if (!status.ok() && end >= 0) {
+  const absl::Status status = WriteAll(file_, all.data(), all.size(), path_);
+  if (status.ok()) {
+    waiting_.clear();
+    waiting_bytes_ = 0;
+  } else if (end >= 0) {
     // On a full disk a part may have been written. Only a regular file can give it back.
     [[maybe_unused]] const int result = ::ftruncate(file_.fd(), end);
   }

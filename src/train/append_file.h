@@ -1,6 +1,8 @@
-// A file that grows by whole records, each written by one call and visible at once.
+// A file that grows by whole records, each visible at once. One that cannot be written, as on a
+// full disk, waits in memory for the next that can.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <utility>
 
@@ -14,7 +16,8 @@ class AppendFile {
  public:
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
-  // All of it or, on an error, nothing: what was written is taken back.
+  // All that waits and the bytes, or, on an error, nothing: what was written is taken back. Of what
+  // waits the latest 16 MiB are kept.
   absl::Status Append(const std::string& bytes);
   const std::string& path() const { return path_; }
 
@@ -22,6 +25,8 @@ class AppendFile {
   AppendFile(File file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
   File file_;
   std::string path_;
+  std::deque<std::string> waiting_;
+  size_t waiting_bytes_ = 0;
 };
 
 }  // namespace tl

@@ -107,18 +107,20 @@ std::string ToJson(const EvalReport& r) {
 absl::StatusOr<MetricsFile> MetricsFile::Open(const std::string& path, int64_t resume_step) {
   std::string kept;
   bool dropped = false;
+  int64_t last_evaluation = -1;
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
     const int64_t step = StepOf(line);
     if (step >= 0 && step <= resume_step && !old.eof()) {
       absl::StrAppend(&kept, line, "\n");
+      if (absl::StrContains(line, ",\"eval_loss\":")) last_evaluation = step;
     } else {
       dropped = true;
     }
   }
   if (dropped) TL_RETURN_IF_ERROR(ReplaceFile(path, kept));
   TL_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(path));
-  return MetricsFile(std::move(file));
+  return MetricsFile(std::move(file), last_evaluation);
 }
 
 }  // namespace tl

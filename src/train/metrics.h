@@ -54,10 +54,14 @@ class MetricsFile {
   static absl::StatusOr<MetricsFile> Open(const std::string& path, int64_t resume_step);
   absl::Status Write(const StepReport& report) { return file_.Append(ToJson(report)); }
   absl::Status Write(const EvalReport& report) { return file_.Append(ToJson(report)); }
+  // The step of the last evaluation that was there at the start; -1: none.
+  int64_t last_evaluation() const { return last_evaluation_; }
 
  private:
-  explicit MetricsFile(AppendFile file) : file_(std::move(file)) {}
+  MetricsFile(AppendFile file, int64_t last_evaluation)
+      : file_(std::move(file)), last_evaluation_(last_evaluation) {}
   AppendFile file_;
+  int64_t last_evaluation_;
 };
 
 }  // namespace tl

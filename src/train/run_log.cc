@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
 #include "base/status.h"
 
 namespace tl {
@@ -56,10 +58,20 @@ RunLog::RunLog(MetricsFile metrics, TensorBoardFile tensorboard, const Config& c
       log_every_(config.run.log_every),
       progress_(last_step_) {}
 
-absl::Status RunLog::Step(const StepReport& r) {
+void RunLog::Judge(const absl::Status& metrics, const absl::Status& tensorboard) {
+  const absl::Status& bad = metrics.ok() ? tensorboard : metrics;
+  const bool failing = !bad.ok();
+  if (failing && !failing_)
+    LogWarning(absl::StrCat(bad.message(),
+                            "; training goes on, and what is missing there follows when it can be "
+                            "written"));
+  if (!failing && failing_) LogInfo("metrics.jsonl and TensorBoard's file have all steps again");
+  failing_ = failing;
+}
+
+void RunLog::Step(const StepReport& r) {
   const std::string line = progress_.Line(r);
   if (r.step % log_every_ == 0 || r.step == first_step_ || r.step == last_step_) PrintLine(line);
-  TL_RETURN_IF_ERROR(metrics_.Write(r));
   std::vector<Scalar> scalars = {
       {"train/loss", r.loss},
       {"train/lr", static_cast<float>(r.lr)},
@@ -75,18 +87,17 @@ absl::Status RunLog::Step(const StepReport& r) {
     for (const auto& [head, loss] : r.losses) scalars.emplace_back("train/loss/" + head, loss);
   }
   AddHeads("train", r.heads, scalars);
-  return tensorboard_.Write(r.step, scalars);
+  Judge(metrics_.Write(r), tensorboard_.Write(r.step, scalars));
 }
 
-absl::Status RunLog::Evaluation(const EvalReport& r) {
+void RunLog::Evaluation(const EvalReport& r) {
   PrintLine(progress_.Line(r));
-  TL_RETURN_IF_ERROR(metrics_.Write(r));
   std::vector<Scalar> scalars = {{"eval/loss", r.eval_loss}};
   AddHeads("eval", r.heads, scalars);
   if (r.bits_per_byte) {
     scalars.emplace_back("eval/bits_per_byte", static_cast<float>(*r.bits_per_byte));
   }
-  return tensorboard_.Write(r.step, scalars);
+  Judge(metrics_.Write(r), tensorboard_.Write(r.step, scalars));
 }
 
 }  // namespace tl

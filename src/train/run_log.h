@@ -20,13 +20,18 @@ class RunLog {
   static absl::StatusOr<RunLog> Open(const Config& config, const std::string& resolved_config,
                                      int64_t resume_step);
 
-  // Files get every step; the screen every [run] log_every-th, the first and the last.
-  absl::Status Step(const StepReport& report);
-  absl::Status Evaluation(const EvalReport& report);
+  // Files get every step; the screen every [run] log_every-th, the first and the last. A file that
+  // cannot be written is no reason to lose a training: it is warned of, and what is missing follows
+  // as soon as it can be written.
+  void Step(const StepReport& report);
+  void Evaluation(const EvalReport& report);
+  int64_t last_evaluation() const { return metrics_.last_evaluation(); }
 
  private:
   RunLog(MetricsFile metrics, TensorBoardFile tensorboard, const Config& config,
          int64_t resume_step);
+
+  void Judge(const absl::Status& metrics, const absl::Status& tensorboard);
 
   MetricsFile metrics_;
   TensorBoardFile tensorboard_;
@@ -34,6 +39,7 @@ class RunLog {
   int64_t last_step_;
   int64_t log_every_;
   Progress progress_;
+  bool failing_ = false;
 };
 
 }  // namespace tl

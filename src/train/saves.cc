@@ -1,21 +1,58 @@
 #include "train/saves.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/where.h"
+#include "train/config_changes.h"
 #include "train/provenance.h"
 
 namespace tl {
 
-absl::Status LoadOrInitialize(const Config& config,
+namespace {
+
+using Changes = std::vector<ConfigChange>;
+
+// Warns of what goes on otherwise than the training that saved would have.
+void WarnOfChanges(const Config& config, const std::map<std::string, std::string>& provenance,
+                   const Stepper::Resumed& resumed, const Changes& changes) {
+  const std::string differences = Differences(provenance, resumed.provenance);
+  if (!differences.empty())
+    LogWarning("bits may differ from those of a training without interruption: " + differences);
+  if (resumed.seed != config.train.seed)
+    LogWarning(absl::StrCat("[train] seed = ", config.train.seed, ", was ", resumed.seed,
+                            ": the data come in another order from here on"));
+  Changes data, objective;
+  std::copy_if(changes.begin(), changes.end(), std::back_inserter(data), ChangesTheData);
+  std::copy_if(changes.begin(), changes.end(), std::back_inserter(objective),
+               [](const ConfigChange& c) { return c.section == "objective"; });
+  if (!data.empty())
+    LogWarning(Describe(data) + ": text may be seen again or passed over from here on");
+  if (!objective.empty()) LogWarning(Describe(objective) + ": another loss from here on");
+}
+
+// The next start would go on from them.
+void WarnOfLaterCheckpoints(const std::string& folder, int64_t step) {
+  const std::vector<CheckpointEntry> entries = ListCheckpoints(folder);
+  if (entries.empty() || entries[0].step <= step) return;
+  LogWarning(absl::StrCat(entries[0].path, " is of a later step than ", step,
+                          ", where this training starts. It stays, and a start with [checkpoint] "
+                          "resume = \"auto\" takes the latest: move it away, or set [run] dir"));
+}
+
+}  // namespace
+
+absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_config,
                               const std::map<std::string, std::string>& provenance,
                               Stepper& stepper, Communicator& world) {
   const std::string& resume = config.checkpoint.resume;
   const bool automatic = resume == "auto";
-  const std::string where = automatic ? CheckpointFolder(config, config.run.dir) : resume;
+  const std::string folder = CheckpointFolder(config, config.run.dir);
+  const std::string where = automatic ? folder : resume;
   int32_t found = resume != "never" && (!automatic || !ListCheckpoints(where).empty());
   // All ranks must agree, also where a shared folder is seen late by some.
   Stream stream = Stream::Cpu();
@@ -23,18 +60,24 @@ absl::Status LoadOrInitialize(const Config& config,
   if (found != 0) {
     const Doing doing("resuming");
     TL_ASSIGN_OR_RETURN(const Stepper::Resumed resumed, stepper.Resume(where));
-    if (world.rank() != 0) return absl::OkStatus();
-    LogInfo("resumed from " + resumed.path);
-    const std::string differences = Differences(provenance, resumed.provenance);
-    if (!differences.empty())
-      LogWarning("bits may differ from those of a training without interruption: " + differences);
-    if (resumed.seed != config.train.seed)
-      LogWarning(absl::StrCat("[train] seed = ", config.train.seed, ", was ", resumed.seed,
-                              ": the data come in another order from here on"));
-    return absl::OkStatus();
+    const Changes changes = ConfigChanges(resolved_config, resumed.config);
+    Changes model;
+    std::copy_if(changes.begin(), changes.end(), std::back_inserter(model), ChangesTheModel);
+    if (!model.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(resumed.path, ": of another model: ", Describe(model),
+                       "; to start from its weights set [run] init_from, and another [run] dir"));
+    }
+    if (world.rank() == 0) {
+      LogInfo("resumed from " + resumed.path);
+      WarnOfChanges(config, provenance, resumed, changes);
+    }
+  } else if (!config.run.init_from.empty()) {
+    TL_RETURN_IF_ERROR(stepper.StartFrom(config.run.init_from));
+  } else {
+    stepper.Initialize();
   }
-  if (!config.run.init_from.empty()) return stepper.StartFrom(config.run.init_from);
-  stepper.Initialize();
+  if (world.rank() == 0) WarnOfLaterCheckpoints(folder, stepper.run().step);
   return absl::OkStatus();
 }
 

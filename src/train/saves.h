@@ -13,9 +13,10 @@
 namespace tl {
 
 // Gives the stepper its weights and state: of the checkpoint that [checkpoint] resume asks for, of
-// [run] init_from, or of the seed. Where bits may differ from those of the training that saved,
-// rank 0 says so. Collective.
-absl::Status LoadOrInitialize(const Config& config,
+// [run] init_from, or of the seed. Where bits, data or the objective may differ from those of the
+// training that saved, or later checkpoints are in the way, rank 0 says so; another [model] is an
+// error (FailedPrecondition). Collective.
+absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_config,
                               const std::map<std::string, std::string>& provenance,
                               Stepper& stepper, Communicator& world);
 

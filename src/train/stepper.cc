@@ -35,7 +35,7 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
   const OptimizerConfig& o = config.optimizer;
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
                       MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
-  stepper->run_.scaler = MakeScaler(config.precision);
+  stepper->initial_scaler_ = stepper->run_.scaler = MakeScaler(config.precision);
   stepper->run_.seed = config.train.seed;
   return stepper;
 }
@@ -100,20 +100,25 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
   Resumed resumed;
   TL_ASSIGN_OR_RETURN(
       resumed.path, LoadNewest(where, mesh_.world(), [&](CheckpointReader& reader) -> absl::Status {
+        TL_RETURN_IF_ERROR(CheckNoOtherWeights(reader, engine_->params()));
         TL_RETURN_IF_ERROR(ReadWeights(reader, engine_->params(), [&](ParamId id, const float* v) {
           state_->SetWeights(id, v);
         }));
         TL_RETURN_IF_ERROR(ReadOptimizer(reader, engine_->params(), *state_));
-        // The settings of the scaler are those of this run.
+        // The settings of the scaler are those of this run; its state too, but where a scale that
+        // has found its size goes on.
         const RunState& saved = reader.manifest().run;
-        LossScaler scaler = run_.scaler;
-        scaler.scale = saved.scaler.scale;
-        scaler.clean_steps = saved.scaler.clean_steps;
-        scaler.hysteresis_left = saved.scaler.hysteresis_left;
+        LossScaler scaler = initial_scaler_;
+        if (scaler.dynamic && saved.scaler.dynamic) {
+          scaler.scale = saved.scaler.scale;
+          scaler.clean_steps = saved.scaler.clean_steps;
+          scaler.hysteresis_left = saved.scaler.hysteresis_left;
+        }
         run_ = saved;
         run_.scaler = scaler;
         run_.seed = config_.train.seed;
         resumed.provenance = reader.manifest().provenance;
+        resumed.config = reader.manifest().config;
         resumed.seed = saved.seed;
         return absl::OkStatus();
       }));

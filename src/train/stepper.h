@@ -56,6 +56,7 @@ class Stepper {
   struct Resumed {
     std::string path;
     std::map<std::string, std::string> provenance;
+    std::string config;  // TOML; empty where the save has none
     int64_t seed = 0;
   };
   absl::StatusOr<Resumed> Resume(const std::string& where);
@@ -91,6 +92,7 @@ class Stepper {
   std::unique_ptr<ShardedState> state_;
   Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
   RunState run_;
+  LossScaler initial_scaler_;  // by the config
   std::vector<HostBatch> batches_;
 };
 

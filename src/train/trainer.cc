@@ -70,13 +70,16 @@ struct Trainer {
     return config.train.global_batch_size * config.train.sequence_length;
   }
 
+  // Trained on so far.
+  int64_t Tokens() const { return stepper.run().samples * config.train.sequence_length; }
+
   StopReason WantsToStop() const {
     return std::max(StopSignal(), limit.Reached(SecondsSinceStart()) ? StopReason::kTimeLimit
                                                                      : StopReason::kNone);
   }
 
   // *stop: the strongest reason of any rank, the same on all.
-  absl::Status Report(const StepResult& result, double ms, StopReason* stop) {
+  void Report(const StepResult& result, double ms, StopReason* stop) {
     limit.TurnEnds(SecondsSinceStart());
     const Device device = stepper.engine().options().device;
     const int64_t bytes = device.type == DeviceType::kCuda ? cuda::AllocatedBytes(device.index)
@@ -85,26 +88,26 @@ struct Trainer {
                          static_cast<int32_t>(WantsToStop())};
     world.AllReduce(stepper.engine().stream(), Tensor::Of(largest, {2}), ReduceOp::kMax);
     *stop = static_cast<StopReason>(largest[1]);
-    if (!log) return absl::OkStatus();
+    if (!log) return;
     std::vector<std::pair<std::string, float>> losses;
     for (const HeadResult& head : result.heads)
       losses.emplace_back(head.name, static_cast<float>(head.loss));
     const double tokens_per_second = static_cast<double>(TokensPerStep()) / ms * 1e3;
     const double flops = tokens_per_second * TrainFlopsPerToken(config) / world.size();
-    return log->Step({.step = stepper.run().step,
-                      .tokens = stepper.run().step * TokensPerStep(),
-                      .loss = result.loss,
-                      .losses = losses,
-                      .heads = result.heads,
-                      .lr = result.lr,
-                      .grad_norm = result.grad_norm,
-                      .loss_scale = result.loss_scale,
-                      .skipped = stepper.run().skipped,
-                      .step_ms = ms,
-                      .tokens_per_second = tokens_per_second,
-                      .tflops = flops / 1e12,
-                      .mfu = roof > 0 ? flops / roof : 0.0,
-                      .memory_bytes = int64_t{largest[0]} << 10});
+    log->Step({.step = stepper.run().step,
+               .tokens = Tokens(),
+               .loss = result.loss,
+               .losses = losses,
+               .heads = result.heads,
+               .lr = result.lr,
+               .grad_norm = result.grad_norm,
+               .loss_scale = result.loss_scale,
+               .skipped = stepper.run().skipped,
+               .step_ms = ms,
+               .tokens_per_second = tokens_per_second,
+               .tflops = flops / 1e12,
+               .mfu = roof > 0 ? flops / roof : 0.0,
+               .memory_bytes = int64_t{largest[0]} << 10});
   }
 
   absl::Status Evaluate() {
@@ -114,7 +117,7 @@ struct Trainer {
     TL_ASSIGN_OR_RETURN(const EvalResult result,
                         stepper.Evaluate(*eval, config.train.eval_batches));
     EvalReport report{.step = stepper.run().step,
-                      .tokens = stepper.run().step * TokensPerStep(),
+                      .tokens = Tokens(),
                       .eval_targets = result.targets,
                       .eval_loss = result.loss,
                       .bits_per_byte = std::nullopt,
@@ -122,7 +125,8 @@ struct Trainer {
                       .eval_ms = MillisecondsSince(start)};
     if (eval->BytesPerToken() > 0)
       report.bits_per_byte = result.loss / std::numbers::ln2 / eval->BytesPerToken();
-    return AgreeOnStatus(world, log ? log->Evaluation(report) : absl::OkStatus());
+    if (log) log->Evaluation(report);
+    return absl::OkStatus();
   }
 
   // At the end a checkpoint of now, durable when this returns; before it, one where it is due.
@@ -137,14 +141,17 @@ struct Trainer {
     const int64_t step = stepper.run().step;
     if (step == LastStep()) {
       if (log && eval != nullptr)
-        LogWarning(absl::StrCat("no last evaluation: stopped by ", Name(reason)));
+        LogWarning(absl::StrCat("no last evaluation: stopped by ", Name(reason),
+                                "; started again, it is made"));
       return absl::OkStatus();
     }
     return EndWith(
         ExitCodeOf(reason),
         absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ", LastStep(),
                      ", which is saved in ", CheckpointFolder(config, config.run.dir),
-                     "; started again, it goes on"));
+                     config.checkpoint.resume == "auto"
+                         ? "; started again, it goes on"
+                         : "; started again with [checkpoint] resume = \"auto\", it goes on"));
   }
 
   absl::Status Loop() {
@@ -156,7 +163,7 @@ struct Trainer {
       SetStep(stepper.run().step + 1);
       TL_ASSIGN_OR_RETURN(const StepResult result, stepper.Run(*train));
       StopReason stop = StopReason::kNone;
-      TL_RETURN_IF_ERROR(AgreeOnStatus(world, Report(result, MillisecondsSince(start), &stop)));
+      Report(result, MillisecondsSince(start), &stop);
       skipped_in_a_row = result.skipped ? skipped_in_a_row + 1 : 0;
       if (skipped_in_a_row >= kMaxSkippedInARow)
         return absl::AbortedError("step " + std::to_string(stepper.run().step) +
@@ -166,10 +173,23 @@ struct Trainer {
       // First the save: a bad file to evaluate on costs no training.
       TL_RETURN_IF_ERROR(Save(step == last || stop != StopReason::kNone));
       if (stop != StopReason::kNone) return Stopped(stop);
-      const int64_t every = config.train.eval_every;
-      if (step == last || (every > 0 && step % every == 0)) TL_RETURN_IF_ERROR(Evaluate());
+      if (EvaluatesAt(step)) TL_RETURN_IF_ERROR(Evaluate());
     }
     return absl::OkStatus();
+  }
+
+  bool EvaluatesAt(int64_t step) const {
+    const int64_t every = config.train.eval_every;
+    return step == LastStep() || (every > 0 && step % every == 0);
+  }
+
+  // The evaluation that a stop or a crash after the save came before.
+  absl::Status EvaluateWhatWasMissed() {
+    const int64_t step = stepper.run().step;
+    int32_t missed = log && step > 0 && EvaluatesAt(step) && log->last_evaluation() != step;
+    Stream stream = Stream::Cpu();
+    world.Broadcast(stream, Tensor::Of(&missed, {1}), 0);
+    return missed != 0 ? Evaluate() : absl::OkStatus();
   }
 };
 
@@ -218,9 +238,11 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
   stepper->Allocate();
   const auto provenance = ReadProvenance(config, mesh, device);
-  TL_RETURN_IF_ERROR(LoadOrInitialize(config, provenance, *stepper, world));
+  // Before anything is looked for: a run that is about to end may still save, and one that died may
+  // have left a checkpoint under another name.
   TL_ASSIGN_OR_RETURN(Saves saves,
                       Saves::Open(config, resolved_config, provenance, *stepper, world));
+  TL_RETURN_IF_ERROR(LoadOrInitialize(config, resolved_config, provenance, *stepper, world));
   trainer.saves.emplace(std::move(saves));
 
   absl::Status opened;
@@ -246,6 +268,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   if (stepper->run().step >= trainer.LastStep() && root)
     LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
             " is of step " + std::to_string(stepper->run().step));
+  TL_RETURN_IF_ERROR(trainer.EvaluateWhatWasMissed());
   return trainer.Loop();
 }
 

@@ -301,6 +301,49 @@ TEST(RunSaves, OfAnotherModelAreRefused) {
   refused([](ModelConfig& m) { m.vocab = 68; }, "has the shape [67, 48], the model needs [68, 48]");
   refused([](ModelConfig& m) { m.ffn = 96; }, "has the shape [80, 48], the model needs [96, 48]");
   refused([](ModelConfig& m) { m.layers = 3; }, "no tensor \"weight/layers.2.");
+
+  // A model that needs only some of the weights: to go on would lose the others.
+  const auto not_resumed = [&](const std::function<void(ModelConfig&)>& change,
+                               const std::string& part) {
+    Config config = SaveConfig();
+    change(config.model);
+    Rig other(config);
+    const absl::Status status = other->Resume(dir).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    ExpectMessage(status, part);
+  };
+  not_resumed([](ModelConfig& m) { m.layers = 1; }, "tensor \"layers.1.");
+  not_resumed([](ModelConfig& m) { m.tie_embeddings = true; }, "tensor \"lm_head.weight\" is none");
+  not_resumed([](ModelConfig& m) { m.qkv_bias = false; }, ".bias\" is none of the model's");
+}
+
+// A loss scale that has found its size goes on; any other start has that of its own config.
+TEST(RunSaves, TheLossScaleIsThatOfTheConfigUnlessItMoves) {
+  const std::string dir = RunFolder();
+  const auto scale_after = [&](const std::string& from, const Config& to) {
+    Rig rig(to);
+    EXPECT_TRUE(rig->Resume(dir + "/" + from).ok());
+    return rig->run().scaler.scale;
+  };
+  const Config bf16 = SaveConfig(Precision::kBf16), fp16 = SaveConfig(Precision::kFp16);
+  Config fixed = fp16;
+  fixed.precision.loss_scale = 1024.0;
+  double moved = 0.0;
+  for (const auto& [name, config] :
+       {std::pair("bf16", bf16), std::pair("fp16", fp16), std::pair("fixed", fixed)}) {
+    Rig rig(config);
+    rig.Run();
+    ASSERT_TRUE(rig->Save(dir + "/" + name).ok());
+    if (std::string(name) == "fp16") moved = rig->run().scaler.scale;
+  }
+  const double initial = fp16.precision.initial_loss_scale;
+  ASSERT_LT(moved, initial) << "the test's point";
+  EXPECT_EQ(scale_after("fp16", fp16), moved);
+  EXPECT_EQ(scale_after("bf16", fp16), initial);
+  EXPECT_EQ(scale_after("fixed", fp16), initial);
+  EXPECT_EQ(scale_after("bf16", fixed), 1024.0);
+  EXPECT_EQ(scale_after("fp16", fixed), 1024.0);
+  EXPECT_EQ(scale_after("fp16", bf16), 1.0);
 }
 
 }  // namespace

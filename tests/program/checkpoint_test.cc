@@ -100,6 +100,36 @@ TEST_F(CheckpointCommand, ResumeAsTheConfigSays) {
   const std::string path = At("run") + "/step_00000002";
   Expect(Train(1, At("from_path"), {"checkpoint.resume=" + path}), 0,
          {"resumed from " + path, "step 3/4"});
+  // Of a training that went back: the latest save is not its own.
+  Expect(never, 0, {At("copy") + "/step_00000004 is of a later step than 0"});
+}
+
+// A stop, or a crash, between the last save and the evaluation costs no evaluation.
+TEST_F(CheckpointCommand, AMissedEvaluationIsMadeAtTheNextStart) {
+  const std::string run = At("evaluated"), metrics = run + "/metrics.jsonl";
+  const Strings sets = {"data.eval=" + At("train.tok"), "train.eval_batches=1"};
+  Expect(Train(1, run, sets), 0, {"eval"});
+  const std::string whole = ReadFile(metrics);
+  EXPECT_EQ(Count(whole, "\"eval_loss\":"), 1);
+  WriteFile(metrics, whole.substr(0, whole.rfind("{\"step\"")));
+  Expect(Train(2, run, sets), 0, {"nothing to do", "eval 4/4"});
+  EXPECT_EQ(Count(ReadFile(metrics), "\"eval_loss\":"), 1);
+  EXPECT_EQ(Train(1, run, sets).output.find("eval 4/4"), std::string::npos);
+  EXPECT_EQ(Count(ReadFile(metrics), "\"eval_loss\":"), 1);
+}
+
+TEST_F(CheckpointCommand, WhatTheConfigChangesIsTold) {
+  const std::string run = At("changed");
+  fs::copy(At("run"), run, fs::copy_options::recursive);
+  Expect(Train(1, run, {"train.steps=5", "train.global_batch_size=2"}), 0,
+         {"[train] global_batch_size = 2, was 4", "step 5/5"});
+  Expect(Train(1, run, {"train.steps=6", "model.rope_theta=5000.0"}), 1,
+         {run + "/step_00000005: of another model: [model] rope_theta = 5000.0, was 10000.0",
+          "[run] init_from"});
+  Expect(Train(1, run,
+               {"train.steps=6", "checkpoint.resume=never", "run.stop_after=1",
+                "run.init_from=" + At("run"), "model.rope_theta=5000.0"}),
+         0, {"step 1/"});
 }
 
 // A save that cannot be made is reported and training goes on; three in a row end it.

@@ -84,8 +84,10 @@ inline void WriteFile(const std::string& path, const std::string& bytes) {
 inline std::map<std::string, std::string> Snapshot(const std::string& folder) {
   std::map<std::string, std::string> files;
   std::error_code none;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, none))
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, none)) {
+    if (entry.path().filename() == "lock") continue;  // says who was there last
     files[entry.path().string()] = entry.is_regular_file() ? ReadFile(entry.path().string()) : "";
+  }
   return files;
 }
 

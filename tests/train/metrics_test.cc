@@ -1,10 +1,12 @@
 #include "train/metrics.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -95,16 +97,19 @@ TEST_F(Metrics, ResumeDropsLaterAndTornLines) {
   {
     MetricsFile file = MetricsFile::Open(path, 0).value();
     for (int64_t step = 1; step <= 12; ++step) ASSERT_TRUE(file.Write(Report(step)).ok());
+    ASSERT_TRUE(file.Write(EvalReport{.step = 8}).ok());
     ASSERT_TRUE(file.Write(EvalReport{.step = 12}).ok());
   }
   const std::string before = ReadAll(path);
   std::ofstream(path, std::ios::app) << "{\"step\":9,\"tok";
   {
     MetricsFile file = MetricsFile::Open(path, 10).value();
+    EXPECT_EQ(file.last_evaluation(), 8);
     ASSERT_TRUE(file.Write(Report(11)).ok());
   }
   std::string expected;
-  for (int64_t step = 1; step <= 11; ++step) expected += ToJson(Report(step));
+  for (int64_t step = 1; step <= 10; ++step) expected += ToJson(Report(step));
+  expected += ToJson(EvalReport{.step = 8}) + ToJson(Report(11));
   EXPECT_EQ(ReadAll(path), expected);
   { MetricsFile file = MetricsFile::Open(path, 11).value(); }
   EXPECT_EQ(ReadAll(path), expected);
@@ -120,8 +125,8 @@ TEST_F(Metrics, RunLogFillsTheFolder) {
   testing::internal::CaptureStdout();
   {
     RunLog log = RunLog::Open(config, "[run]\n", 0).value();
-    for (int64_t step = 1; step <= 20; ++step) ASSERT_TRUE(log.Step(Report(step)).ok());
-    ASSERT_TRUE(log.Evaluation({.step = 20, .eval_loss = 2.0f, .bits_per_byte = 1.5}).ok());
+    for (int64_t step = 1; step <= 20; ++step) log.Step(Report(step));
+    log.Evaluation({.step = 20, .eval_loss = 2.0f, .bits_per_byte = 1.5});
   }
   const std::string screen = testing::internal::GetCapturedStdout();
   EXPECT_EQ(std::count(screen.begin(), screen.end(), '\n'), 1 + 4 + 1) << screen;
@@ -155,6 +160,33 @@ TEST_F(Metrics, NoSpace) {
   const absl::Status status = full.Append("line\n");
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(status.message(), "/dev/full: cannot write: No space left on device");
+}
+
+// Where files may not grow, steps wait for the day they may; training does not.
+TEST_F(Metrics, LinesThatCouldNotBeWrittenFollow) {
+  Config config;
+  config.run.dir = dir_ + "/full";
+  config.train.steps = 9;
+  RunLog log = RunLog::Open(config, "", 0).value();
+  log.Step(Report(1));
+  const std::string path = config.run.dir + "/metrics.jsonl";
+  const std::string one = ReadAll(path);
+  struct rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  // Room for a part of the next line.
+  struct rlimit full = {.rlim_cur = one.size() + 5, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  log.Step(Report(2));
+  log.Step(Report(3));
+  log.Evaluation({.step = 3, .eval_loss = 2.0f});
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_EQ(ReadAll(path), one);
+  log.Step(Report(4));
+  EXPECT_EQ(ReadAll(path), ToJson(Report(1)) + ToJson(Report(2)) + ToJson(Report(3)) +
+                               ToJson(EvalReport{.step = 3, .eval_loss = 2.0f}) +
+                               ToJson(Report(4)));
 }
 
 TEST(Progress, LineSaysWhatMatters) {
