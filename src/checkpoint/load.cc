@@ -150,7 +150,8 @@ absl::Status CheckNoOtherWeights(const CheckpointReader& reader, const ParamTabl
       return absl::FailedPreconditionError(
           absl::StrCat(reader.path(), ": tensor \"", tensor.name,
                        "\" is none of the model's: [model] or [objective] is another than that "
-                       "of the training that saved; [run] init_from starts from its weights"));
+                       "of the training that saved; to start from its weights set [run] "
+                       "init_from, and another [run] dir"));
   }
   return absl::OkStatus();
 }

@@ -121,6 +121,9 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
   if (!options.draft_model.empty()) {
     TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, {}, world));
     draft_config->parallel.tensor = config.parallel.tensor;
+    draft_config->parallel.sequence = false;
+    draft_config->train.global_batch_size =
+        draft_config->train.micro_batch_size * (world.size() / config.parallel.tensor);
     draft_config->run.device = config.run.device;
     if (const absl::Status status = Validate(*draft_config, world.size()); !status.ok()) {
       return {status.code(), absl::StrCat("--draft-model ", options.draft_model,

@@ -67,6 +67,22 @@ void AddEnds(int32_t end_id, GgufMetadata& metadata) {
   metadata.Add("tokenizer.ggml.add_eos_token", false);
 }
 
+// Without ends llama.cpp takes tokens of its own choice for them (11, or 1 and 2), which here may
+// be text.
+absl::Status AddEndsOf(const Tokenizer& tokenizer, const Vocabulary& vocabulary,
+                       GgufMetadata& metadata) {
+  int32_t end_id = tokenizer.end_id();
+  if (end_id < 0) end_id = vocabulary.FirstThatIsNoText();
+  if (end_id < 0) {
+    return absl::InvalidArgumentError(
+        "format gguf: llama.cpp wants a token that ends texts, found none in the tokenizer, nor a "
+        "special token or one that is not in use to stand for it; expected a [model] vocab larger "
+        "than the tokenizer's");
+  }
+  AddEnds(end_id, metadata);
+  return absl::OkStatus();
+}
+
 void AddBytes(int64_t vocab, GgufMetadata& metadata) {
   metadata.Add("tokenizer.ggml.model", "gpt2");
   metadata.Add("tokenizer.ggml.pre", "gpt-2");
@@ -130,17 +146,7 @@ absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& met
                                                       merge[1].get<std::string>()));
   }
   metadata.Add("tokenizer.ggml.merges", merges);
-  // Without ends llama.cpp takes token 11 for the end of text, which here is text.
-  int32_t end_id = tokenizer.end_id();
-  if (end_id < 0) end_id = vocabulary.FirstThatIsNoText();
-  if (end_id < 0) {
-    return absl::InvalidArgumentError(
-        "format gguf: llama.cpp wants a token that ends texts, found none in tokenizer.json, nor a "
-        "special token or one that is not in use to stand for it; expected a [model] vocab larger "
-        "than the tokenizer's");
-  }
-  AddEnds(end_id, metadata);
-  return absl::OkStatus();
+  return AddEndsOf(tokenizer, vocabulary, metadata);
 }
 
 absl::Status AddSentencePiece(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
@@ -166,8 +172,7 @@ absl::Status AddSentencePiece(const Tokenizer& tokenizer, int64_t vocab, GgufMet
   vocabulary.AddTo(metadata);
   metadata.Add("tokenizer.ggml.scores", scores);
   metadata.Add("tokenizer.ggml.add_space_prefix", proto.add_dummy_prefix);
-  if (tokenizer.end_id() >= 0) AddEnds(tokenizer.end_id(), metadata);
-  return absl::OkStatus();
+  return AddEndsOf(tokenizer, vocabulary, metadata);
 }
 
 }  // namespace

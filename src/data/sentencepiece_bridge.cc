@@ -3,7 +3,6 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
-#include <algorithm>
 #include <unordered_map>
 
 namespace tl::internal {
@@ -78,13 +77,10 @@ std::string SentencePieceModel::PieceBytes(int id) const {
 std::string SentencePieceModel::Train(const std::vector<std::string>& lines, int64_t vocab_size,
                                       std::string* serialized) {
   LineIterator iterator(lines);
-  // The trainer leaves out lines that are longer than it was told to expect.
-  size_t longest = 1;
-  for (const std::string& line : lines) longest = std::max(longest, line.size());
   const std::unordered_map<std::string, std::string> options = {
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(vocab_size)},
-      {"max_sentence_length", std::to_string(longest)},
+      {"max_sentence_length", std::to_string(kLongestLine)},
       {"byte_fallback", "true"},
       {"character_coverage", "0.9995"},
       {"normalization_rule_name", "identity"},

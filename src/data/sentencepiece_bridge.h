@@ -28,7 +28,9 @@ class SentencePieceModel {
   // piece, what the model shows for an unknown one.
   std::string PieceBytes(int id) const;
 
-  // Trains on lines; the serialized model, or an error message.
+  // What the trainer takes: longer lines it would leave out, and longer words end the program.
+  static constexpr size_t kLongestLine = 4096;
+  // Trains on lines of at most kLongestLine bytes; the serialized model, or an error message.
   static std::string Train(const std::vector<std::string>& lines, int64_t vocab_size,
                            std::string* serialized);
 

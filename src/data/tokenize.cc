@@ -202,7 +202,7 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     }
     const int64_t kept = std::accumulate(sizes.begin(), sizes.begin() + cut_file, cut_at);
     TL_RETURN_IF_ERROR(TrainSentencePiece(options.texts, options.train_vocab, options.tokenizer,
-                                          std::min(kept, int64_t{256} << 20)));
+                                          std::min(kept, kMostTrainingText)));
   }
   TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.tokenizer));
   std::unique_ptr<TokenFileWriter> out, holdout;

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
@@ -9,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
+#include "data/sentencepiece_proto.h"
+#include "nlohmann/json.hpp"
 
 namespace tl {
 namespace {
@@ -25,6 +28,41 @@ absl::Status ReadWhole(const std::string& path, std::string* bytes) {
   std::fclose(file);
   if (error != 0) return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot read"));
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFile(const std::string& path) {
+  std::string bytes;
+  TL_RETURN_IF_ERROR(ReadWhole(path, &bytes));
+  const bool json = (!bytes.empty() && bytes[0] == '{') || absl::EndsWith(path, ".json");
+  auto tokenizer =
+      LoadTokenizer(json ? TokenizerKind::kBpe : TokenizerKind::kSentencePiece, std::move(bytes));
+  if (tokenizer.ok()) return tokenizer;
+  return absl::Status(tokenizer.status().code(),
+                      absl::StrCat(path, ": ", tokenizer.status().message()));
+}
+
+// Whether the bytes of a tokenizer.json are a SentencePiece model's once more, in the form that
+// fast tokenizers read: not byte-level, and every added token a piece of the model.
+bool RepeatsSentencePiece(const std::string& json, const std::string& model) {
+  const auto root = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const auto proto = ParseSentencePieceProto(model);
+  if (!root.is_object() || !root.contains("model") || !root["model"].is_object() || !proto.ok())
+    return false;
+  const auto& kind = root["model"];
+  const auto fallback = kind.find("byte_fallback");
+  const bool bytes_as_pieces = fallback != kind.end() && *fallback == true;
+  const auto type = kind.find("type");
+  if (type == kind.end() || (*type != "Unigram" && !(*type == "BPE" && bytes_as_pieces)))
+    return false;
+  const auto added = root.find("added_tokens");
+  if (added == root.end()) return true;
+  return added->is_array() && std::all_of(added->begin(), added->end(), [&](const auto& token) {
+           if (!token.is_object() || !token.contains("id") || !token.contains("content"))
+             return false;
+           const auto& id = token["id"];
+           return id.is_number_unsigned() && id.template get<uint64_t>() < proto->pieces.size() &&
+                  token["content"] == proto->pieces[id.template get<size_t>()].text;
+         });
 }
 
 }  // namespace
@@ -73,42 +111,31 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
                    static_cast<uint32_t>(kind)));
 }
 
-namespace {
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFile(const std::string& path) {
-  std::string bytes;
-  TL_RETURN_IF_ERROR(ReadWhole(path, &bytes));
-  const bool json = (!bytes.empty() && bytes[0] == '{') || absl::EndsWith(path, ".json");
-  auto tokenizer =
-      LoadTokenizer(json ? TokenizerKind::kBpe : TokenizerKind::kSentencePiece, std::move(bytes));
-  if (tokenizer.ok()) return tokenizer;
-  return absl::Status(tokenizer.status().code(),
-                      absl::StrCat(path, ": ", tokenizer.status().message()));
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return MakeByteTokenizer();
   struct stat info;
   if (::stat(name_or_path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
     return LoadTokenizerFile(name_or_path);
-  // Where both are there they are the same tokenizer twice; that of SentencePiece's models as a
-  // tokenizer.json is not a byte-level one.
-  absl::Status refused;
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    const std::string path = absl::StrCat(name_or_path, "/", name);
-    if (::stat(path.c_str(), &info) != 0) continue;
-    auto tokenizer = LoadTokenizerFile(path);
-    if (tokenizer.ok()) return tokenizer;
-    refused = refused.ok()
-                  ? tokenizer.status()
-                  : absl::Status(refused.code(), absl::StrCat(refused.message(), "; ",
-                                                              tokenizer.status().message()));
+  const std::string json = name_or_path + "/tokenizer.json",
+                    model = name_or_path + "/tokenizer.model";
+  const bool has_json = ::stat(json.c_str(), &info) == 0;
+  const bool has_model = ::stat(model.c_str(), &info) == 0;
+  if (!has_json && !has_model) {
+    return absl::NotFoundError(
+        absl::StrCat(name_or_path,
+                     ": expected tokenizer.json or tokenizer.model in this folder, "
+                     "found neither"));
   }
-  if (!refused.ok()) return refused;
-  return absl::NotFoundError(absl::StrCat(
-      name_or_path, ": expected tokenizer.json or tokenizer.model in this folder, found neither"));
+  if (!has_json) return LoadTokenizerFile(model);
+  auto tokenizer = LoadTokenizerFile(json);
+  if (tokenizer.ok() || !has_model) return tokenizer;
+  std::string json_bytes, model_bytes;
+  TL_RETURN_IF_ERROR(ReadWhole(json, &json_bytes));
+  TL_RETURN_IF_ERROR(ReadWhole(model, &model_bytes));
+  if (RepeatsSentencePiece(json_bytes, model_bytes)) return LoadTokenizerFile(model);
+  return absl::Status(tokenizer.status().code(),
+                      absl::StrCat(tokenizer.status().message(),
+                                   "; tokenizer.model beside it is not the same tokenizer"));
 }
 
 }  // namespace tl

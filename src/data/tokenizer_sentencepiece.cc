@@ -86,6 +86,24 @@ class SentencePieceTokenizer : public Tokenizer {
   bool lines_apart_ = false;
 };
 
+// The line, or parts of it that are short enough: cut before a blank, where there is none before a
+// character. The line is UTF-8.
+void AddLines(std::string line, std::vector<std::string>* lines) {
+  constexpr size_t kMost = internal::SentencePieceModel::kLongestLine;
+  size_t begin = 0;
+  while (line.size() - begin > kMost) {
+    size_t end = line.rfind(' ', begin + kMost);
+    if (end == std::string::npos || end <= begin) {
+      end = begin + kMost;
+      while ((static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
+    }
+    lines->push_back(line.substr(begin, end - begin));
+    begin = end;
+  }
+  if (begin > 0) line.erase(0, begin);
+  if (!line.empty()) lines->push_back(std::move(line));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::string model) {
@@ -109,7 +127,7 @@ absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t v
       const size_t read = line.size() + (file.eof() ? 0 : 1);  // with its line end
       bytes += static_cast<int64_t>(read);
       offset += read;
-      if (!line.empty()) lines.push_back(std::move(line));
+      AddLines(std::move(line), &lines);
     }
     if (file.bad()) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot read"));
   }

@@ -14,14 +14,16 @@ absl::StatusOr<AppendFile> AppendFile::Open(const std::string& path) {
   return AppendFile(std::move(file), path);
 }
 
-absl::Status AppendFile::Append(const std::string& bytes) {
+absl::Status AppendFile::Append(const std::string& record) {
   constexpr size_t kMostWaiting = 16 << 20;
-  waiting_.push_back(bytes);
-  waiting_bytes_ += bytes.size();
-  for (; waiting_bytes_ > kMostWaiting && waiting_.size() > 1; waiting_.pop_front())
+  if (!record.empty()) waiting_.push_back(record);
+  waiting_bytes_ += record.size();
+  for (; waiting_bytes_ > kMostWaiting && waiting_.size() > 1; waiting_.pop_front()) {
     waiting_bytes_ -= waiting_.front().size();
+    ++lost_;
+  }
   std::string all;
-  for (const std::string& record : waiting_) all += record;
+  for (const std::string& waiting : waiting_) all += waiting;
   const off_t end = ::lseek(file_.fd(), 0, SEEK_END);
   const absl::Status status = WriteAll(file_, all.data(), all.size(), path_);
   if (status.ok()) {

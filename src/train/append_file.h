@@ -16,9 +16,11 @@ class AppendFile {
  public:
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
-  // All that waits and the bytes, or, on an error, nothing: what was written is taken back. Of what
-  // waits the latest 16 MiB are kept.
-  absl::Status Append(const std::string& bytes);
+  // All that waits and the record, or, on an error, nothing: what was written is taken back. Of
+  // what waits the latest 16 MiB are kept. An empty record: only what waits.
+  absl::Status Append(const std::string& record);
+  int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }  // records
+  int64_t lost() const { return lost_; }  // records that could not wait any longer
   const std::string& path() const { return path_; }
 
  private:
@@ -27,6 +29,7 @@ class AppendFile {
   std::string path_;
   std::deque<std::string> waiting_;
   size_t waiting_bytes_ = 0;
+  int64_t lost_ = 0;
 };
 
 }  // namespace tl

@@ -10,6 +10,8 @@
 namespace tl {
 namespace {
 
+constexpr char kRopeScaling[] = "model.rope_scaling";
+
 using Values = std::map<std::pair<std::string, std::string>, std::string>;
 
 Values Parse(const std::string& text) {
@@ -31,8 +33,14 @@ Values Parse(const std::string& text) {
 
 std::vector<ConfigChange> ConfigChanges(const std::string& now, const std::string& before) {
   std::vector<ConfigChange> changes;
-  const Values old_values = Parse(before);
-  for (const auto& [name, value] : Parse(now)) {
+  const Values new_values = Parse(now), old_values = Parse(before);
+  const auto unscaled = [](const Values& values) {
+    const auto factor = values.find({kRopeScaling, "factor"});
+    return factor != values.end() && factor->second == "1.0";
+  };
+  const bool no_scaling = unscaled(new_values) && unscaled(old_values);
+  for (const auto& [name, value] : new_values) {
+    if (no_scaling && name.first == kRopeScaling) continue;
     const auto it = old_values.find(name);
     if (it != old_values.end() && it->second != value)
       changes.push_back({name.first, name.second, value, it->second});
@@ -50,8 +58,7 @@ bool ChangesTheModel(const ConfigChange& change) {
 
 bool ChangesTheData(const ConfigChange& change) {
   if (change.section == "data") return change.key != "eval";
-  return change.section == "train" &&
-         (change.key == "sequence_length" || change.key == "global_batch_size");
+  return change.section == "train" && change.key == "sequence_length";
 }
 
 std::string Describe(const std::vector<ConfigChange>& changes) {

@@ -12,12 +12,13 @@ struct ConfigChange {
 };
 
 // now, before: resolved configs as a run folder's config.toml has them, a key and its value a line.
-// Keys that one of the two does not have, as of another version, are no change.
+// Keys that one of the two does not have, as of another version, are no change, nor are those that
+// neither of the two uses ([model.rope_scaling] of factor 1).
 std::vector<ConfigChange> ConfigChanges(const std::string& now, const std::string& before);
 
 // What makes another model of the same weights, or of some of them: [model] but for init_std.
 bool ChangesTheModel(const ConfigChange& change);
-// What makes a step see other text than it would have, or count its targets otherwise.
+// What makes training see other text from there on than it would have.
 bool ChangesTheData(const ConfigChange& change);
 
 // "[train] sequence_length = 512, was 256; ..."

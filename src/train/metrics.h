@@ -56,6 +56,10 @@ class MetricsFile {
   absl::Status Write(const EvalReport& report) { return file_.Append(ToJson(report)); }
   // The step of the last evaluation that was there at the start; -1: none.
   int64_t last_evaluation() const { return last_evaluation_; }
+  // See AppendFile.
+  absl::Status Flush() { return file_.Append(""); }
+  int64_t waiting() const { return file_.waiting(); }
+  int64_t lost() const { return file_.lost(); }
 
  private:
   MetricsFile(AppendFile file, int64_t last_evaluation)

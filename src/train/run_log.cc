@@ -65,8 +65,23 @@ void RunLog::Judge(const absl::Status& metrics, const absl::Status& tensorboard)
     LogWarning(absl::StrCat(bad.message(),
                             "; training goes on, and what is missing there follows when it can be "
                             "written"));
-  if (!failing && failing_) LogInfo("metrics.jsonl and TensorBoard's file have all steps again");
+  if (!failing && failing_) {
+    const int64_t lost = metrics_.lost() + tensorboard_.lost();
+    LogInfo(absl::StrCat("metrics.jsonl and TensorBoard's file are written again",
+                         lost == 0 ? ", with all steps"
+                                   : absl::StrCat(", but for ", lost, " records, which are lost")));
+  }
   failing_ = failing;
+}
+
+void RunLog::Finish() {
+  if (!failing_) return;
+  const absl::Status metrics = metrics_.Flush(), tensorboard = tensorboard_.Flush();
+  Judge(metrics, tensorboard);
+  if (!failing_) return;
+  LogError(absl::StrCat((metrics.ok() ? tensorboard : metrics).message(), "; the last ",
+                        metrics_.waiting(), " lines of metrics.jsonl and ", tensorboard_.waiting(),
+                        " records of TensorBoard's file are lost"));
 }
 
 void RunLog::Step(const StepReport& r) {

@@ -26,11 +26,14 @@ class RunLog {
   void Step(const StepReport& report);
   void Evaluation(const EvalReport& report);
   int64_t last_evaluation() const { return metrics_.last_evaluation(); }
+  // Writes what still waits, or says that it is lost.
+  void Finish();
 
  private:
   RunLog(MetricsFile metrics, TensorBoardFile tensorboard, const Config& config,
          int64_t resume_step);
 
+  // Of a step's writes: says it when files begin to fail, and when they are whole again.
   void Judge(const absl::Status& metrics, const absl::Status& tensorboard);
 
   MetricsFile metrics_;

@@ -40,8 +40,8 @@ void WarnOfLaterCheckpoints(const std::string& folder, int64_t step) {
   const std::vector<CheckpointEntry> entries = ListCheckpoints(folder);
   if (entries.empty() || entries[0].step <= step) return;
   LogWarning(absl::StrCat(entries[0].path, " is of a later step than ", step,
-                          ", where this training starts. It stays, and a start with [checkpoint] "
-                          "resume = \"auto\" takes the latest: move it away, or set [run] dir"));
+                          ", where this training starts. A start with [checkpoint] resume = "
+                          "\"auto\" takes the latest: move it away, or set another [run] dir"));
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
   } else {
     stepper.Initialize();
   }
-  if (world.rank() == 0) WarnOfLaterCheckpoints(folder, stepper.run().step);
+  if (!automatic && world.rank() == 0) WarnOfLaterCheckpoints(folder, stepper.run().step);
   return absl::OkStatus();
 }
 

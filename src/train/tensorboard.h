@@ -23,6 +23,10 @@ class TensorBoardFile {
   static absl::StatusOr<TensorBoardFile> Open(const std::string& dir, int64_t resume_step);
   absl::Status Write(int64_t step, absl::Span<const Scalar> scalars);
   const std::string& path() const { return file_.path(); }
+  // See AppendFile.
+  absl::Status Flush() { return file_.Append(""); }
+  int64_t waiting() const { return file_.waiting(); }
+  int64_t lost() const { return file_.lost(); }
 
  private:
   explicit TensorBoardFile(AppendFile file) : file_(std::move(file)) {}

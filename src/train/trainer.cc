@@ -70,7 +70,7 @@ struct Trainer {
     return config.train.global_batch_size * config.train.sequence_length;
   }
 
-  // Trained on so far.
+  // Trained on so far, as if all samples had been of this length.
   int64_t Tokens() const { return stepper.run().samples * config.train.sequence_length; }
 
   StopReason WantsToStop() const {
@@ -136,22 +136,27 @@ struct Trainer {
     return absl::OkStatus();
   }
 
+  // What takes a stopped training up where it is.
+  std::string Again() const {
+    return config.checkpoint.resume == "auto"
+               ? "started again,"
+               : "started again with [checkpoint] resume = \"auto\",";
+  }
+
   // How a training ends whose last step is saved.
   absl::Status Stopped(StopReason reason) const {
     const int64_t step = stepper.run().step;
     if (step == LastStep()) {
       if (log && eval != nullptr)
-        LogWarning(absl::StrCat("no last evaluation: stopped by ", Name(reason),
-                                "; started again, it is made"));
+        LogWarning(absl::StrCat("no last evaluation: stopped by ", Name(reason), "; ", Again(),
+                                " it is made"));
       return absl::OkStatus();
     }
     return EndWith(
         ExitCodeOf(reason),
         absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ", LastStep(),
-                     ", which is saved in ", CheckpointFolder(config, config.run.dir),
-                     config.checkpoint.resume == "auto"
-                         ? "; started again, it goes on"
-                         : "; started again with [checkpoint] resume = \"auto\", it goes on"));
+                     ", which is saved in ", CheckpointFolder(config, config.run.dir), "; ",
+                     Again(), " it goes on"));
   }
 
   absl::Status Loop() {
@@ -269,7 +274,9 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
             " is of step " + std::to_string(stepper->run().step));
   TL_RETURN_IF_ERROR(trainer.EvaluateWhatWasMissed());
-  return trainer.Loop();
+  const absl::Status end = trainer.Loop();
+  if (trainer.log) trainer.log->Finish();
+  return end;
 }
 
 }  // namespace tl

@@ -100,18 +100,31 @@ TEST(SentencePiece, TokensOneByOneMakeTheText) {
   EXPECT_EQ(t.TokenBytes(600), "");
 }
 
-// The library's trainer leaves out lines of more than 4192 bytes unless told not to.
+// The library's trainer leaves out lines of more than 4192 bytes, and aborts on words of more than
+// 65535 characters.
 TEST(SentencePiece, LearnsFromLongLines) {
   const std::string text = Folder() + "/long.txt", out = Folder() + "/long.model";
   std::ofstream file(text);
   for (int i = 0; i < 3000; ++i) file << (i % 2 == 0 ? "zanzibar " : "oklahoma ");
   file << "\nshort\n";
+  for (int i = 0; i < 40000; ++i) file << "\u5b57\u0101x";
+  file << "\n";
   file.close();
-  const absl::Status status = TrainSentencePiece({text}, 290, out);
+  const absl::Status status = TrainSentencePiece({text}, 300, out);
   ASSERT_TRUE(status.ok()) << status;
   auto loaded = LoadTokenizer(out);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_LE(Encode(**loaded, "zanzibar oklahoma").size(), 4u);
+  EXPECT_LE(Encode(**loaded, "zanzibar oklahoma").size(), 6u);
+  EXPECT_LE(Encode(**loaded, "\u5b57\u0101x\u5b57\u0101x").size(), 6u);
+}
+
+TEST(SentencePiece, LearnsFromShortLines) {
+  const std::string text = Folder() + "/short.txt", out = Folder() + "/short.model";
+  std::ofstream file(text);
+  for (int i = 0; i < 500; ++i) file << "ab" << i % 7 << "\n";
+  file.close();
+  const absl::Status status = TrainSentencePiece({text}, 268, out);
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST(SentencePiece, CutsAfterLines) {
@@ -159,18 +172,33 @@ TEST(LoadTokenizer, NamesTheFile) {
 }
 
 // As folders of Llama 2 and Mistral are, and those exported with a SentencePiece model.
-TEST(LoadTokenizer, TakesTheFileItCanUse) {
+TEST(LoadTokenizer, TakesTheModelWhoseJsonIsItAgain) {
   const std::string both = Folder() + "/both";
   std::filesystem::create_directories(both);
-  std::ofstream(both + "/tokenizer.json") << R"({"model": {"type": "Unigram"}})";
   std::filesystem::copy_file(ModelPath(), both + "/tokenizer.model");
-  auto loaded = LoadTokenizer(both);
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_EQ((*loaded)->hash(), (*LoadTokenizer(ModelPath()))->hash());
-  std::ofstream(both + "/tokenizer.model", std::ios::trunc) << "x";
-  const std::string message(LoadTokenizer(both).status().message());
-  EXPECT_NE(message.find("both/tokenizer.json: "), std::string::npos) << message;
-  EXPECT_NE(message.find("both/tokenizer.model: "), std::string::npos) << message;
+  const auto load = [&](const std::string& json) {
+    std::ofstream(both + "/tokenizer.json", std::ios::trunc) << json;
+    return LoadTokenizer(both);
+  };
+  for (const char* json : {R"({"model": {"type": "Unigram"}})",
+                           R"({"model": {"type": "BPE", "byte_fallback": true},
+            "added_tokens": [{"id": 0, "content": "<unk>"}, {"id": 2, "content": "</s>"}]})"}) {
+    auto loaded = load(json);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ((*loaded)->hash(), (*LoadTokenizer(ModelPath()))->hash());
+  }
+  // Others are refused for what is in them, not taken for the model.
+  for (const char* json :
+       {R"({"model": {"type": "BPE", "byte_fallback": true},
+            "added_tokens": [{"id": 600, "content": "<|im_start|>"}]})",
+        R"({"model": {"type": "BPE", "byte_fallback": true},
+            "added_tokens": [{"id": 7, "content": "<|im_start|>"}]})",
+        R"({"model": {"type": "WordPiece"}})", R"({"model": {"type": "BPE"}})", "{", "[]"}) {
+    const absl::Status status = load(json).status();
+    EXPECT_NE(std::string(status.message()).find("both/tokenizer.json: "), std::string::npos)
+        << status;
+    EXPECT_NE(std::string(status.message()).find("not the same tokenizer"), std::string::npos);
+  }
 }
 
 TEST(SentencePiece, SurvivesDamagedModels) {

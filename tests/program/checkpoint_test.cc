@@ -121,8 +121,8 @@ TEST_F(CheckpointCommand, AMissedEvaluationIsMadeAtTheNextStart) {
 TEST_F(CheckpointCommand, WhatTheConfigChangesIsTold) {
   const std::string run = At("changed");
   fs::copy(At("run"), run, fs::copy_options::recursive);
-  Expect(Train(1, run, {"train.steps=5", "train.global_batch_size=2"}), 0,
-         {"[train] global_batch_size = 2, was 4", "step 5/5"});
+  Expect(Train(1, run, {"train.steps=5", "train.sequence_length=8"}), 0,
+         {"[train] sequence_length = 8, was 16: text may be seen again", "step 5/5"});
   Expect(Train(1, run, {"train.steps=6", "model.rope_theta=5000.0"}), 1,
          {run + "/step_00000005: of another model: [model] rope_theta = 5000.0, was 10000.0",
           "[run] init_from"});

@@ -52,6 +52,7 @@ TEST(ConfigChanges, KnowsWhatMakesAnotherModel) {
     ASSERT_EQ(changes.size(), 1u);
     EXPECT_TRUE(ChangesTheModel(changes[0])) << Describe(changes);
   }
+  EXPECT_TRUE(After([](Config& c) { c.model.rope_scaling.original_context = 4096; }).empty());
   for (const auto& change :
        {+[](Config& c) { c.model.init_std = 0.1; },
         +[](Config& c) { c.model.kv_heads = 2; },  // was 0: as many as heads

@@ -180,6 +180,10 @@ TEST_F(Metrics, LinesThatCouldNotBeWrittenFollow) {
   log.Step(Report(2));
   log.Step(Report(3));
   log.Evaluation({.step = 3, .eval_loss = 2.0f});
+  testing::internal::CaptureStderr();
+  log.Finish();
+  const std::string lost = testing::internal::GetCapturedStderr();
+  EXPECT_NE(lost.find("the last 3 lines of metrics.jsonl"), std::string::npos) << lost;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, old_handler);
   EXPECT_EQ(ReadAll(path), one);
