@@ -119,16 +119,11 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
   TL_RETURN_IF_ERROR(GatherPrompts(prompt, prompts_from, &options.prompts, world));
   std::optional<Config> draft_config;
   if (!options.draft_model.empty()) {
-    TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, {}, world));
-    draft_config->parallel.tensor = config.parallel.tensor;
-    draft_config->parallel.sequence = false;
-    draft_config->train.global_batch_size =
-        draft_config->train.micro_batch_size * (world.size() / config.parallel.tensor);
+    // On the grid of the model.
+    const Args grid = {absl::StrCat("parallel.tensor=", config.parallel.tensor),
+                       "parallel.sequence=false"};
+    TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, grid, world));
     draft_config->run.device = config.run.device;
-    if (const absl::Status status = Validate(*draft_config, world.size()); !status.ok()) {
-      return {status.code(), absl::StrCat("--draft-model ", options.draft_model,
-                                          ", on the grid of the model: ", status.message())};
-    }
   }
   SetThreads(config.run.threads, world);
   return Generate(dir, config, draft_config ? &*draft_config : nullptr, options, world);

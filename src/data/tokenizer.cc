@@ -9,9 +9,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "data/sentencepiece_proto.h"
-#include "nlohmann/json.hpp"
 
 namespace tl {
 namespace {
@@ -44,10 +44,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFile(const std::string& 
 // Whether the bytes of a tokenizer.json are a SentencePiece model's once more, in the form that
 // fast tokenizers read: not byte-level, and every added token a piece of the model.
 bool RepeatsSentencePiece(const std::string& json, const std::string& model) {
-  const auto root = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const auto parsed = ParseJson(json, "tokenizer.json");
   const auto proto = ParseSentencePieceProto(model);
-  if (!root.is_object() || !root.contains("model") || !root["model"].is_object() || !proto.ok())
-    return false;
+  if (!parsed.ok() || !proto.ok()) return false;
+  const nlohmann::json& root = *parsed;
+  if (!root.is_object() || !root.contains("model") || !root["model"].is_object()) return false;
   const auto& kind = root["model"];
   const auto fallback = kind.find("byte_fallback");
   const bool bytes_as_pieces = fallback != kind.end() && *fallback == true;

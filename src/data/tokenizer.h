@@ -72,11 +72,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
 // told from its contents.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path);
 
+inline constexpr int64_t kMostTrainingText = int64_t{256} << 20;
 // Trains a SentencePiece BPE model with byte fallback on the lines that begin in the first
 // most_bytes of the text files, one after the other, and writes it to out. Text comes back from its
 // ids as it was, but for U+2581, which is SentencePiece's own sign for a space: spaces are kept,
 // nothing is normalised, and a line end is a token of its own.
-inline constexpr int64_t kMostTrainingText = int64_t{256} << 20;
 absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t vocab_size,
                                 const std::string& out, int64_t most_bytes = kMostTrainingText);
 

@@ -16,12 +16,16 @@ absl::StatusOr<AppendFile> AppendFile::Open(const std::string& path) {
 
 absl::Status AppendFile::Append(const std::string& record) {
   constexpr size_t kMostWaiting = 16 << 20;
-  if (!record.empty()) waiting_.push_back(record);
+  waiting_.push_back(record);
   waiting_bytes_ += record.size();
   for (; waiting_bytes_ > kMostWaiting && waiting_.size() > 1; waiting_.pop_front()) {
     waiting_bytes_ -= waiting_.front().size();
     ++lost_;
   }
+  return Flush();
+}
+
+absl::Status AppendFile::Flush() {
   std::string all;
   for (const std::string& waiting : waiting_) all += waiting;
   const off_t end = ::lseek(file_.fd(), 0, SEEK_END);

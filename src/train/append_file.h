@@ -17,8 +17,10 @@ class AppendFile {
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
   // All that waits and the record, or, on an error, nothing: what was written is taken back. Of
-  // what waits the latest 16 MiB are kept. An empty record: only what waits.
+  // what waits the latest 16 MiB are kept.
   absl::Status Append(const std::string& record);
+  // What waits alone.
+  absl::Status Flush();
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }  // records
   int64_t lost() const { return lost_; }  // records that could not wait any longer
   const std::string& path() const { return path_; }

@@ -58,7 +58,7 @@ bool ChangesTheModel(const ConfigChange& change) {
 
 bool ChangesTheData(const ConfigChange& change) {
   if (change.section == "data") return change.key != "eval";
-  return change.section == "train" && change.key == "sequence_length";
+  return change.section == "train" && (change.key == "sequence_length" || change.key == "seed");
 }
 
 std::string Describe(const std::vector<ConfigChange>& changes) {

@@ -57,7 +57,7 @@ class MetricsFile {
   // The step of the last evaluation that was there at the start; -1: none.
   int64_t last_evaluation() const { return last_evaluation_; }
   // See AppendFile.
-  absl::Status Flush() { return file_.Append(""); }
+  absl::Status Flush() { return file_.Flush(); }
   int64_t waiting() const { return file_.waiting(); }
   int64_t lost() const { return file_.lost(); }
 

@@ -18,14 +18,11 @@ namespace {
 using Changes = std::vector<ConfigChange>;
 
 // Warns of what goes on otherwise than the training that saved would have.
-void WarnOfChanges(const Config& config, const std::map<std::string, std::string>& provenance,
+void WarnOfChanges(const std::map<std::string, std::string>& provenance,
                    const Stepper::Resumed& resumed, const Changes& changes) {
   const std::string differences = Differences(provenance, resumed.provenance);
   if (!differences.empty())
     LogWarning("bits may differ from those of a training without interruption: " + differences);
-  if (resumed.seed != config.train.seed)
-    LogWarning(absl::StrCat("[train] seed = ", config.train.seed, ", was ", resumed.seed,
-                            ": the data come in another order from here on"));
   Changes data, objective;
   std::copy_if(changes.begin(), changes.end(), std::back_inserter(data), ChangesTheData);
   std::copy_if(changes.begin(), changes.end(), std::back_inserter(objective),
@@ -70,7 +67,7 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
     }
     if (world.rank() == 0) {
       LogInfo("resumed from " + resumed.path);
-      WarnOfChanges(config, provenance, resumed, changes);
+      WarnOfChanges(provenance, resumed, changes);
     }
   } else if (!config.run.init_from.empty()) {
     TL_RETURN_IF_ERROR(stepper.StartFrom(config.run.init_from));

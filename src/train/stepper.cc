@@ -35,7 +35,7 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
   const OptimizerConfig& o = config.optimizer;
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
                       MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
-  stepper->initial_scaler_ = stepper->run_.scaler = MakeScaler(config.precision);
+  stepper->run_.scaler = MakeScaler(config.precision);
   stepper->run_.seed = config.train.seed;
   return stepper;
 }
@@ -108,7 +108,7 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
         // The settings of the scaler are those of this run; its state too, but where a scale that
         // has found its size goes on.
         const RunState& saved = reader.manifest().run;
-        LossScaler scaler = initial_scaler_;
+        LossScaler scaler = MakeScaler(config_.precision);
         if (scaler.dynamic && saved.scaler.dynamic) {
           scaler.scale = saved.scaler.scale;
           scaler.clean_steps = saved.scaler.clean_steps;
@@ -119,7 +119,6 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
         run_.seed = config_.train.seed;
         resumed.provenance = reader.manifest().provenance;
         resumed.config = reader.manifest().config;
-        resumed.seed = saved.seed;
         return absl::OkStatus();
       }));
   return resumed;

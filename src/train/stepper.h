@@ -57,7 +57,6 @@ class Stepper {
     std::string path;
     std::map<std::string, std::string> provenance;
     std::string config;  // TOML; empty where the save has none
-    int64_t seed = 0;
   };
   absl::StatusOr<Resumed> Resume(const std::string& where);
   // Saves of this training; see Checkpointer::Start, which takes run().
@@ -92,7 +91,6 @@ class Stepper {
   std::unique_ptr<ShardedState> state_;
   Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
   RunState run_;
-  LossScaler initial_scaler_;  // by the config
   std::vector<HostBatch> batches_;
 };
 

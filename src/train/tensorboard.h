@@ -24,7 +24,7 @@ class TensorBoardFile {
   absl::Status Write(int64_t step, absl::Span<const Scalar> scalars);
   const std::string& path() const { return file_.path(); }
   // See AppendFile.
-  absl::Status Flush() { return file_.Append(""); }
+  absl::Status Flush() { return file_.Flush(); }
   int64_t waiting() const { return file_.waiting(); }
   int64_t lost() const { return file_.lost(); }
 

@@ -134,7 +134,7 @@ TEST(Generate, ADraftModelMustFitTheGrid) {
   Strings all = {"generate",    At("run"),       "--prompt",     "x",     "--speculate",
                  "draft-model", "--draft-model", At("one_head"), "--set", "parallel.tensor=2"};
   ExpectOneError(RunShell(ProgramLine(2, all), kSeconds),
-                 {"--draft-model " + At("one_head"), "heads"});
+                 {At("one_head") + "/config.toml", "[model] heads"});
 }
 
 // Any token file of the run tells the tokenizer.

@@ -42,6 +42,12 @@ TEST(ConfigChanges, NamesKeysWithBothValues) {
   }
 }
 
+TEST(ConfigChanges, TheSeedOrdersTheData) {
+  const auto changes = After([](Config& c) { c.train.seed = 7; });
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_TRUE(ChangesTheData(changes[0]));
+}
+
 TEST(ConfigChanges, KnowsWhatMakesAnotherModel) {
   for (const auto& change :
        {+[](Config& c) { c.model.rope_theta = 5e5; },
