@@ -121,6 +121,12 @@ int SetThreads(int threads, Communicator& world) {
     const double cores = static_cast<double>(share) * cpu.cores / cpu.logical_cpus;
     threads = std::max(1, static_cast<int>(std::min(cores, CpuQuota() / local_ranks) + 1e-6));
   }
+  // Ranks of a tensor group make the same sums of the same numbers, which depend on how many
+  // threads make them; and all wait for the slowest anyway.
+  Stream stream = Stream::Cpu();
+  int32_t negative = -threads;
+  world.AllReduce(stream, Tensor::Of(&negative, {1}), ReduceOp::kMax);
+  threads = -negative;
   omp_set_num_threads(threads);
   return threads;
 }

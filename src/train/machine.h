@@ -18,10 +18,10 @@ struct CpuInfo {
 CpuInfo ReadCpuInfo();
 std::string Describe(const CpuInfo& cpu);  // "CPU, MODEL (AVX2, AVX-512)"
 
-// Sets this rank's number of OpenMP threads and returns it: `threads` where that is not 0, else
-// OMP_NUM_THREADS where set, else this rank's share of the physical cores that the ranks of its
-// host may run on, within the container's CPU quota. Call before the first parallel region.
-// Collective.
+// Sets the number of OpenMP threads, the same on all ranks, and returns it: the fewest that a rank
+// has by `threads` where that is not 0, else OMP_NUM_THREADS where set, else its share of the
+// physical cores that the ranks of its host may run on, within the container's CPU quota. Call
+// before the first parallel region. Collective.
 int SetThreads(int threads, Communicator& world);
 
 }  // namespace tl

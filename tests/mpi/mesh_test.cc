@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "mpi_main.h"
+#include "train/machine.h"
 
 namespace tl {
 namespace {
@@ -82,6 +83,9 @@ TEST(Host, RanksAndThreads) {
   EXPECT_GE(DefaultThreads(World()), 1);
   EXPECT_TRUE(LaunchedUnderMpi());
   EXPECT_TRUE(CheckLauncher().ok());
+  // All have as many threads as the one that has the fewest.
+  EXPECT_EQ(SetThreads(1 + World().rank(), World()), 1);
+  EXPECT_EQ(SetThreads(5 - World().rank(), World()), 6 - World().size());
 }
 
 }  // namespace
