@@ -41,6 +41,10 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
       .Option("--out", &options.out, "The token file to write", Arguments::Need::kRequired)
       .Option("--holdout", &options.holdout, 0.0, "Part of the text that goes to --holdout-out")
       .Option("--holdout-out", &options.holdout_out, "The token file of the held-out text")
+      .Option("--bpe-dropout", &options.bpe_dropout, 0.0,
+              "Leave out each merge of a SentencePiece BPE model with this probability, so that "
+              "training sees words in many pieces; the held-out text keeps its own")
+      .Option("--seed", &options.seed, 0, "Of what is left out")
       .Option("--separator", &options.separator, "Text that ends a document wherever it occurs");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.

@@ -3,6 +3,8 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <mutex>
+#include <thread>
 #include <unordered_map>
 
 namespace tl::internal {
@@ -42,6 +44,21 @@ std::string SentencePieceModel::Load(const std::string& serialized) {
 
 std::string SentencePieceModel::Encode(std::string_view text, std::vector<int>* ids) const {
   return Message(impl_->processor.Encode(text, ids));
+}
+
+std::string SentencePieceModel::EncodeWithDropout(std::string_view text, double dropout,
+                                                  uint64_t seed, std::vector<int>* ids) const {
+  // The library draws from a generator of the thread, seeded at the thread's first draw with a
+  // global; all ones would have it take a seed of its own.
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  sentencepiece::SetRandomGeneratorSeed(static_cast<unsigned>(seed ^ seed >> 32) & 0x7fffffffu);
+  std::string message;
+  std::thread([&] {
+    message = Message(
+        impl_->processor.SampleEncode(text, /*nbest_size=*/-1, static_cast<float>(dropout), ids));
+  }).join();
+  return message;
 }
 
 std::string SentencePieceModel::Decode(const std::vector<int>& ids, std::string* text) const {

@@ -18,6 +18,10 @@ class SentencePieceModel {
   // Each returns an error message, empty on success.
   std::string Load(const std::string& serialized);
   std::string Encode(std::string_view text, std::vector<int>* ids) const;
+  // As Encode, but that each merge is left out with this probability. The draws are a function of
+  // the seed and the text alone.
+  std::string EncodeWithDropout(std::string_view text, double dropout, uint64_t seed,
+                                std::vector<int>* ids) const;
   std::string Decode(const std::vector<int>& ids, std::string* text) const;
 
   int size() const;

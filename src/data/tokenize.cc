@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "base/philox.h"
 #include "base/status.h"
 #include "data/token_file.h"
 #include "data/tokenizer.h"
@@ -60,8 +61,14 @@ absl::StatusOr<int64_t> NextLine(const std::string& path, int64_t from, int64_t 
 // Takes the text of one output in pieces, and writes its tokens document by document.
 class TextWriter {
  public:
-  TextWriter(const TokenizeOptions& options, const Tokenizer& tokenizer, TokenFileWriter* writer)
-      : separator_(options.separator), tokenizer_(tokenizer), writer_(*writer) {
+  // dropout: see TokenizeOptions.
+  TextWriter(const TokenizeOptions& options, double dropout, const Tokenizer& tokenizer,
+             TokenFileWriter* writer)
+      : separator_(options.separator),
+        dropout_(dropout),
+        seed_(static_cast<uint64_t>(options.seed)),
+        tokenizer_(tokenizer),
+        writer_(*writer) {
     if (options.append_end) end_id_ = tokenizer.end_id();
   }
 
@@ -118,7 +125,7 @@ class TextWriter {
   absl::Status Add(const std::string& path, int64_t offset, absl::string_view text) {
     if (text.empty()) return absl::OkStatus();
     ids_.clear();
-    if (const absl::Status status = tokenizer_.Encode(text, &ids_); !status.ok()) {
+    if (const absl::Status status = Encode(text); !status.ok()) {
       const size_t n = internal::ValidUtf8Prefix(text);
       if (n == text.size()) {
         return absl::Status(status.code(),
@@ -133,6 +140,13 @@ class TextWriter {
     return writer_.Append(ids_, static_cast<int64_t>(text.size()));
   }
 
+  absl::Status Encode(absl::string_view text) {
+    if (dropout_ == 0.0) return tokenizer_.Encode(text, &ids_);
+    const PhiloxWords words = Philox(seed_, static_cast<uint64_t>(writer_.text_bytes()), 0);
+    return tokenizer_.EncodeWithDropout(text, dropout_, uint64_t{words.w[0]} << 32 | words.w[1],
+                                        &ids_);
+  }
+
   absl::Status EndDocument() {
     const bool had_text = std::exchange(in_document_, false);
     if (!had_text || end_id_ < 0) return absl::OkStatus();
@@ -140,6 +154,8 @@ class TextWriter {
   }
 
   const std::string& separator_;
+  const double dropout_;
+  const uint64_t seed_;
   const Tokenizer& tokenizer_;
   TokenFileWriter& writer_;
   int32_t end_id_ = -1;
@@ -174,6 +190,10 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     return absl::InvalidArgumentError(
         absl::StrCat(options.out, ": given for the text and for its holdout"));
   }
+  if (!(options.bpe_dropout >= 0.0 && options.bpe_dropout <= 1.0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bpe-dropout: expected a number from 0 to 1, found ", options.bpe_dropout));
+  }
   std::vector<int64_t> sizes;
   int64_t total = 0;
   for (const std::string& path : options.texts) {
@@ -205,15 +225,19 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
                                           std::min(kept, kMostTrainingText)));
   }
   TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.tokenizer));
+  if (options.bpe_dropout > 0.0) {
+    std::vector<int32_t> none;
+    TL_RETURN_IF_ERROR(tokenizer->EncodeWithDropout("", options.bpe_dropout, 0, &none));
+  }
   std::unique_ptr<TokenFileWriter> out, holdout;
   TL_ASSIGN_OR_RETURN(out, TokenFileWriter::Create(options.out, *tokenizer));
-  TextWriter text(options, *tokenizer, out.get());
+  TextWriter text(options, options.bpe_dropout, *tokenizer, out.get());
   for (size_t i = 0; i < sizes.size() && i <= cut_file; ++i) {
     TL_RETURN_IF_ERROR(text.AddFile(options.texts[i], 0, i == cut_file ? cut_at : sizes[i]));
   }
   if (holds_out) {
     TL_ASSIGN_OR_RETURN(holdout, TokenFileWriter::Create(options.holdout_out, *tokenizer));
-    TextWriter held_text(options, *tokenizer, holdout.get());
+    TextWriter held_text(options, /*dropout=*/0.0, *tokenizer, holdout.get());
     for (size_t i = cut_file; i < sizes.size(); ++i) {
       TL_RETURN_IF_ERROR(held_text.AddFile(options.texts[i], i == cut_file ? cut_at : 0, sizes[i]));
     }

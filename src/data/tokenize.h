@@ -23,6 +23,10 @@ struct TokenizeOptions {
   // Each file is a document; where this is not empty it also ends one wherever it occurs, and is
   // not part of the text, e.g. "<|endoftext|>". Documents of nothing are dropped.
   std::string separator = {};
+  // Above 0: what is not held out comes in pieces drawn with BPE-dropout, see
+  // Tokenizer::EncodeWithDropout, by the seed and the place in the text.
+  double bpe_dropout = 0.0;
+  int64_t seed = 1;
   // Each document ends in the tokenizer's end token, where it has one.
   bool append_end = true;
 };

@@ -68,6 +68,12 @@ bool RepeatsSentencePiece(const std::string& json, const std::string& model) {
 
 }  // namespace
 
+absl::Status Tokenizer::EncodeWithDropout(absl::string_view, double, uint64_t,
+                                          std::vector<int32_t>*) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat("bpe-dropout: expected a SentencePiece BPE model, found ", name()));
+}
+
 const char* TokenizerKindName(TokenizerKind kind) {
   switch (kind) {
     case TokenizerKind::kNone:

@@ -36,6 +36,12 @@ class Tokenizer {
   // error for all but bytes; the message has the byte offset.
   virtual absl::Status Encode(absl::string_view text, std::vector<int32_t>* ids) const = 0;
 
+  // BPE-dropout (Provilkov et al. 2020): as Encode, but that each merge is left out with this
+  // probability, 0 to 1, so that a text comes in many pieces. The draws are a function of the seed
+  // and the text alone. An error for tokenizers without merges to leave out.
+  virtual absl::Status EncodeWithDropout(absl::string_view text, double dropout, uint64_t seed,
+                                         std::vector<int32_t>* ids) const;
+
   // The text of the ids, which may end inside a UTF-8 character. Ids outside the vocabulary (a
   // model's may be padded) add nothing.
   virtual std::string Decode(absl::Span<const int32_t> ids) const = 0;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "data/sentencepiece_bridge.h"
+#include "data/sentencepiece_proto.h"
 #include "data/tokenizer.h"
 #include "data/utf8.h"
 
@@ -20,6 +21,8 @@ class SentencePieceTokenizer : public Tokenizer {
     if (const std::string error = model_.Load(definition_); !error.empty()) {
       return absl::InvalidArgumentError(absl::StrCat("not a SentencePiece model: ", error));
     }
+    TL_ASSIGN_OR_RETURN(const SentencePieceProto proto, ParseSentencePieceProto(definition_));
+    bpe_ = proto.bpe;
     lines_apart_ = LinesApart();
     return absl::OkStatus();
   }
@@ -30,15 +33,18 @@ class SentencePieceTokenizer : public Tokenizer {
   const std::string& definition() const override { return definition_; }
 
   absl::Status Encode(absl::string_view text, std::vector<int32_t>* ids) const override {
-    // SentencePiece would put U+FFFD in its place without a word.
-    if (const size_t n = internal::ValidUtf8Prefix(text); n != text.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("not UTF-8 at byte ", n));
-    }
+    TL_RETURN_IF_ERROR(CheckUtf8(text));
     std::vector<int> pieces;
-    const std::string error = model_.Encode({text.data(), text.size()}, &pieces);
-    if (!error.empty()) return absl::InternalError(error);
-    ids->insert(ids->end(), pieces.begin(), pieces.end());
-    return absl::OkStatus();
+    return Append(model_.Encode({text.data(), text.size()}, &pieces), pieces, ids);
+  }
+
+  absl::Status EncodeWithDropout(absl::string_view text, double dropout, uint64_t seed,
+                                 std::vector<int32_t>* ids) const override {
+    if (!bpe_) return Tokenizer::EncodeWithDropout(text, dropout, seed, ids);
+    TL_RETURN_IF_ERROR(CheckUtf8(text));
+    std::vector<int> pieces;
+    return Append(model_.EncodeWithDropout({text.data(), text.size()}, dropout, seed, &pieces),
+                  pieces, ids);
   }
 
   std::string Decode(absl::Span<const int32_t> ids) const override {
@@ -61,6 +67,20 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
  private:
+  // SentencePiece would put U+FFFD in the place of what is none without a word.
+  static absl::Status CheckUtf8(absl::string_view text) {
+    const size_t n = internal::ValidUtf8Prefix(text);
+    if (n == text.size()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("not UTF-8 at byte ", n));
+  }
+  // What the library made, or its error message.
+  static absl::Status Append(const std::string& error, const std::vector<int>& pieces,
+                             std::vector<int32_t>* ids) {
+    if (!error.empty()) return absl::InternalError(error);
+    ids->insert(ids->end(), pieces.begin(), pieces.end());
+    return absl::OkStatus();
+  }
+
   // Whether lines, each with its line end, are encoded independently of each other: no piece holds
   // a line end beside other characters, and no blank is added or taken away at the edges of a text
   // (which the library does not tell, hence the trials).
@@ -84,6 +104,7 @@ class SentencePieceTokenizer : public Tokenizer {
   internal::SentencePieceModel model_;
   std::string definition_;
   bool lines_apart_ = false;
+  bool bpe_ = false;
 };
 
 // The line, or parts of it that are short enough: cut before a blank, where there is none before a

@@ -155,6 +155,36 @@ TEST(Tokenize, TrainsPiecesOnWhatIsNotHeldOut) {
   EXPECT_GE(encode(b, held_text).size(), held_text.size());
 }
 
+// Training sees words in other pieces under every seed; what is held out keeps its own.
+TEST(Tokenize, DropsMergesOfWhatIsNotHeldOut) {
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "shoru bane tingka oru\n";
+  const std::string source = MakeText("drop.txt", text), model = Folder() + "/drop.model";
+  const std::string out = Folder() + "/drop.tok", held = Folder() + "/drop-held.tok";
+  TokenizeOptions options{.tokenizer = model,
+                          .train_vocab = 290,
+                          .texts = {source},
+                          .out = out,
+                          .holdout = 0.25,
+                          .holdout_out = held};
+  ASSERT_TRUE(TokenizeFiles(options).ok());
+  const Result plain = ReadBack(out), plain_held = ReadBack(held);
+  options.train_vocab = 0;
+  options.bpe_dropout = 0.5;
+  const auto run = [&](int64_t seed) {
+    options.seed = seed;
+    EXPECT_TRUE(TokenizeFiles(options).ok());
+    EXPECT_EQ(ReadBack(held).tokens, plain_held.tokens);
+    return ReadBack(out);
+  };
+  const Result one = run(1);
+  EXPECT_GT(one.tokens.size(), plain.tokens.size());
+  EXPECT_EQ(one.text_bytes, plain.text_bytes);
+  EXPECT_EQ((*LoadTokenizer(model))->Decode(one.tokens), text.substr(0, text.size() * 3 / 4));
+  EXPECT_NE(run(2).tokens, one.tokens);
+  EXPECT_EQ(run(1).tokens, one.tokens);
+}
+
 // What streaming writes is what encoding the whole at once gives.
 TEST(Tokenize, StreamsLikeTheWhole) {
   std::mt19937 rng(5);
@@ -203,6 +233,8 @@ TEST(Tokenize, RefusesClearly) {
   expect({.texts = {MakeText("none.txt", "")}, .out = out}, "no tokens");
   expect({.tokenizer = "no.json", .texts = {good}, .out = out}, "no.json: cannot open");
   expect({.train_vocab = 300, .texts = {good}, .out = out}, "found bytes");
+  expect({.texts = {good}, .out = out, .bpe_dropout = 0.5}, "found bytes");
+  expect({.texts = {good}, .out = out, .bpe_dropout = 1.5}, "from 0 to 1");
   expect({.texts = {good}, .out = out, .holdout = 1.5, .holdout_out = "x"}, "between 0 and 1");
   expect({.texts = {good}, .out = out, .holdout = 0.5}, "both a fraction and an output");
   expect({.texts = {good}, .out = out, .holdout_out = "x"}, "both a fraction and an output");

@@ -100,6 +100,36 @@ TEST(SentencePiece, TokensOneByOneMakeTheText) {
   EXPECT_EQ(t.TokenBytes(600), "");
 }
 
+TEST(SentencePiece, DropsMergesAsTheSeedSays) {
+  auto loaded = LoadTokenizer(ModelPath());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const Tokenizer& t = **loaded;
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "bane tisho ruka's \u00e9 \u5b57 12\n";
+  const auto encode = [&](double dropout, uint64_t seed) {
+    std::vector<int32_t> ids = {7};  // is added to
+    EXPECT_TRUE(t.EncodeWithDropout(text, dropout, seed, &ids).ok());
+    EXPECT_EQ(ids[0], 7);
+    ids.erase(ids.begin());
+    EXPECT_EQ(t.Decode(ids), text) << dropout;
+    return ids;
+  };
+  EXPECT_EQ(encode(0.0, 1), Encode(t, text));
+  const std::vector<int32_t> one = encode(0.3, 1);
+  EXPECT_NE(encode(0.3, 2), one);
+  EXPECT_EQ(encode(0.3, 1), one);  // whatever was drawn before
+  EXPECT_NE(encode(0.3, (uint64_t{1} << 32) + 1), one);
+  EXPECT_GT(one.size(), Encode(t, text).size());
+  EXPECT_GT(encode(0.7, 1).size(), one.size());
+  // Without merges: a line's 24 characters that the model has, and the 3 bytes of the one it lacks.
+  EXPECT_EQ(encode(1.0, 1).size(), 100u * (24 + 3));
+  std::vector<int32_t> ids;
+  EXPECT_EQ(std::string(t.EncodeWithDropout("ab\xff", 0.5, 1, &ids).message()),
+            "not UTF-8 at byte 2");
+  EXPECT_EQ(std::string(MakeByteTokenizer()->EncodeWithDropout("ab", 0.5, 1, &ids).message()),
+            "bpe-dropout: expected a SentencePiece BPE model, found bytes");
+}
+
 // The library's trainer leaves out lines of more than 4192 bytes, and aborts on words of more than
 // 65535 characters.
 TEST(SentencePiece, LearnsFromLongLines) {
