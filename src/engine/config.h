@@ -59,6 +59,7 @@ struct TrainConfig {
   int64_t eval_every = 0;    // 0: only at the end
   int64_t eval_batches = 0;  // micro batches per data rank and evaluation; 0: the whole of it
   Recompute recompute = Recompute::kNone;
+  double hidden_dropout = 0.0;
   double z_loss = 0.0;
   int64_t loss_chunk = 0;  // tokens per chunk of the fused loss; 0: chosen by size
   bool operator==(const TrainConfig&) const = default;

@@ -33,8 +33,9 @@ Engine::Engine(const EngineOptions& options, Mesh& mesh)
       params_(mesh.data_size(), mesh.tensor_size(), mesh.tensor_rank()),
       plan_(params_, options.purpose),
       trunk_(options.model, TrunkLayers(options.objective, options.model.layers), geometry_,
-             options.recompute, options.device, options.positions),
+             options.blocks, options.device, options.positions),
       stem_(EmbeddingSpec(options.model), geometry_),
+      stem_dropout_("embedding.dropout", options.blocks.dropout, geometry_),
       stream_(Stream::On(options.device)),
       comm_stream_(Stream::On(options.device, Stream::Mode::kAsync)) {}
 
@@ -77,24 +78,24 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Declare(const EngineOptions& opt
   const ParamSpec unembedding = model.tie_embeddings ? EmbeddingSpec(model)
                                                      : VocabularySpec("lm_head.weight", model.vocab,
                                                                       model.hidden, model.init_std);
-  TL_ASSIGN_OR_RETURN(
-      engine->objective_,
-      MakeObjective(options.objective, {.geometry = engine->geometry_,
-                                        .vocab = model.vocab,
-                                        .hidden = model.hidden,
-                                        .embedding = EmbeddingSpec(model),
-                                        .unembedding = unembedding,
-                                        .norm_eps = model.norm_eps,
-                                        .z_loss = options.z_loss,
-                                        .loss_chunk = options.loss_chunk,
-                                        .block = [options](const std::string& name) {
-                                          return MakeBlockConfig(options.model, name,
-                                                                 options.recompute);
-                                        }}));
+  TL_ASSIGN_OR_RETURN(engine->objective_,
+                      MakeObjective(options.objective,
+                                    {.geometry = engine->geometry_,
+                                     .vocab = model.vocab,
+                                     .hidden = model.hidden,
+                                     .embedding = EmbeddingSpec(model),
+                                     .unembedding = unembedding,
+                                     .norm_eps = model.norm_eps,
+                                     .z_loss = options.z_loss,
+                                     .loss_chunk = options.loss_chunk,
+                                     .block = [options](const std::string& name) {
+                                       return MakeBlockConfig(options.model, name, options.blocks);
+                                     }}));
   Plan& plan = engine->plan_;
   {
     const auto group = plan.As({.frozen = options.objective.freeze_trunk});
     engine->stem_.Declare(plan);
+    engine->stem_dropout_.Declare(plan);
     engine->trunk_.Declare(plan);
   }
   engine->objective_->Declare(plan);
@@ -215,8 +216,11 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
             scalars);
   Pass pass = LoadPass(batch);
   pass.head_weights = head_weights;
+  pass.first_sample = batch.first_sample;
   step.Begin(pass);
-  stem_.Forward(step, step.Slot(trunk_.stem_slot()));
+  const Tensor stem = step.Slot(trunk_.stem_slot());
+  stem_.Forward(step, stem);
+  stem_dropout_.Forward(step, stem);
   const Taps taps = {.out = trunk_.Forward(step), .rope = trunk_.rope()};
   if (options_.objective.freeze_trunk) {
     objective_->Run(step, taps, {}, /*training=*/true);
@@ -228,7 +232,7 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
     objective_->Run(step, taps, d_stream, /*training=*/true);
   }
   trunk_.Backward(step);
-  stem_.Backward(step, d_stream);
+  stem_.Backward(step, stem_dropout_.Backward(step, d_stream, d_stream));
 }
 
 void Engine::Evaluate(const HostBatch& batch) {

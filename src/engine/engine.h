@@ -11,6 +11,7 @@
 #include "data/source.h"
 #include "engine/decode.h"
 #include "model/trunk.h"
+#include "nn/dropout.h"
 #include "nn/embedding.h"
 #include "nn/kv_cache.h"
 #include "nn/step.h"
@@ -26,7 +27,7 @@ struct EngineOptions {
   int64_t sequence_length = 0;
   int64_t positions = 0;  // of the rotary table; 0: sequence_length
   bool sequence_parallel = false;
-  Recompute recompute = Recompute::kNone;
+  BlockOptions blocks = {};
   double z_loss = 0.0;
   int64_t loss_chunk = 0;
   int64_t bucket_elements = 4 << 20;
@@ -123,6 +124,7 @@ class Engine {
   Plan plan_;
   Trunk trunk_;
   TokenEmbedding stem_;
+  HiddenDropout stem_dropout_;
   std::unique_ptr<Objective> objective_;
   Stream stream_, comm_stream_;
 

@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptio
       std::max(limits.sequences * (1 + limits.drafts), std::min(limits.context, kPrefillRows));
   options.positions = limits.context;
   options.sequence_parallel = false;
-  options.recompute = Recompute::kNone;
+  options.blocks = {};
   options.segments = false;
   options.loss_chunk = 1;  // no loss is made
   options.purpose = Plan::Purpose::kInference;

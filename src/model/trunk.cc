@@ -8,7 +8,7 @@
 namespace tl {
 
 BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
-                            Recompute recompute) {
+                            const BlockOptions& options) {
   const double out_std = model.init_std / std::sqrt(2.0 * static_cast<double>(model.layers));
   return {.name = name,
           .attention = {.name = name + ".attention",
@@ -27,20 +27,21 @@ BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
                   .ffn = model.ffn,
                   .init_std = model.init_std,
                   .out_init_std = out_std,
-                  .recompute_activation = recompute == Recompute::kSelective},
+                  .recompute_activation = options.recompute == Recompute::kSelective},
           .norm_eps = model.norm_eps,
-          .recompute = recompute};
+          .recompute = options.recompute,
+          .dropout = options.dropout};
 }
 
-Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, Recompute recompute,
-             Device device, int64_t positions)
-    : geometry_(geometry), hidden_(model.hidden), recompute_(recompute) {
+Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry,
+             const BlockOptions& options, Device device, int64_t positions)
+    : geometry_(geometry), hidden_(model.hidden), recompute_(options.recompute) {
   blocks_.reserve(layers);
   for (int64_t i = 0; i < layers; ++i) {
     const std::string name = "layers." + std::to_string(i);
     names_.push_back(name);
     backward_names_.push_back(name + " backward");
-    blocks_.emplace_back(MakeBlockConfig(model, name, recompute), geometry);
+    blocks_.emplace_back(MakeBlockConfig(model, name, options), geometry);
   }
   if (positions == 0) positions = geometry.sequence_length;
   std::vector<float> table = MakeRopeTable(model, positions);

@@ -10,14 +10,21 @@
 
 namespace tl {
 
+// How the blocks of a model run while they are trained.
+struct BlockOptions {
+  Recompute recompute = Recompute::kNone;
+  DropoutConfig dropout = {};
+};
+
 // A block like the trunk's, under another name.
-BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name, Recompute recompute);
+BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
+                            const BlockOptions& options);
 
 class Trunk {
  public:
   // layers: how many of the model's blocks it has. device: where the rotary table is kept.
   // positions: how many it holds; 0: a sequence's.
-  Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, Recompute recompute,
+  Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, const BlockOptions& options,
         Device device, int64_t positions = 0);
   void Declare(Plan& plan);
   // Where the stem writes its output, [local rows, hidden]; kept for the backward pass.

@@ -31,7 +31,7 @@ class SelfAttention {
   void Declare(Plan& plan);
   // rope: fp32 [positions, 2, head_dim / 2]. x, y: [local rows, hidden].
   void Forward(Step& step, Tensor y, Tensor x, Tensor rope);
-  // dx, dy, x: [local rows, hidden].
+  // dx, dy, x: [local rows, hidden]; dx may be dy.
   void Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor rope);
 
  private:

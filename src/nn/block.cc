@@ -8,7 +8,9 @@ Block::Block(const BlockConfig& config, Geometry geometry)
       norm1_(config.name + ".attention_norm.weight", config.attention.hidden, config.norm_eps),
       norm2_(config.name + ".mlp_norm.weight", config.attention.hidden, config.norm_eps),
       attention_(config.attention, geometry),
-      mlp_(config.mlp, geometry) {}
+      mlp_(config.mlp, geometry),
+      attention_dropout_(config.name + ".attention.dropout", config.dropout, geometry),
+      mlp_dropout_(config.name + ".mlp.dropout", config.dropout, geometry) {}
 
 void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta) {
   stream_delta_ = stream_delta;
@@ -27,18 +29,22 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   norm1_.Declare(plan, geometry_.local_rows(), 0, geometry_.row_reduce());
   y1_ = slot("y1", norm_life);
   attention_.Declare(plan);
+  attention_dropout_.Declare(plan);
   if (selective) plan.End(y1_);
   h2_ = stream_h >= 0 ? stream_h : slot("h2", Life::kSaved);
   norm2_.Declare(plan, geometry_.local_rows(), 0, geometry_.row_reduce());
   y2_ = slot("y2", norm_life);
   mlp_.Declare(plan);
+  mlp_dropout_.Declare(plan);
 }
 
 Residual Block::Body(Step& step, Tensor y1, Tensor rope) {
   const Tensor delta = step.Slot(stream_delta_), h2 = step.Slot(h2_), y2 = step.Slot(y2_);
   attention_.Forward(step, delta, y1, rope);
+  attention_dropout_.Forward(step, delta);
   norm2_.Forward(step, y2, h2, h1_now_, delta);
   mlp_.Forward(step, delta, y2);
+  mlp_dropout_.Forward(step, delta);
   return {h2, delta};
 }
 
@@ -66,13 +72,13 @@ void Block::Backward(Step& step, Tensor d_stream, Tensor rope) {
     y2 = step.Slot(y_again_);
     norm2_.Forward(step, y2, h2);
   }
-  mlp_.Backward(step, dy, d_stream, y2);
+  mlp_.Backward(step, dy, mlp_dropout_.Backward(step, dy, d_stream), y2);
   norm2_.Backward(step, d_stream, dy, h2, d_stream);
   if (selective) {
     y1 = step.Slot(y_again_);
     norm1_.Forward(step, y1, h1_now_);
   }
-  attention_.Backward(step, dy, d_stream, y1, rope);
+  attention_.Backward(step, dy, attention_dropout_.Backward(step, dy, d_stream), y1, rope);
   norm1_.Backward(step, d_stream, dy, h1_now_, d_stream);
 }
 

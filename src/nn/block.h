@@ -1,11 +1,13 @@
 // One transformer block, pre-norm. The residual stream travels as a pair (h, delta) whose sum it
 // is, so that each addition is fused into the norm that follows:
-//   h1 = h + delta;  a = attention(norm1(h1));  h2 = h1 + a;  m = mlp(norm2(h2));  -> (h2, m).
+//   h1 = h + delta;  a = attention(norm1(h1));  h2 = h1 + a;  m = mlp(norm2(h2));  -> (h2, m),
+// a and m with dropout where it is asked for.
 #pragma once
 
 #include <string>
 
 #include "nn/attention.h"
+#include "nn/dropout.h"
 #include "nn/mlp.h"
 #include "nn/norm.h"
 #include "nn/recompute.h"
@@ -18,6 +20,7 @@ struct BlockConfig {
   MlpConfig mlp;
   double norm_eps = 1e-5;
   Recompute recompute = Recompute::kNone;
+  DropoutConfig dropout = {};  // of a and m
 };
 
 // The residual stream: h + delta. delta null: h alone.
@@ -47,6 +50,7 @@ class Block {
   Norm norm1_, norm2_;
   SelfAttention attention_;
   Mlp mlp_;
+  HiddenDropout attention_dropout_, mlp_dropout_;
   SlotId stream_delta_ = -1;
   SlotId h1_ = -1, y1_ = -1, h2_ = -1, y2_ = -1;
   SlotId y_again_ = -1, dy_ = -1;

@@ -23,6 +23,7 @@ class Mlp {
   Mlp(MlpConfig config, Geometry geometry) : config_(std::move(config)), geometry_(geometry) {}
   void Declare(Plan& plan);
   void Forward(Step& step, Tensor y, Tensor x);
+  // dx may be dy.
   void Backward(Step& step, Tensor dx, Tensor dy, Tensor x);
 
  private:

@@ -21,10 +21,12 @@ struct CachedRows;  // nn/kv_cache.h
 struct Pass {
   int64_t batch = 0;            // sequences
   int64_t sequence_length = 0;  // tokens of each
-  Tensor tokens;                // int32 [B * T]
-  Tensor targets;               // int32 [lookahead, B * T], see Targets
-  Tensor positions;             // int32 [B * T], for the rotary embedding
-  Tensor segments = {};         // int32 [B, T]; null: one document per sequence
+  // The number of the first sequence in the run's order of samples; negative: not training.
+  int64_t first_sample = -1;
+  Tensor tokens;         // int32 [B * T]
+  Tensor targets;        // int32 [lookahead, B * T], see Targets
+  Tensor positions;      // int32 [B * T], for the rotary embedding
+  Tensor segments = {};  // int32 [B, T]; null: one document per sequence
   // int32 [B * T]: Targets(1), masked at position 0 too; null: not wanted.
   Tensor inner_targets = {};
   Tensor head_sums = {};  // fp64 [heads, kHeadSums], added to; null: not wanted

@@ -58,6 +58,11 @@ std::vector<Case> Batches() {
          c.model.tie_embeddings = false;
        }},
       {"ZLoss", [](Config& c, BatchOptions&) { c.train.z_loss = 1e-2; }},
+      {"Dropout",
+       [](Config& c, BatchOptions&) {
+         c.train.hidden_dropout = 0.25;
+         c.train.micro_batch_size = 2;
+       }},
       {"LongerThanATile",
        [](Config& c, BatchOptions&) {
          c.model.layers = 1;
@@ -72,6 +77,7 @@ std::vector<Case> Batches() {
          c.model.rope_scaling = {.factor = 8.0, .original_context = 16};
          c.data.pack_documents = b.packed = b.masked = true;
          c.train.z_loss = 1e-3;
+         c.train.hidden_dropout = 0.1;
          c.train.micro_batch_size = 1;
          c.train.loss_chunk = 5;
          c.train.recompute = Recompute::kFull;

@@ -50,19 +50,22 @@ void ExpectSameAsTwin(const Config& config, const reference::ObjectiveTotals& tw
 
 class Objectives : public testing::TestWithParam<ObjectiveCase> {};
 
-// One head after the other is one joint computation, to fp32 rounding.
+// One head after the other is one joint computation, to fp32 rounding. With dropout where something
+// is recomputed.
 TEST_P(Objectives, SequentialEqualsJoint) {
   for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
     SCOPED_TRACE(Name(recompute));
     Config config = ConfigOf(GetParam());
     config.train.recompute = recompute;
+    if (recompute != Recompute::kNone) config.train.hidden_dropout = 0.2;
     const auto params = RandomParams(config.model, DType::kF32, config.objective);
     Rig rig(config, {.packed = true, .masked = true});
     rig.SetWeights(params);
     const auto twin = reference::RunObjective({.model = config.model,
                                                .objective = config.objective,
                                                .weights = Weights(rig),
-                                               .segments = true},
+                                               .segments = true,
+                                               .dropout = rig.Dropout()},
                                               params, rig.Batches(), /*with_gradients=*/true);
     const StepResult result = rig.Run();
     ExpectSameAsTwin(config, twin, result, rig.grads);

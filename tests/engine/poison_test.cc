@@ -26,7 +26,7 @@ class PoisonedMemory : public testing::TestWithParam<Setting> {};
 struct Model {
   Model(const ModelConfig& model, const Geometry& geometry, Recompute recompute,
         Plan::Purpose purpose)
-      : trunk(model, model.layers, geometry, recompute, Device{}),
+      : trunk(model, model.layers, geometry, {.recompute = recompute}, Device{}),
         stem(VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02), geometry),
         objective(MakeObjective({}, {.geometry = geometry,
                                      .vocab = model.vocab,

@@ -111,10 +111,15 @@ class Rig {
     }
     return batches;
   }
+  DropoutConfig Dropout() const {
+    return {.rate = config_.train.hidden_dropout,
+            .seed = static_cast<uint64_t>(config_.train.seed)};
+  }
   reference::ModelOptions TwinOptions() const {
     return {.model = config_.model,
             .segments = config_.data.pack_documents,
-            .z_loss = config_.train.z_loss};
+            .z_loss = config_.train.z_loss,
+            .dropout = Dropout()};
   }
 
   // The masters, or optimizer state i, by name.

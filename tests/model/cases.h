@@ -107,6 +107,7 @@ struct BatchOptions {
 // Samples first, first + 1, ...: random tokens, none of them a function of the batch's size.
 inline HostBatch RandomBatch(const BatchOptions& o, int64_t first = 0) {
   HostBatch batch;
+  batch.first_sample = first;
   batch.count = o.count;
   batch.sequence_length = o.length;
   batch.lookahead = o.lookahead;

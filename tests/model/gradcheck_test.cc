@@ -84,7 +84,8 @@ TEST(ModelGradcheck, EveryElement) {
   const BatchOptions batch{
       .count = 2, .length = 7, .vocab = model.vocab, .packed = true, .masked = true};
   double worst = 0.0;
-  Check({.model = model, .segments = true, .z_loss = 1e-2}, {RandomBatch(batch)}, 0, &worst);
+  Check({.model = model, .segments = true, .z_loss = 1e-2, .dropout = {.rate = 0.25, .seed = 1}},
+        {RandomBatch(batch)}, 0, &worst);
   std::printf("worst error %.2g\n", worst);
 }
 
@@ -106,7 +107,11 @@ TEST(ModelGradcheck, EveryCombination) {
         .count = 1, .length = 6, .vocab = model.vocab, .packed = on(5), .masked = on(6)};
     std::vector<HostBatch> batches{RandomBatch(batch, 3)};
     if (bits % 2 == 1) batches.push_back(RandomBatch(batch, 4));
-    Check({.model = model, .segments = on(5), .z_loss = on(7) ? 1e-2 : 0.0}, batches, 1, &worst);
+    Check({.model = model,
+           .segments = on(5),
+           .z_loss = on(7) ? 1e-2 : 0.0,
+           .dropout = {.rate = bits % 5 == 0 ? 0.2 : 0.0, .seed = 1}},
+          batches, 1, &worst);
     if (HasFatalFailure()) return;
   }
   std::printf("worst error %.2g\n", worst);

@@ -19,8 +19,11 @@ TEST_P(ObjectiveGradcheck, Twin) {
   model.tie_embeddings = GetParam().tied;
   const ObjectiveConfig& objective = GetParam().objective;
   const int heads = HeadCount(objective);
-  reference::ObjectiveOptions options = {
-      .model = model, .objective = objective, .weights = {}, .segments = true};
+  reference::ObjectiveOptions options = {.model = model,
+                                         .objective = objective,
+                                         .weights = {},
+                                         .segments = true,
+                                         .dropout = {.rate = 0.2, .seed = 1}};
   for (int i = 0; i < heads; ++i) options.weights.push_back(1.0 / (1 + i));
   if (objective.freeze_trunk) options.weights[0] = 0.0;
   const BatchOptions batch{

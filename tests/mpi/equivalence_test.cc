@@ -208,6 +208,13 @@ TEST(EquivalenceOfVariants, MicroBatchesOfOne) {
               &OutcomesIn(Precision::kFp32)[0]);
 }
 
+// The mask is a function of the sample, not of the rank that has it.
+TEST(EquivalenceOfVariants, Dropout) {
+  Config config = SmallConfig();
+  config.train.hidden_dropout = 0.2;
+  TestVariant("hidden dropout of 0.2", config, Source(), {Recompute::kNone, Recompute::kFull});
+}
+
 Config WithObjective(const std::string& name, int64_t heads_or_depth) {
   Config config = SmallConfig();
   config.objective.name = name;
@@ -230,7 +237,8 @@ TEST(EquivalenceOfVariants, IndependentHeads) {
 TEST(EquivalenceOfVariants, SequentialMtp) {
   Config config = WithObjective("sequential_mtp", 2);
   config.objective.share_weights = true;
-  TestHeads("sequential MTP of depth 2, one module", config, Source());
+  config.train.hidden_dropout = 0.1;
+  TestHeads("sequential MTP of depth 2, one module, dropout", config, Source());
 }
 
 TEST(EquivalenceOfVariants, SequentialMtpOnAFrozenTrunk) {

@@ -29,6 +29,7 @@ Config ResumeConfig(Precision precision, bool packed = false) {
   config.model.tie_embeddings = false;
   config.model.qkv_bias = true;
   config.model.qk_norm = true;
+  config.train.hidden_dropout = 0.1;
   config.precision.compute = precision;
   // Dynamic: doubles after every third step, so that its state matters.
   config.precision.initial_loss_scale = 1024.0;

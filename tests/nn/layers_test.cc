@@ -65,6 +65,8 @@ struct Fixture {
                .table = reference::RopeTable(model, kLength),
                .store = {}};
     table.assign(context.table.begin(), context.table.end());
+    context.dropout = dropout;
+    context.first_sample = pass.first_sample = 5;
     pass.batch = kBatch;
     pass.sequence_length = kLength;
     pass.tokens = Tensor::Of(host.inputs.data(), {kRows});
@@ -103,6 +105,7 @@ struct Fixture {
 
   ModelConfig model;
   bool packed = false;
+  DropoutConfig dropout;
   Geometry geometry{.batch = kBatch, .sequence_length = kLength};
   reference::Params params;
   HostBatch host;
@@ -230,6 +233,7 @@ TEST(Layers, Block) {
     for (const bool has_delta : {false, true}) {
       SCOPED_TRACE(static_cast<int>(recompute) * 2 + has_delta);
       Fixture f;
+      if (has_delta) f.dropout = {.rate = 0.3, .seed = 8};
       f.model.qkv_bias = f.model.qk_norm = true;
       f.Prepare();
       Block block({.name = "layers.0",
@@ -239,7 +243,8 @@ TEST(Layers, Block) {
                            .ffn = f.model.ffn,
                            .recompute_activation = recompute == Recompute::kSelective},
                    .norm_eps = f.model.norm_eps,
-                   .recompute = recompute},
+                   .recompute = recompute,
+                   .dropout = f.dropout},
                   f.geometry);
       SlotId h = -1, delta = -1;
       LayerRig rig(f.geometry, [&](Plan& plan) {

@@ -10,7 +10,9 @@
 
 #include "device/dtype.h"
 #include "model/config.h"
+#include "nn/dropout.h"
 #include "tests/reference/attention.h"
+#include "tests/reference/dropout.h"
 #include "tests/reference/matmul.h"
 #include "tests/reference/norm.h"
 #include "tests/reference/rope.h"
@@ -45,6 +47,17 @@ struct Context {
   std::vector<int32_t> positions, segments;  // segments empty: one document per row
   Doubles table;                             // see RopeTable
   Storage store;
+  DropoutConfig dropout = {};
+  int64_t first_sample = 0;
+
+  // x: [batch, T, hidden], or a gradient there.
+  Doubles Drop(const std::string& name, const Doubles& x) const {
+    if (dropout.rate == 0.0) return x;
+    return store(reference::Dropout(x, static_cast<size_t>(model.hidden),
+                                    {.rate = dropout.rate,
+                                     .key = HashName(name.data(), name.size(), dropout.seed),
+                                     .first_row = first_sample * length}));
+  }
 };
 
 inline Doubles Sum(Doubles a, const Doubles& b) {
@@ -196,7 +209,7 @@ struct MlpTwin {
   }
 };
 
-// h1 = in; h2 = h1 + attention(norm1(h1)); out = h2 + mlp(norm2(h2)).
+// h1 = in; h2 = h1 + drop(attention(norm1(h1))); out = h2 + drop(mlp(norm2(h2))).
 struct BlockTwin {
   explicit BlockTwin(const std::string& prefix)
       : norm1{prefix + ".attention_norm.weight"},
@@ -206,13 +219,14 @@ struct BlockTwin {
 
   Doubles Forward(const Context& c, const Params& params, const Doubles& h1) {
     const Doubles a = attention.Forward(c, params, norm1.Forward(c, params, h1));
-    const Doubles h2 = c.store(Sum(h1, a));
-    return c.store(Sum(h2, mlp.Forward(c, params, norm2.Forward(c, params, h2))));
+    const Doubles h2 = c.store(Sum(h1, c.Drop(attention.name + ".dropout", a)));
+    const Doubles m = mlp.Forward(c, params, norm2.Forward(c, params, h2));
+    return c.store(Sum(h2, c.Drop(mlp.name + ".dropout", m)));
   }
   Doubles Backward(const Context& c, const Params& params, Params& grads, Doubles d) const {
-    const Doubles d2 = mlp.Backward(c, params, grads, d);
+    const Doubles d2 = mlp.Backward(c, params, grads, c.Drop(mlp.name + ".dropout", d));
     d = c.store(Sum(norm2.Backward(params, grads, d2), d));
-    const Doubles d1 = attention.Backward(c, params, grads, d);
+    const Doubles d1 = attention.Backward(c, params, grads, c.Drop(attention.name + ".dropout", d));
     return c.store(Sum(norm1.Backward(params, grads, d1), d));
   }
 

@@ -21,6 +21,7 @@ struct ModelOptions {
   bool segments = false;  // packed documents are kept apart
   double z_loss = 0.0;
   Storage store = {};
+  DropoutConfig dropout = {};
   double loss_scale = 1.0;  // moves gradients into a narrow type's range; not in what is returned
 };
 
@@ -40,7 +41,9 @@ struct ModelPass {
                 .positions = batch.positions,
                 .segments = options.segments ? batch.segments : std::vector<int32_t>{},
                 .table = RopeTable(options.model, static_cast<size_t>(batch.sequence_length)),
-                .store = options.store},
+                .store = options.store,
+                .dropout = options.dropout,
+                .first_sample = batch.first_sample},
         tokens(batch.inputs),
         targets(batch.targets(1).begin(), batch.targets(1).end()),
         z_loss(options.z_loss),
@@ -53,6 +56,7 @@ struct ModelPass {
   double Forward() {
     const auto hidden = static_cast<size_t>(context.model.hidden);
     Doubles h = Embedding(params.at("embedding.weight"), tokens, hidden);
+    h = context.Drop("embedding.dropout", h);
     for (BlockTwin& block : blocks) h = block.Forward(context, params, h);
     y = norm.Forward(context, params, h);
     logits = Linear(y, params.at(unembedding), hidden);
@@ -73,6 +77,7 @@ struct ModelPass {
     Doubles d = context.store(norm.Backward(params, grads, context.store(std::move(d_y))));
     for (auto block = blocks.rbegin(); block != blocks.rend(); ++block)
       d = block->Backward(context, params, grads, d);
+    d = context.Drop("embedding.dropout", d);
     Doubles d_table(params.at("embedding.weight").size());
     EmbeddingBackward(d_table, d, tokens, hidden);
     AddTo(grads, "embedding.weight", d_table);

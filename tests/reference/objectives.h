@@ -24,6 +24,7 @@ struct ObjectiveOptions {
   ObjectiveConfig objective;
   std::vector<double> weights;  // of the heads in this step
   bool segments = false;
+  DropoutConfig dropout = {};  // not of a frozen trunk
 };
 
 struct ObjectiveTotals {
@@ -46,9 +47,14 @@ struct ObjectivePass {
           .positions = host.positions,
           .segments = o.segments ? host.segments : std::vector<int32_t>{},
           .table = RopeTable(o.model, static_cast<size_t>(host.sequence_length)),
-          .store = {}},
+          .store = {},
+          .dropout = o.dropout,
+          .first_sample = host.first_sample},
+        trunk_c(c),
         hidden(static_cast<size_t>(o.model.hidden)),
-        unembedding(o.model.tie_embeddings ? "embedding.weight" : "lm_head.weight") {}
+        unembedding(o.model.tie_embeddings ? "embedding.weight" : "lm_head.weight") {
+    if (o.objective.freeze_trunk) trunk_c.dropout.rate = 0.0;
+  }
 
   bool Distills(size_t head) const { return options.objective.distill && head > 0; }
   // Without the last ones of a sequence where the main head, which is `head` tokens behind, does
@@ -104,11 +110,12 @@ struct ObjectivePass {
   }
 
   std::vector<double> Forward() {
-    stream = Embedding(params.at("embedding.weight"), batch.inputs, hidden);
+    stream = trunk_c.Drop("embedding.dropout",
+                          Embedding(params.at("embedding.weight"), batch.inputs, hidden));
     const ObjectiveConfig& o = options.objective;
     for (int64_t i = 0; i < TrunkLayers(o, options.model.layers); ++i) {
       trunk.emplace_back("layers." + std::to_string(i));
-      stream = trunk.back().Forward(c, params, stream);
+      stream = trunk.back().Forward(trunk_c, params, stream);
     }
     if (o.name == "independent_heads") return ForwardHeads();
     main_y = final_norm.Forward(c, params, stream);
@@ -203,7 +210,8 @@ struct ObjectivePass {
       d = Sum(d, final_norm.Backward(params, grads, d_y[0]));
     }
     for (auto block = trunk.rbegin(); block != trunk.rend(); ++block)
-      d = block->Backward(c, params, grads, d);
+      d = block->Backward(trunk_c, params, grads, d);
+    d = trunk_c.Drop("embedding.dropout", d);
     Doubles d_table(params.at("embedding.weight").size());
     EmbeddingBackward(d_table, d, batch.inputs, hidden);
     AddTo(grads, "embedding.weight", d_table);
@@ -257,7 +265,7 @@ struct ObjectivePass {
   const ObjectiveOptions& options;
   const Params& params;
   const HostBatch& batch;
-  Context c;
+  Context c, trunk_c;
   size_t hidden;
   std::string unembedding;
   std::vector<BlockTwin> trunk, blocks;
