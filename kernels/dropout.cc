@@ -9,7 +9,8 @@ void CheckArgs(const DropoutArgs& args) {
   CheckLike(args.y, args.x);
   CheckContiguous(args.x);
   CheckContiguous(args.y);
-  TL_CHECK(args.rate >= 0.0 && DropoutThreshold(args.rate) < 0x10000u) << "rate " << args.rate;
+  TL_CHECK(args.rate >= 0.0 && args.rate < 1.0 && DropoutThreshold(args.rate) < 0x10000u)
+      << "rate " << args.rate;
 }
 
 }  // namespace tl

@@ -31,7 +31,7 @@ HWY_INLINE void MulWide(D d, hn::Vec<D> a, uint32_t m, hn::Vec<D>* high, hn::Vec
 // 16-bit words they lie in the order of their columns.
 template <class D>
 HWY_INLINE void PhiloxBlocks(D d, uint64_t key, uint32_t block, uint64_t row,
-                             uint32_t* HWY_RESTRICT words) {
+                             uint16_t* HWY_RESTRICT halves) {
   auto x0 = hn::Iota(d, block), x1 = hn::Zero(d);
   auto x2 = hn::Set(d, static_cast<uint32_t>(row)),
        x3 = hn::Set(d, static_cast<uint32_t>(row >> 32));
@@ -47,7 +47,9 @@ HWY_INLINE void PhiloxBlocks(D d, uint64_t key, uint32_t block, uint64_t row,
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
+  alignas(64) uint32_t words[4 * hn::MaxLanes(d)];
   hn::StoreInterleaved4(x0, x1, x2, x3, d, words);
+  std::memcpy(halves, words, 4 * sizeof(uint32_t) * hn::Lanes(d));
 }
 
 template <typename T>
@@ -60,12 +62,11 @@ void DropoutRows(const DropoutArgs& args, int64_t begin, int64_t end) {
   // The largest that is dropped; -1: none.
   const auto last = hn::Set(di32, static_cast<int32_t>(DropoutThreshold(args.rate)) - 1);
   const auto scale = hn::Set(d, DropoutScale(args.rate));
-  alignas(64) uint32_t words[4 * hn::MaxLanes(d32)];
+  uint16_t halves[8 * hn::MaxLanes(d32)];
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t c = 0; c < columns; c += chunk) {
       PhiloxBlocks(d32, args.key, static_cast<uint32_t>(c / 8),
-                   static_cast<uint64_t>(args.first_row + row), words);
-      const auto* halves = reinterpret_cast<const uint16_t*>(words);
+                   static_cast<uint64_t>(args.first_row + row), halves);
       const T* x = args.x.as<T>() + row * columns + c;
       T* y = args.y.as<T>() + row * columns + c;
       ForVectors(d, std::min(chunk, columns - c), [&](size_t i, auto lanes) TL_SIMD_BODY {

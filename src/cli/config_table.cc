@@ -222,7 +222,9 @@ const std::vector<ConfigKey>& Table() {
       {"train",
        "hidden_dropout",
        TL_FIELD(train.hidden_dropout),
-       "part of the embeddings and of what attention and mlp add that is dropped while training",
+       "part of the embeddings and of what attention and mlp of each block add that is dropped "
+       "while "
+       "training; nothing of a frozen trunk",
        {0, 0.99}},
       {"train", "z_loss", TL_FIELD(train.z_loss),
        "weight of the squared log-sum-exp in the loss; 0: none", kZeroOrMore},

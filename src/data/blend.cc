@@ -138,7 +138,6 @@ class FileSource : public DataSource {
     TL_CHECK(first_sample >= 0 && count >= 0 && sequence_length >= 1 && lookahead >= 1)
         << first_sample << " " << count << " " << sequence_length << " " << lookahead;
     const size_t places = static_cast<size_t>(count * sequence_length);
-    out->first_sample = first_sample;
     out->count = count;
     out->sequence_length = sequence_length;
     out->lookahead = lookahead;

@@ -13,7 +13,7 @@ namespace tl {
 
 // Samples in host memory. T = sequence_length; all row-major.
 struct HostBatch {
-  int64_t first_sample = 0;  // its number in the source
+  int64_t first_sample = 0;  // its number in the run; set by the trainer
   int64_t count = 0;
   int64_t sequence_length = 0;
   int64_t lookahead = 0;

@@ -21,8 +21,6 @@ class SentencePieceTokenizer : public Tokenizer {
     if (const std::string error = model_.Load(definition_); !error.empty()) {
       return absl::InvalidArgumentError(absl::StrCat("not a SentencePiece model: ", error));
     }
-    TL_ASSIGN_OR_RETURN(const SentencePieceProto proto, ParseSentencePieceProto(definition_));
-    bpe_ = proto.bpe;
     lines_apart_ = LinesApart();
     return absl::OkStatus();
   }
@@ -40,7 +38,12 @@ class SentencePieceTokenizer : public Tokenizer {
 
   absl::Status EncodeWithDropout(absl::string_view text, double dropout, uint64_t seed,
                                  std::vector<int32_t>* ids) const override {
-    if (!bpe_) return Tokenizer::EncodeWithDropout(text, dropout, seed, ids);
+    TL_ASSIGN_OR_RETURN(const SentencePieceProto proto, ParseSentencePieceProto(definition_));
+    if (!proto.bpe) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("bpe-dropout: expected a BPE model, found ", name(),
+                       ", which is one of words, characters or unigrams"));
+    }
     TL_RETURN_IF_ERROR(CheckUtf8(text));
     std::vector<int> pieces;
     return Append(model_.EncodeWithDropout({text.data(), text.size()}, dropout, seed, &pieces),
@@ -104,7 +107,6 @@ class SentencePieceTokenizer : public Tokenizer {
   internal::SentencePieceModel model_;
   std::string definition_;
   bool lines_apart_ = false;
-  bool bpe_ = false;
 };
 
 // The line, or parts of it that are short enough: cut before a blank, where there is none before a

@@ -2,7 +2,8 @@
 // --hidden-dropout have it: while training, each element is dropped with a probability and the
 // others are scaled up to keep the mean. The mask is a function of the seed, the layer's name, the
 // element's sample, position and column: not of the grid, not of the micro-batches, and the same
-// when a block is recomputed.
+// when a block is recomputed. Layers that share a name, as MTP modules that share their weights,
+// share their masks.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +28,23 @@ class HiddenDropout {
   // What is declared as frozen, or for inference, drops nothing.
   void Declare(Plan& plan) { trains_ = plan.training(); }
   // Masks x, [local rows, hidden], in a pass that trains.
-  void Forward(Step& step, Tensor x) const { Backward(step, x, x); }
+  void Forward(Step& step, Tensor x) const {
+    if (Active(step)) Apply(step, x, x);
+  }
   // The gradient at what went in, from that at what came out: written to dx, or dy itself where
   // this pass drops nothing. dx may be dy.
-  Tensor Backward(Step& step, Tensor dx, Tensor dy) const;
+  Tensor Backward(Step& step, Tensor dx, Tensor dy) const {
+    if (!Active(step)) return dy;
+    Apply(step, dx, dy);
+    return dx;
+  }
 
  private:
+  bool Active(const Step& step) const {
+    return trains_ && config_.rate > 0.0 && step.pass().first_sample >= 0;
+  }
+  void Apply(Step& step, Tensor y, Tensor x) const;
+
   DropoutConfig config_;
   Geometry geometry_;
   uint64_t key_;

@@ -29,7 +29,6 @@ class MadeUpTokens : public DataSource {
 
   absl::Status FillBatch(int64_t first, int64_t count, int64_t length, int64_t lookahead,
                          HostBatch* out) const override {
-    out->first_sample = first;
     out->count = count;
     out->sequence_length = length;
     out->lookahead = lookahead;

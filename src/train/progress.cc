@@ -38,6 +38,7 @@ std::string PrecisionText(const Config& c) {
   if (c.train.recompute != Recompute::kNone) {
     absl::StrAppend(&text, "; recompute ", Name(c.train.recompute));
   }
+  if (c.train.hidden_dropout > 0.0) absl::StrAppend(&text, "; dropout ", c.train.hidden_dropout);
   return text;
 }
 

@@ -179,6 +179,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
     status = data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(),
                             &batches_[i]);
     if (!status.ok()) break;
+    batches_[i].first_sample = first;
     engine_->MaskTargets(&batches_[i]);
     for (int k = 0; k < heads; ++k) targets[k] += batches_[i].TargetCount(k + 1);
   }

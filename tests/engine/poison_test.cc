@@ -26,7 +26,8 @@ class PoisonedMemory : public testing::TestWithParam<Setting> {};
 struct Model {
   Model(const ModelConfig& model, const Geometry& geometry, Recompute recompute,
         Plan::Purpose purpose)
-      : trunk(model, model.layers, geometry, {.recompute = recompute}, Device{}),
+      : trunk(model, model.layers, geometry,
+              {.recompute = recompute, .dropout = {.rate = 0.3, .seed = 1}}, Device{}),
         stem(VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02), geometry),
         objective(MakeObjective({}, {.geometry = geometry,
                                      .vocab = model.vocab,
@@ -60,20 +61,22 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   Model m(model, geometry, recompute, Plan::Purpose::kTraining);
   HostBatch host = RandomBatch({.count = 2, .length = 12, .vocab = model.vocab, .packed = true});
   HeadSums sums;
-  const Pass pass{.batch = 2,
-                  .sequence_length = 12,
-                  .tokens = Tensor::Of(host.inputs.data(), {24}),
-                  .targets = Tensor::Of(host.targets_storage.data(), {1, 24}),
-                  .positions = Tensor::Of(host.positions.data(), {24}),
-                  .segments = Tensor::Of(host.segments.data(), {2, 12}),
-                  .head_sums = Tensor::Of(reinterpret_cast<double*>(&sums), {1, kHeadSums})};
+  Pass pass{.batch = 2,
+            .sequence_length = 12,
+            .tokens = Tensor::Of(host.inputs.data(), {24}),
+            .targets = Tensor::Of(host.targets_storage.data(), {1, 24}),
+            .positions = Tensor::Of(host.positions.data(), {24}),
+            .segments = Tensor::Of(host.segments.data(), {2, 12}),
+            .head_sums = Tensor::Of(reinterpret_cast<double*>(&sums), {1, kHeadSums})};
   StepScalars scalars;
   scalars.grad_scale[0] = 1.0f;
   double first_loss = 0.0;
   std::vector<float> first_grads;
-  for (int run = 0; run < 3; ++run) {
-    // The second run finds what the first has left, the third NaN again.
-    if (run != 1) m.rig->Poison();
+  for (int run = 0; run < 6; ++run) {
+    // With dropout, then without.
+    pass.first_sample = run < 3 ? 0 : -1;
+    // The second run of three finds what the first has left, the third NaN again.
+    if (run % 3 != 1) m.rig->Poison();
     sums = {};
     m.rig->Run(pass, &scalars, [&](Step& step) {
       m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
@@ -83,7 +86,7 @@ TEST_P(PoisonedMemory, ChangesNothing) {
       m.trunk.Backward(step);
       m.stem.Backward(step, d_stream);
     });
-    if (run == 0) {
+    if (run % 3 == 0) {
       first_loss = sums.loss;
       first_grads = m.rig->flat_grads();
       for (const float g : first_grads) ASSERT_TRUE(std::isfinite(g));

@@ -19,8 +19,13 @@ TEST(DropoutTwin, FiniteDifferences) {
 
 TEST(Dropout, MatchesTheTwin) {
   Stream& stream = TestStream();
-  for (const auto& [rows, columns] :
-       {std::pair<int64_t, int64_t>{1, 1}, {3, 8}, {7, 13}, {5, 128}, {113, 239}, {0, 8}}) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{1, 1},
+                                      {3, 8},
+                                      {7, 13},
+                                      {6, 12},
+                                      {5, 128},
+                                      {113, 239},
+                                      {0, 8}}) {
     for (const DType dtype : kFloatTypes) {
       for (const double rate : {0.0, 0.1, 0.5, 0.99}) {
         const Doubles x = Normals(dtype, rows * columns, 1);
@@ -59,6 +64,24 @@ TEST(Dropout, RowsAreMaskedByTheirPlace) {
                          .first_row = kFarRow + kBegin});
   const Doubles all = whole.Get();
   EXPECT_EQ(part.Get(), Doubles(all.begin() + kBegin * kColumns, all.end()));
+}
+
+// Memory that vectors cannot be loaded from.
+TEST(Dropout, StartsAnywhere) {
+  constexpr int64_t kColumns = 16;
+  for (const DType dtype : kFloatTypes) {
+    const Doubles x = Normals(dtype, kColumns + 1, 1);
+    Owned tx(dtype, {kColumns + 1}, x), y(dtype, {kColumns + 1});
+    const auto row = [](const Owned& t) {
+      return t.tensor().Slice(0, 1, kColumns + 1).Reshape({1, kColumns});
+    };
+    const DropoutArgs args{.y = row(y), .x = row(tx), .rate = 0.5, .key = 3};
+    Dropout(TestStream(), args);
+    const Doubles all = y.Get(), got(all.begin() + 1, all.end());
+    EXPECT_TRUE(std::isnan(all[0]));
+    EXPECT_EQ(got, reference::Dropout(Doubles(x.begin() + 1, x.end()), kColumns,
+                                      {.rate = 0.5, .key = 3}));
+  }
 }
 
 TEST(Dropout, WhatIsDroppedIsZeroWhateverItWas) {

@@ -142,8 +142,11 @@ void TestPrecision(Precision precision) {
   const Outcome cpu = TrainOn(config, *self);
   // How far the precision itself is from fp32.
   Apart unit = {1.0, 1.0, 1.0};
-  if (precision != Precision::kFp32)
-    unit = Distance(TrainOn(DeviceConfig(Precision::kFp32), *self), cpu);
+  if (precision != Precision::kFp32) {
+    Config exact = config;
+    exact.precision.compute = Precision::kFp32;
+    unit = Distance(TrainOn(exact, *self), cpu);
+  }
   config.run.device = "cuda";
   const int rank = World().rank();
   for (int size = 1; size <= World().size(); size *= 2) {
@@ -209,11 +212,11 @@ around a ring. No GPU has been measured so.
 
 The machine is slow, so the model is a smaller one than that of [equivalence.md](equivalence.md): 2 layers,
 hidden 64, 2 heads of 32, 1 key/value head (held twice on 2 tensor ranks), ffn 96, vocabulary 203; 3
-steps of 4 sequences of 16 tokens in micro-batches of 1; in fp32 with a hidden dropout of 0.1. Each row is the distance of a grid,
-data×tensor, from one rank on the CPU in the same precision: the largest |a-b|/|a| of the losses,
-‖a-b‖/‖a‖ of the first step's gradients and ‖Wa-Wb‖/‖Wa-W0‖ of the weights after the last step. In
-fp32 the bounds are 1e-5, 1e-5 and 1e-3; bf16 and fp16 are multiples of how far the CPU's bf16 and
-fp16 are from its fp32, with bounds 2, √2 and 2. Initial weights are equal to the bit.
+steps of 4 sequences of 16 tokens in micro-batches of 1, in fp32 with a hidden dropout of 0.1. Each row is
+the distance of a grid, data×tensor, from one rank on the CPU in the same precision: the largest |a-b|/|a|
+of the losses, ‖a-b‖/‖a‖ of the first step's gradients and ‖Wa-Wb‖/‖Wa-W0‖ of the weights after the last
+step. In fp32 the bounds are 1e-5, 1e-5 and 1e-3; bf16 and fp16 are multiples of how far the CPU's bf16
+and fp16 are from its fp32, with bounds 2, √2 and 2. Initial weights are equal to the bit.
 
 | precision | grid | transport | loss | gradient | weight |
 |---|---|---|---|---|---|
