@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -70,6 +72,19 @@ double CpuQuota() {
   return quota > 0.0 && period > 0.0 ? quota / period : kNone;
 }
 
+// Makes the threads of parallel regions, which take no signal that asks for a stop: those are for
+// the main thread, which has a stack for them, see InstallStopSignals.
+void MakeThreads(int threads) {
+  sigset_t stops, before;
+  sigemptyset(&stops);
+  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaddset(&stops, signal);
+  pthread_sigmask(SIG_BLOCK, &stops, &before);
+  std::atomic<int> made = 0;
+#pragma omp parallel num_threads(threads)
+  ++made;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 }  // namespace
 
 CpuInfo ReadCpuInfo() {
@@ -128,6 +143,7 @@ int SetThreads(int threads, Communicator& world) {
   world.AllReduce(stream, Tensor::Of(&negative, {1}), ReduceOp::kMax);
   threads = -negative;
   omp_set_num_threads(threads);
+  MakeThreads(threads);
   return threads;
 }
 

@@ -52,7 +52,10 @@ void HoldUserSignal() { MaskUserSignal(SIG_BLOCK); }
 void InstallStopSignals() {
   struct sigaction action {};
   action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESTART;
+  // On InstallCrashHandlers' stack: oneDNN's products for AVX and AVX2 point the stack pointer into
+  // a buffer of the heap meanwhile, where the frame of a handler would overwrite what lies before
+  // it.
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
   MaskUserSignal(SIG_UNBLOCK);
 }

@@ -19,7 +19,8 @@ enum class StopReason : int32_t {
 // A batch system may send SIGUSR1 before a process listens, whose end it would be: from now on it
 // waits for InstallStopSignals. Before other threads are made.
 void HoldUserSignal();
-// From now on SIGUSR1, SIGTERM and SIGINT ask for a stop. After the first SIGINT the next one ends
+// From now on SIGUSR1, SIGTERM and SIGINT ask for a stop. Main thread, after InstallCrashHandlers,
+// on whose stack they are handled. After the first SIGINT the next one ends
 // the process at once.
 void InstallStopSignals();
 // The strongest signal so far.
