@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -18,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "comm/host.h"
+#include "train/signals.h"
 
 namespace tl {
 namespace {
@@ -77,7 +77,7 @@ double CpuQuota() {
 void MakeThreads(int threads) {
   sigset_t stops, before;
   sigemptyset(&stops);
-  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaddset(&stops, signal);
+  for (const int signal : kStopSignals) sigaddset(&stops, signal);
   pthread_sigmask(SIG_BLOCK, &stops, &before);
   std::atomic<int> made = 0;
 #pragma omp parallel num_threads(threads)

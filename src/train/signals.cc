@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <csignal>
 
 #include "base/exit_code.h"
 #include "base/watchdog.h"
@@ -56,7 +55,7 @@ void InstallStopSignals() {
   // a buffer of the heap meanwhile, where the frame of a handler would overwrite what lies before
   // it.
   action.sa_flags = SA_RESTART | SA_ONSTACK;
-  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+  for (const int signal : kStopSignals) sigaction(signal, &action, nullptr);
   MaskUserSignal(SIG_UNBLOCK);
 }
 

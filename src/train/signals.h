@@ -2,6 +2,7 @@
 // flag; the ranks agree on it at the end of a step, so that all save the same step.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <string>
 
@@ -15,6 +16,9 @@ enum class StopReason : int32_t {
   kTerminate,  // SIGTERM
   kInterrupt   // SIGINT
 };
+
+// What asks for a stop.
+inline constexpr int kStopSignals[] = {SIGUSR1, SIGTERM, SIGINT};
 
 // A batch system may send SIGUSR1 before a process listens, whose end it would be: from now on it
 // waits for InstallStopSignals. Before other threads are made.
