@@ -28,6 +28,10 @@
 
 namespace tl::cuda {
 
+// Lets the kernel's blocks have so much dynamic shared memory on the current device. What it
+// declares itself counts too: together they pass 48 KiB only where this was asked for.
+cudaError_t AllowDynamicShared(const void* kernel, size_t bytes);
+
 // Starts kernel(args...), each argument converted to its parameter's type. A grid without blocks is
 // no work.
 template <class... P, class... A>
@@ -36,22 +40,17 @@ void Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_shared_b
   static_assert(sizeof...(P) == sizeof...(A), "one argument for each parameter of the kernel");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #if defined(TL_SIMT)
-  simt::Launch(kernel, grid, block, dynamic_shared_bytes, Handle(stream),
-               std::tuple<P...>(static_cast<P>(std::forward<A>(args))...));
-#else
-  constexpr size_t kWithoutOptIn = 48 << 10;
+  simt::Declare(kernel);
+#endif
   const void* const function = reinterpret_cast<const void*>(kernel);
-  cudaError_t error = cudaSuccess;
-  if (dynamic_shared_bytes > kWithoutOptIn)
-    error = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(dynamic_shared_bytes));
+  const cudaStream_t handle = Handle(stream);  // makes its device the current one
+  cudaError_t error = AllowDynamicShared(function, dynamic_shared_bytes);
   if (error == cudaSuccess) {
     std::tuple<P...> values(static_cast<P>(std::forward<A>(args))...);
     std::apply(
         [&](auto&... value) {
           void* pointers[] = {const_cast<void*>(static_cast<const void*>(&value))..., nullptr};
-          error = cudaLaunchKernel(function, grid, block, pointers, dynamic_shared_bytes,
-                                   Handle(stream));
+          error = cudaLaunchKernel(function, grid, block, pointers, dynamic_shared_bytes, handle);
         },
         values);
   }
@@ -59,7 +58,6 @@ void Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_shared_b
                                  << " blocks of " << block.x << "x" << block.y << "x" << block.z
                                  << " threads with " << dynamic_shared_bytes
                                  << " bytes of shared memory: " << cudaGetErrorString(error);
-#endif
 }
 
 }  // namespace tl::cuda

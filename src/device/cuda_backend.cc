@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <vector>
 
 #include "device/cuda.h"
@@ -123,13 +125,18 @@ void Free(int device, std::byte* data, size_t bytes) {
   CheckFreed(cudaFree(data));
 }
 
-std::byte* AllocatePinned(size_t bytes) {
+std::byte* AllocatePinned(int device, size_t bytes) {
+  TL_CHECK_LT(device, DeviceCount()) << GetPlatform().absent;
+  MakeCurrent(device);
   void* data = nullptr;
   TL_CHECK_CUDA(cudaMallocHost(&data, bytes)) << "for " << bytes << " bytes";
   return static_cast<std::byte*>(data);
 }
 
-void FreePinned(std::byte* data) { CheckFreed(cudaFreeHost(data)); }
+void FreePinned(int device, std::byte* data) {
+  MakeCurrent(device);
+  CheckFreed(cudaFreeHost(data));
+}
 
 class Queue {
  public:
@@ -142,31 +149,69 @@ class Queue {
                                                mode == Stream::Mode::kAsync ? highest : lowest));
   }
   ~Queue() {
-    TL_CHECK_CUDA(cudaStreamSynchronize(stream_));
+    TL_CHECK_CUDA(cudaStreamSynchronize(handle()));
     TL_CHECK_CUDA(cudaStreamDestroy(stream_));
   }
   cudaStream_t handle() const {
     MakeCurrent(device_);
     return stream_;
   }
+  int device() const { return device_; }
 
  private:
   int device_;
   cudaStream_t stream_ = nullptr;
 };
 
+namespace {
+
+// Events that no mark uses, for the next ones. Marks end on any thread. A stream that waits for an
+// event, or has yet to reach it, is not disturbed by what is recorded in it later.
+class IdleEvents {
+ public:
+  // The device is the current one.
+  cudaEvent_t Take(int device) {
+    cudaEvent_t event = nullptr;
+    const std::lock_guard lock(mutex_);
+    std::vector<cudaEvent_t>& idle = of_device_[device];
+    if (idle.empty()) {
+      TL_CHECK_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    } else {
+      event = idle.back();
+      idle.pop_back();
+    }
+    return event;
+  }
+  void Give(int device, cudaEvent_t event) {
+    const std::lock_guard lock(mutex_);
+    of_device_[device].push_back(event);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int, std::vector<cudaEvent_t>> of_device_;
+};
+
+IdleEvents& Idle() {
+  static auto* idle = new IdleEvents;
+  return *idle;
+}
+
+}  // namespace
+
 class Mark {
  public:
-  explicit Mark(const Queue& queue) {
-    const cudaStream_t stream = queue.handle();  // an event belongs to the current device
-    TL_CHECK_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+  explicit Mark(const Queue& queue) : device_(queue.device()) {
+    const cudaStream_t stream = queue.handle();  // makes the device current, for its event
+    event_ = Idle().Take(device_);
     TL_CHECK_CUDA(cudaEventRecord(event_, stream));
   }
-  ~Mark() { TL_CHECK_CUDA(cudaEventDestroy(event_)); }
+  ~Mark() { Idle().Give(device_, event_); }
   cudaEvent_t event() const { return event_; }
 
  private:
-  cudaEvent_t event_ = nullptr;
+  int device_;
+  cudaEvent_t event_;
 };
 
 cudaStream_t Handle(Stream& stream) {
@@ -191,7 +236,10 @@ void Wait(Queue& queue, const Mark& mark) {
 
 bool Query(const Mark& mark) {
   const cudaError_t error = cudaEventQuery(mark.event());
-  if (error == cudaErrorNotReady) return false;
+  if (error == cudaErrorNotReady) {
+    cudaGetLastError();  // an answer, but the runtime keeps it as an error
+    return false;
+  }
   TL_CHECK_CUDA(error);
   return true;
 }

@@ -10,8 +10,9 @@ namespace tl::cuda {
 
 std::byte* Allocate(int device, size_t bytes);
 void Free(int device, std::byte* data, size_t bytes);
-std::byte* AllocatePinned(size_t bytes);
-void FreePinned(std::byte* data);
+// Host memory, by the device's context.
+std::byte* AllocatePinned(int device, size_t bytes);
+void FreePinned(int device, std::byte* data);
 
 class Queue;  // a cudaStream_t
 class Mark;   // a cudaEvent_t

@@ -37,8 +37,8 @@ void MakeCurrent(int) { Unreachable(); }
 cudaStream_t Handle(Stream&) { Unreachable(); }
 std::byte* Allocate(int, size_t) { Unreachable(); }
 void Free(int, std::byte*, size_t) {}
-std::byte* AllocatePinned(size_t) { Unreachable(); }
-void FreePinned(std::byte*) {}
+std::byte* AllocatePinned(int, size_t) { Unreachable(); }
+void FreePinned(int, std::byte*) {}
 void DeleteQueue::operator()(Queue* queue) const { delete queue; }
 QueuePtr MakeQueue(int, Stream::Mode) { Unreachable(); }
 void Synchronize(Queue&) {}

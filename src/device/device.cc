@@ -39,9 +39,9 @@ Buffer Buffer::Allocate(Device device, size_t bytes) {
 Buffer Buffer::AllocateHost(Device peer, size_t bytes) {
   if (bytes == 0 || peer.type == DeviceType::kCpu) return Allocate({}, bytes);
   Buffer buffer;
-  buffer.data_ = cuda::AllocatePinned(bytes);
+  buffer.data_ = cuda::AllocatePinned(peer.index, bytes);
   buffer.size_ = bytes;
-  buffer.pinned_ = true;
+  buffer.pinned_for_ = peer.index;
   return buffer;
 }
 
@@ -51,15 +51,15 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(device_, other.device_);
-  std::swap(pinned_, other.pinned_);
+  std::swap(pinned_for_, other.pinned_for_);
   return *this;
 }
 
 Buffer::~Buffer() {
   if (device_.type == DeviceType::kCuda) {
     cuda::Free(device_.index, data_, size_);
-  } else if (pinned_) {
-    cuda::FreePinned(data_);
+  } else if (pinned_for_ >= 0) {
+    cuda::FreePinned(pinned_for_, data_);
   } else {
     std::free(data_);
   }

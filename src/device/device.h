@@ -27,7 +27,8 @@ class Buffer {
   // 64-byte aligned (page-aligned from 2 MiB on, in huge pages where the system has them),
   // contents undefined. bytes = 0 gives a null buffer.
   static Buffer Allocate(Device device, size_t bytes);
-  // Host memory for copies to and from the device: pinned for a CUDA device, plain for the CPU.
+  // Host memory for copies to and from the device: pinned for a CUDA device, plain for the CPU. Any
+  // thread may ask for it.
   static Buffer AllocateHost(Device peer, size_t bytes);
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
@@ -41,7 +42,7 @@ class Buffer {
   std::byte* data_ = nullptr;
   size_t size_ = 0;
   Device device_;
-  bool pinned_ = false;
+  int pinned_for_ = -1;  // the CUDA device of pinned host memory
 };
 
 namespace cuda {

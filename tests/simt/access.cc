@@ -33,6 +33,10 @@ void CheckGlobal(const void* address, size_t bytes, void* site) {
              " bytes of device memory outside of every "
              "allocation",
          site);
+  if (!allocation->pinned_host && allocation->device != g_block.device)
+    Fail("touches memory of device " + std::to_string(allocation->device) + " from device " +
+             std::to_string(g_block.device) + ", which has no access to it",
+         site);
   const auto offset = static_cast<const std::byte*>(address) - allocation->data;
   if (offset + bytes > allocation->bytes)
     Fail("out of bounds: " + std::to_string(bytes) + " bytes at byte " + std::to_string(offset) +

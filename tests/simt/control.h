@@ -19,8 +19,13 @@ void SetOrder(Order order, uint64_t seed = 1);
 struct Calls {
   int64_t waits = 0;        // of the host for a device that had work left
   int64_t allocations = 0;  // of device or pinned memory, made or freed
+  int64_t events = 0;       // made or destroyed
+  int64_t attributes = 0;   // of kernels, set or asked for
 };
 Calls& CallsSoFar();
+
+// The devices that this process has started a context on, by cudaSetDevice or a first use.
+std::vector<int> DevicesWithContext();
 
 // While one lives, what the machine finds is kept in it. Otherwise it is printed and ends the
 // process.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/dtype.h"
+#include "tests/simt/driver.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/runtime.h"
 
@@ -98,10 +99,13 @@ void Multiply(const Operands& x) {
   }
 }
 
-void CheckMatrix(const char* name, const void* data, const Layout& x) {
+void CheckMatrix(const char* name, const void* data, const Layout& x, int device) {
   const std::string what = std::string("cublasLtMatmul: ") + name;
   const Allocation* allocation = FindAllocation(data);
   if (allocation == nullptr) return Report(what + " is not in device memory");
+  if (!allocation->pinned_host && allocation->device != device)
+    Report(what + " is memory " + OfDevice(allocation->device) + " in a product " +
+           OfDevice(device));
   const size_t offset = static_cast<const std::byte*>(data) - allocation->data;
   const size_t bytes = ((x.columns - 1) * x.stride + x.rows) * Bytes(x.type);
   if (offset + bytes > allocation->bytes)
@@ -229,6 +233,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               cublasLtMatrixLayout_t lc, void* d, cublasLtMatrixLayout_t ld,
                               const cublasLtMatmulAlgo_t* algo, void* workspace,
                               size_t workspace_bytes, cudaStream_t stream) {
+  if (CheckLaunchStream("cublasLtMatmul", stream) != cudaSuccess)
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  const int device = DeviceOf(stream);
   const Operands x{*From<Desc>(desc),
                    *From<Layout>(la),
                    *From<Layout>(lb),
@@ -258,9 +265,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   }
   const Layout* const layouts[4] = {&x.a, &x.b, &x.c, &x.d};
   const char* const names[4] = {"A", "B", "C", "D"};
-  for (int i = 0; i < 4; ++i) CheckMatrix(names[i], data[i], *layouts[i]);
+  for (int i = 0; i < 4; ++i) CheckMatrix(names[i], data[i], *layouts[i], device);
   if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS)
-    CheckMatrix("the bias", x.desc.bias, {x.d.type, x.d.rows, 1, x.d.rows});
+    CheckMatrix("the bias", x.desc.bias, {x.d.type, x.d.rows, 1, x.d.rows}, device);
   Push(stream, {[=] {
                   // Whatever lay in the workspace is lost.
                   if (workspace != nullptr) std::memset(workspace, 0xff, workspace_bytes);

@@ -6,14 +6,13 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace tl::simt {
 
@@ -32,21 +31,41 @@ void* DynamicShared();
 uint64_t Atomic(void* address, size_t bytes, uint64_t (*update)(uint64_t old, uint64_t operand),
                 uint64_t operand);
 
-// A kernel's arguments as bytes: threads read them where they lie, outside of the device's memory.
-using Arguments = std::vector<std::byte>;
-void Enqueue(void* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, cudaStream_t stream,
-             Arguments arguments, void (*call)(void* kernel, const std::byte* arguments));
+// A kernel's arguments lie one after the other, each aligned as its type is; threads read them
+// where they lie, outside of the device's memory.
+struct Parameter {
+  size_t offset, bytes;
+};
+using KernelCall = void (*)(void* kernel, const std::byte* arguments);
 
 template <class... P>
-void Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_shared_bytes,
-            cudaStream_t stream, const std::tuple<P...>& values) {
+constexpr std::array<Parameter, sizeof...(P)> ParametersOf() {
+  size_t end = 0;
+  const auto next = [&](size_t bytes, size_t alignment) {
+    const size_t offset = (end + alignment - 1) / alignment * alignment;
+    end = offset + bytes;
+    return Parameter{offset, bytes};
+  };
+  return {next(sizeof(P), alignof(P))...};
+}
+
+template <class... P, size_t... I>
+void CallKernel(void* kernel, [[maybe_unused]] const std::byte* arguments,
+                std::index_sequence<I...>) {
+  [[maybe_unused]] constexpr auto kParameters = ParametersOf<P...>();
+  reinterpret_cast<void (*)(P...)>(kernel)(
+      *reinterpret_cast<const P*>(arguments + kParameters[I].offset)...);
+}
+
+// Tells the runtime of a kernel, as nvcc's code does when a program starts.
+void Declare(const void* kernel, const Parameter* parameters, size_t count, KernelCall call);
+template <class... P>
+void Declare(void (*kernel)(P...)) {
   static_assert((std::is_trivially_copyable_v<P> && ...), "kernels take plain values");
-  Arguments arguments(sizeof(values));
-  std::memcpy(arguments.data(), static_cast<const void*>(&values), sizeof(values));
-  Enqueue(reinterpret_cast<void*>(kernel), grid, block, dynamic_shared_bytes, stream,
-          std::move(arguments), [](void* f, const std::byte* from) {
-            std::apply(reinterpret_cast<void (*)(P...)>(f),
-                       *reinterpret_cast<const std::tuple<P...>*>(from));
+  constexpr auto kParameters = ParametersOf<P...>();
+  Declare(reinterpret_cast<const void*>(kernel), kParameters.data(), kParameters.size(),
+          [](void* f, const std::byte* arguments) {
+            CallKernel<P...>(f, arguments, std::index_sequence_for<P...>{});
           });
 }
 

@@ -185,18 +185,18 @@ void DropKernel() {
   std::abort();
 }
 
-void RunGrid(void* kernel, dim3 grid, dim3 block, size_t shared_bytes,
-             const std::vector<std::byte>& arguments,
-             void (*call)(void* kernel, const std::byte* arguments)) {
+void RunGrid(const Grid& work) {
+  const dim3 grid = work.blocks;
   Block& b = g_block;
-  b.kernel = kernel;
-  b.arguments = &arguments;
-  b.call = call;
-  b.shape = {block.x, block.y, block.z};
+  b.kernel = work.kernel;
+  b.arguments = &work.arguments;
+  b.call = work.call;
+  b.shape = {work.threads.x, work.threads.y, work.threads.z};
   b.grid = {grid.x, grid.y, grid.z};
-  b.threads = static_cast<int>(block.x * block.y * block.z);
+  b.threads = static_cast<int>(work.threads.x * work.threads.y * work.threads.z);
   b.warps = (b.threads + kWarp - 1) / kWarp;
-  b.shared_bytes = shared_bytes;
+  b.shared_bytes = work.shared_bytes;
+  b.device = work.device;
   std::vector<uint32_t> order(size_t{grid.x} * grid.y * grid.z);
   std::iota(order.begin(), order.end(), 0u);
   if (CurrentOrder() == Order::kDescending) std::reverse(order.begin(), order.end());

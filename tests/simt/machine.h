@@ -62,12 +62,23 @@ struct Barrier {
   std::vector<int> threads;
 };
 
+// A launch.
+struct Grid {
+  void* kernel;
+  void (*call)(void* kernel, const std::byte* arguments);
+  dim3 blocks, threads;
+  size_t shared_bytes;  // dynamic
+  int device;
+  std::vector<std::byte> arguments;
+};
+
 struct Block {
   void* kernel = nullptr;
   void (*call)(void* kernel, const std::byte* arguments) = nullptr;
   const std::vector<std::byte>* arguments = nullptr;
   uint3 index, shape, grid;
   size_t shared_bytes = 0;
+  int device = 0;
   int threads = 0, warps = 0, alive = 0;
   std::array<Thread, kMaxThreads> thread;
   std::array<Warp, kMaxWarps> warp;
@@ -79,9 +90,7 @@ extern Thread* g_thread;
 extern Block g_block;
 
 // Runs a kernel to its end, or to a report that ends it.
-void RunGrid(void* kernel, dim3 grid, dim3 block, size_t shared_bytes,
-             const std::vector<std::byte>& arguments,
-             void (*call)(void* kernel, const std::byte* arguments));
+void RunGrid(const Grid& work);
 
 // Waits until every lane of mask has called it; the last runs action, which sees the operands.
 void Meet(const char* name, uint32_t mask, void* operand, void* site,
@@ -110,6 +119,10 @@ void MarkLanded(const void* address, size_t bytes);
 // Everything that these threads did comes before everything that they will do.
 void OrderWarp(int warp, uint32_t mask);
 void OrderWarps(uint32_t warps);
+// Counts a __shared__ array, of which the running kernel touches the byte at this offset of the
+// program's thread-local storage, as the kernel's: it may be another function's that the kernel
+// calls.
+void CountStatic(size_t offset, void* site);
 
 // For CountAccesses: the running thread's access; and all that a warp noted since it last met.
 void NoteAccess(const void* address, size_t bytes, bool shared, void* site);
@@ -120,6 +133,7 @@ struct Allocation {
   std::byte* data;
   size_t bytes;
   bool pinned_host;
+  int device = 0;
 };
 const Allocation* FindAllocation(const void* address);
 bool IsDeviceRegion(const void* address);

@@ -19,7 +19,7 @@ constexpr size_t kAlignment = 256;
 struct Region {
   std::byte* begin;
   size_t used = 0;
-  size_t allocated = 0;
+  std::map<int, size_t> allocated;  // by device
   std::map<const std::byte*, Allocation> allocations;
   std::vector<Allocation*> page;  // the allocation that has bytes in it
   Region() {
@@ -51,9 +51,9 @@ const Allocation* FindAllocation(const void* address) {
   return found;
 }
 
-size_t AllocatedBytes() { return R().allocated; }
+size_t AllocatedBytes(int device) { return R().allocated[device]; }
 
-void* AllocateDevice(size_t bytes, bool pinned_host) {
+void* AllocateDevice(size_t bytes, bool pinned_host, int device) {
   Region& r = R();
   if (bytes == 0) return nullptr;
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -63,11 +63,11 @@ void* AllocateDevice(size_t bytes, bool pinned_host) {
   if (mprotect(begin, pages * kPage, PROT_READ | PROT_WRITE) != 0) return nullptr;
   std::byte* const data = begin + pages * kPage - rounded;
   std::memset(data, 0xff, rounded);
-  Allocation& made = r.allocations[data] = {data, bytes, pinned_host};
+  Allocation& made = r.allocations[data] = {data, bytes, pinned_host, device};
   r.page.resize((r.used / kPage) + pages + 1, nullptr);
   for (size_t i = 0; i < pages; ++i) r.page[r.used / kPage + i] = &made;
   r.used += (pages + 1) * kPage;  // never used again once freed
-  if (!pinned_host) r.allocated += bytes;
+  if (!pinned_host) r.allocated[device] += bytes;
   return data;
 }
 
@@ -84,7 +84,8 @@ bool FreeDevice(void* data) {
     r.page[first + count++] = nullptr;
   mprotect(begin, count * kPage, PROT_NONE);
   madvise(begin, count * kPage, MADV_DONTNEED);
-  if (!found->second.pinned_host) r.allocated -= found->second.bytes;
+  const Allocation& freed = found->second;
+  if (!freed.pinned_host) r.allocated[freed.device] -= freed.bytes;
   r.allocations.erase(found);
   return true;
 }

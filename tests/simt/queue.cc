@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <thread>
 #include <vector>
 
+#include "tests/simt/driver.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/runtime.h"
 
@@ -16,9 +18,13 @@ std::vector<cudaStream_t>& Streams() {
   return *streams;
 }
 
+// Each device has a default stream.
 cudaStream_t OrDefault(cudaStream_t stream) {
-  static auto* standard = new CUstream_st;
-  return stream == nullptr ? standard : stream;
+  static auto* standard = new std::map<int, CUstream_st>;
+  if (stream != nullptr) return stream;
+  cudaStream_t of_device = &(*standard)[CurrentDevice()];
+  of_device->device = CurrentDevice();
+  return of_device;
 }
 
 bool CanRun(cudaStream_t s) {
@@ -86,6 +92,7 @@ const std::thread::id g_machine_thread = std::this_thread::get_id();
 
 cudaStream_t Push(cudaStream_t stream, Work work) {
   stream = OrDefault(stream);
+  CheckStream("work", stream);
   auto& all = Streams();
   if (std::find(all.begin(), all.end(), stream) == all.end()) all.push_back(stream);
   stream->queue.push_back(std::move(work));
@@ -97,8 +104,9 @@ void Drain(cudaStream_t stream) {
   while (!stream->queue.empty()) Step(stream);
 }
 
-void DrainAll() {
-  for (size_t i = 0; i < Streams().size(); ++i) Drain(Streams()[i]);
+void DrainDevice(int device) {
+  for (size_t i = 0; i < Streams().size(); ++i)
+    if (Streams()[i]->device == device) Drain(Streams()[i]);
 }
 
 void DrainTo(const std::shared_ptr<Moment>& moment) {
@@ -120,6 +128,14 @@ void ProgressForOthers() {
 bool OnMachineThread() { return std::this_thread::get_id() == g_machine_thread; }
 
 bool IsIdle(cudaStream_t stream) { return OrDefault(stream)->queue.empty(); }
+
+int DeviceOf(cudaStream_t stream) { return OrDefault(stream)->device; }
+
+cudaError_t CheckStream(const std::string& call, cudaStream_t stream) {
+  if (stream == nullptr || !stream->destroyed) return cudaSuccess;
+  return Reject(cudaErrorInvalidResourceHandle,
+                call + " on a stream " + OfDevice(stream->device) + " that was destroyed");
+}
 
 void Forget(cudaStream_t stream) {
   auto& all = Streams();

@@ -2,10 +2,10 @@
 #include <cstdlib>
 #include <set>
 
-#include <link.h>
 #include <unistd.h>
 
 #include "tests/simt/machine.h"
+#include "tests/simt/symbols.h"
 
 namespace tl::simt {
 namespace {
@@ -15,18 +15,6 @@ constexpr size_t kMaxReports = 20;
 
 std::string Triple(uint3 v) {
   return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
-}
-
-// Where the program's code was loaded.
-uintptr_t LoadAddress() {
-  uintptr_t address = 0;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* out) {
-        *static_cast<uintptr_t*>(out) = info->dlpi_addr;
-        return 1;
-      },
-      &address);
-  return address;
 }
 
 }  // namespace

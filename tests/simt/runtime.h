@@ -28,7 +28,8 @@ struct Work {
 // Returns the stream, where it was null the default one.
 cudaStream_t Push(cudaStream_t stream, Work work);
 void Drain(cudaStream_t stream);
-void DrainAll();
+// All streams of the device.
+void DrainDevice(int device);
 // Until the moment is complete.
 void DrainTo(const std::shared_ptr<Moment>& moment);
 // Runs at most one piece of work, as a poll might find.
@@ -42,10 +43,15 @@ bool IsIdle(cudaStream_t stream);
 
 }  // namespace tl::simt
 
+// Neither is ever freed, so that its use after its end is seen.
 struct CUstream_st {
   std::deque<tl::simt::Work> queue;
+  int device = 0;
+  std::atomic<bool> destroyed = false;
 };
 
 struct CUevent_st {
   std::shared_ptr<tl::simt::Moment> last;
+  int device = 0;
+  std::atomic<bool> destroyed = false;
 };

@@ -152,6 +152,7 @@ void ResetShared(size_t bytes) {
 }
 
 void CheckShared(const void* address, size_t bytes, Access access, void* site) {
+  if (S().statics.Has(address)) CountStatic(S().statics.Offset(address), site);
   // Most accesses find their cells alike: what the first became holds for the others.
   Cell before, after;
   bool first = true;

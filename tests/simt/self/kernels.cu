@@ -215,7 +215,10 @@ void CopyFloats(Stream& stream, const float* x, float* y, int n, int skew, Fault
 void AddOne(Stream& stream, float* x, int n) {
   Launch(AddOneKernel, (n + 127) / 128, 128, 0, stream, x, n);
 }
-
+const void* AddOneKernelOf() {
+  simt::Declare(AddOneKernel);
+  return reinterpret_cast<const void*>(AddOneKernel);
+}
 void Strided(Stream& stream, const float* x, float* y, int stride) {
   Launch(StridedKernel, 1, 32, 0, stream, x, y, stride);
 }

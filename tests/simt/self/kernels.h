@@ -45,6 +45,7 @@ void Count(Stream& stream, int blocks, int threads, int* count);
 // y[i] = x[i] for n floats, in vectors of four from x + skew where n is a multiple of four.
 void CopyFloats(Stream& stream, const float* x, float* y, int n, int skew, Fault fault);
 void AddOne(Stream& stream, float* x, int n);
+const void* AddOneKernelOf();  // as a kernel of the runtime
 // y[i] = x[i stride] through shared memory, in one warp, i at word i stride of it.
 void Strided(Stream& stream, const float* x, float* y32, int stride);
 // x[block] = 1 + x[block - 1], each block waiting for the last; kNoWait: for one that never comes.

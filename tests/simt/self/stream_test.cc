@@ -1,8 +1,7 @@
 // Streams run as late and as interleaved as they may: a missing event shows in some order.
-#include <gtest/gtest.h>
-
 #include "tests/simt/self/kernels.h"
 #include "tests/simt/self/on_device.h"
+#include "tests/simt/self/rules.h"
 
 namespace tl {
 namespace {
@@ -57,14 +56,18 @@ TEST(Streams, PollingAnEventEndsInItsCompletion) {
 }
 
 TEST(Streams, FindACopyOutOfBounds) {
-  simt::CollectReports collected;
   Stream stream = Stream::On(kMachine);
   OnDevice<float> x(stream, 4), y(stream, 100);
-  CopyBytes(stream, reinterpret_cast<std::byte*>(y.data()),
-            reinterpret_cast<const std::byte*>(x.data()), 16);
-  EXPECT_TRUE(collected.reports().empty());
-  ZeroBytes(stream, reinterpret_cast<std::byte*>(x.data()), 20);
-  EXPECT_TRUE(collected.Has("out of bounds"));
+  const auto copy = [&](size_t bytes) {
+    return cudaMemcpyAsync(y.data(), x.data(), bytes, cudaMemcpyDefault, cuda::Handle(stream));
+  };
+  Accepts([&] { return copy(16); });
+  Refuses(cudaErrorInvalidValue,
+          {"a copy reads: out of bounds, bytes 0 to 20 of an allocation of 16"},
+          [&] { return copy(20); });
+  Refuses(cudaErrorInvalidValue,
+          {"a memset writes: out of bounds, bytes 0 to 20 of an allocation of 16"},
+          [&] { return cudaMemsetAsync(x.data(), 0, 20, cuda::Handle(stream)); });
 }
 
 }  // namespace
