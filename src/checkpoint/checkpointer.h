@@ -14,11 +14,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/worker_thread.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/local_pieces.h"
 #include "checkpoint/run_state.h"
 #include "checkpoint/shard_file.h"
-#include "checkpoint/writer_thread.h"
 #include "comm/mesh.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
@@ -85,7 +85,7 @@ class Checkpointer {
   Manifest manifest_;  // of the save in flight
   FileRecord file_;    // that this rank wrote
   std::atomic<int64_t> written_ = 0;
-  WriterThread writer_;
+  WorkerThread writer_;
 };
 
 }  // namespace tl

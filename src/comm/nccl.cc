@@ -226,6 +226,7 @@ class NcclCommunicator : public Communicator {
   // NCCL calls of communicators that do not block return before they are done.
   Result Settle(Result result) const {
     while (result == nccl::kInProgress) {
+      NcclWatchdog::KeepOut(*watched_);
       const Result asked = library_.CommGetAsyncError(comm_, &result);
       if (asked != nccl::kSuccess) return asked;
       if (result == nccl::kInProgress) sched_yield();
@@ -235,12 +236,7 @@ class NcclCommunicator : public Communicator {
   void Accept(Result result) const {
     TL_CHECK(result == nccl::kSuccess || result == nccl::kInProgress) << ErrorText(result);
   }
-  std::string ErrorText(Result result) const {
-    std::string text = library_.GetErrorString(result);
-    const char* const more = library_.GetLastError(comm_);
-    if (more != nullptr && *more != '\0') absl::StrAppend(&text, " (", more, ")");
-    return text;
-  }
+  std::string ErrorText(Result result) const { return nccl::ErrorText(result, comm_); }
 
   template <typename F>
   void Call(const std::string& what, F&& call) {

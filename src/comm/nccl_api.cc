@@ -41,6 +41,13 @@ const Library& GetLibrary() {
   return *library;
 }
 
+std::string ErrorText(Result result, Comm comm) {
+  std::string text = GetLibrary().GetErrorString(result);
+  const char* const more = GetLibrary().GetLastError(comm);
+  if (more != nullptr && *more != '\0') text += " (" + std::string(more) + ")";
+  return text;
+}
+
 std::string VersionText(int version) {
   return std::to_string(version / 10000) + "." + std::to_string(version % 10000 / 100) + "." +
          std::to_string(version % 100);

@@ -79,6 +79,9 @@ struct Library {
 // device/cuda_library.h says.
 const Library& GetLibrary();
 
+// What NCCL says of a result of the communicator, null where it has none yet.
+std::string ErrorText(Result result, Comm comm);
+
 std::string VersionText(int version);  // "2.28.9"
 
 }  // namespace tl::nccl

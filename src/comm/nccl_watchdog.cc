@@ -1,5 +1,8 @@
 #include "comm/nccl_watchdog.h"
 
+#include <unistd.h>
+
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -18,6 +21,15 @@ namespace {
 constexpr auto kInterval = std::chrono::milliseconds(100);
 // Other ranks that are stuck too get to say where before this one ends them all.
 constexpr auto kLastWords = std::chrono::milliseconds(500);
+
+// Empty where the communicator has none. For a thread that has it to itself.
+std::string ErrorOf(nccl::Comm comm) {
+  nccl::Result error = nccl::kSuccess;
+  if (nccl::GetLibrary().CommGetAsyncError(comm, &error) != nccl::kSuccess)
+    error = nccl::kInternalError;
+  const bool well = error == nccl::kSuccess || error == nccl::kInProgress;
+  return well ? "" : nccl::ErrorText(error, comm);
+}
 
 struct Operation {
   int64_t sequence = 0;
@@ -38,6 +50,7 @@ class NcclWatchdog::Watched {
   std::string last_complete = "none";
   Clock::time_point moved = Clock::now();  // when something last began or completed with nothing
                                            // before it
+  std::atomic<bool> ends = false;          // about to be aborted
 };
 
 NcclWatchdog::NcclWatchdog(Device device, double seconds)
@@ -85,6 +98,10 @@ void NcclWatchdog::End(Watched& watched) {
   watched.calling = false;
 }
 
+void NcclWatchdog::KeepOut(const Watched& watched) {
+  while (watched.ends) pause();
+}
+
 std::string NcclWatchdog::Inspect(Watched& watched, Clock::time_point now, int* exit_code) {
   *exit_code = kExitError;
   while (!watched.in_flight.empty() && watched.in_flight.front().done.Query()) {
@@ -100,16 +117,9 @@ std::string NcclWatchdog::Inspect(Watched& watched, Clock::time_point now, int* 
   } else if (watched.calling) {
     where = absl::StrCat(watched.call, ", operation ", watched.operations, ", has not returned");
   }
-  nccl::Result error = nccl::kSuccess;
-  std::string trouble;
-  if (nccl::GetLibrary().CommGetAsyncError(watched.comm, &error) != nccl::kSuccess)
-    error = nccl::kInternalError;
-  const bool starts = watched.operations == 1 && watched.calling;  // who starts it hears of errors
-  if (error != nccl::kSuccess && error != nccl::kInProgress && !starts) {
-    trouble = nccl::GetLibrary().GetErrorString(error);
-    const char* const more = nccl::GetLibrary().GetLastError(watched.comm);
-    if (more != nullptr && *more != '\0') absl::StrAppend(&trouble, " (", more, ")");
-  } else {
+  // Begin takes the same lock before it calls.
+  std::string trouble = watched.calling ? "" : ErrorOf(watched.comm);
+  if (trouble.empty()) {
     if (watched.in_flight.empty() && !watched.calling) return "";
     Beat();
     const double still = std::chrono::duration<double>(now - watched.moved).count();
@@ -131,6 +141,8 @@ void NcclWatchdog::Run() {
       if (trouble.empty()) continue;
       std::fprintf(stderr, "error: %s: %s\n", Where().c_str(), trouble.c_str());
       std::fflush(stderr);
+      // A call that asks whether it is done leaves meanwhile, one that hangs is what abort is for.
+      watched->ends = true;
       std::this_thread::sleep_for(kLastWords);
       nccl::GetLibrary().CommAbort(watched->comm);
       // MPI is another thread's, but that one may wait for ever, and MPI_Abort only tells the

@@ -2,6 +2,11 @@
 // may be waiting for a GPU that never finishes. An error of a communicator, or an operation that
 // neither completes nor lets another one complete for the given time, is reported with rank, group,
 // operation and sequence number; then the communicator is aborted and the job ended.
+//
+// NCCL lets one thread at a time into a communicator, and asking one for errors is no exception:
+// ncclCommGetAsyncError joins the thread of the call before and frees it. So this thread asks while
+// nobody calls, and who calls hears of errors himself. ncclCommAbort alone is made to come beside a
+// call: it is what ends one that hangs.
 #pragma once
 
 #include <chrono>
@@ -37,6 +42,9 @@ class NcclWatchdog {
   void Enqueued(Watched& watched, Event done);
   // A call that enqueues nothing, as of starting and ending a communicator, is over.
   void End(Watched& watched);
+  // Before every question of a call whether it is done: does not return once the communicator is
+  // about to be aborted, which frees it.
+  static void KeepOut(const Watched& watched);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -100,7 +100,8 @@ std::string OptimizerNames();
 void GradientSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor grads, Tensor sums);
 
 // Starts gathering updated weights, bucket by bucket, in the order the next forward pass wants
-// them; sets Weights::ready.
+// them; sets Weights::ready. NCCL runs a group's operations in the order of their calls: what else
+// the stream needs of the data group before the next pass is called first.
 void GatherWeights(Stream& stream, Stream& comm_stream, Mesh& mesh, Weights& weights);
 
 }  // namespace tl

@@ -50,9 +50,7 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
       {"activations", e.activation_bytes()},
       {"inputs and tables", e.input_bytes()}};
   if (e.options().device.type == DeviceType::kCpu) {
-    plan.push_back({"batches of a step",
-                    MicroBatches() * HostBatch::Bytes(e.options().batch,
-                                                      e.options().sequence_length, e.lookahead())});
+    plan.push_back(Batches());
     return plan;
   }
   plan.push_back({"scratch of kernels and cuBLASLt", e.scratch_bytes()});
@@ -60,6 +58,13 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
   if (const int64_t bytes = mesh_.transport_bytes(); bytes > 0)
     plan.push_back({"NCCL's buffers (estimate)", bytes});
   return plan;
+}
+
+MemoryRow Stepper::Batches() const {
+  const Engine& e = *engine_;
+  return {"batches of two steps",
+          2 * MicroBatches() *
+              HostBatch::Bytes(e.options().batch, e.options().sequence_length, e.lookahead())};
 }
 
 int64_t Stepper::CheckpointBytes(bool async) const {
@@ -80,7 +85,10 @@ void Stepper::Allocate() {
   host_scalars_ = Buffer::AllocateHost(device, sizeof(StepScalars));
   host_sums_ = Buffer::AllocateHost(device, engine_->head_sums().bytes());
   sums_memory_ = Buffer::Allocate(device, 2 * sizeof(float));
-  batches_.resize(MicroBatches());
+  reader_ = std::make_unique<ReadAhead>(
+      MicroBatches(), [this](const DataSource& data, int64_t first, int64_t i, HostBatch* out) {
+        return FillBatch(data, first, i, out);
+      });
 }
 
 absl::Status Stepper::InitializeFrom(const std::string& weights) {
@@ -164,6 +172,17 @@ std::vector<HeadResult> Stepper::Heads() const {
   return results;
 }
 
+absl::Status Stepper::FillBatch(const DataSource& data, int64_t first, int64_t i,
+                                HostBatch* out) const {
+  const TrainConfig& t = config_.train;
+  first += (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
+  TL_RETURN_IF_ERROR(
+      data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(), out));
+  out->first_sample = first;
+  engine_->MaskTargets(out);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   const TrainConfig& t = config_.train;
   const int64_t micro_batches = MicroBatches();
@@ -171,19 +190,11 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   Communicator& data_group = mesh_.group(Axis::kData);
   const Objective& objective = engine_->objective();
   const int heads = objective.lookahead();
-  absl::Status status;
-  std::vector<int64_t> targets(heads);
-  for (int64_t i = 0; i < micro_batches; ++i) {
-    const int64_t first =
-        run_.samples + (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
-    status = data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(),
-                            &batches_[i]);
-    if (!status.ok()) break;
-    batches_[i].first_sample = first;
-    engine_->MaskTargets(&batches_[i]);
-    for (int k = 0; k < heads; ++k) targets[k] += batches_[i].TargetCount(k + 1);
-  }
-  TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), status));
+  const absl::StatusOr<const StepBatches*> read = reader_->Take(data, run_.samples);
+  TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), read.status()));
+  reader_->Start(data, run_.samples + t.global_batch_size);
+  const StepBatches& batches = **read;
+  std::vector<int64_t> targets = batches.targets;
   data_group.AllReduce(stream, Tensor::Of(targets.data(), {heads}));
 
   StepResult result;
@@ -207,9 +218,12 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
 
   engine_->grad_sync().BeginStep(static_cast<int>(micro_batches));
   engine_->ClearHeadSums();
-  for (const HostBatch& batch : batches_) engine_->ForwardBackward(batch, scalars, weights);
+  for (const HostBatch& batch : batches.micro) engine_->ForwardBackward(batch, scalars, weights);
   engine_->grad_sync().Finish(stream);
   if (on_gradients) on_gradients(engine_->grads());
+  // Before the gathers of weights: after them its sum, and so the end of the step, would wait for
+  // them.
+  StartReadingHeads();
 
   const ProfilerRange range("update");
   const Tensor sums = Tensor::Contiguous(sums_memory_.data(), {2}, DType::kF32, stream.device());
@@ -219,10 +233,9 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
       {.scalars = scalars, .sums = sums, .clip = static_cast<float>(config_.optimizer.clip)});
   optimizer_->Update(stream, *state_, engine_->grads(), engine_->weights(), scalars);
   GatherWeights(stream, engine_->comm_stream(), mesh_, engine_->weights());
-
-  StartReadingHeads();
   CopyBytes(stream, host_scalars_.data(), scalars_memory_.data(), sizeof(StepScalars));
   stream.Synchronize();
+  reader_->Wait();
   result.heads = Heads();
   double loss = 0.0;
   for (int k = 0; k < heads; ++k) {

@@ -15,6 +15,7 @@
 #include "objective/acceptance.h"
 #include "optim/optimizer.h"
 #include "train/progress.h"
+#include "train/read_ahead.h"
 
 namespace tl {
 
@@ -42,6 +43,8 @@ class Stepper {
   static absl::StatusOr<std::unique_ptr<Stepper>> Create(const Config& config, Mesh& mesh);
 
   std::vector<MemoryRow> MemoryPlan() const;
+  // In host memory, and in the plan of a CPU: of a step, and of the next one.
+  MemoryRow Batches() const;
   // Of host memory, with OpenCheckpoints.
   int64_t CheckpointBytes(bool async) const;
   void Allocate();
@@ -64,7 +67,8 @@ class Stepper {
   // One checkpoint of now, durable when this returns.
   absl::Status Save(const std::string& folder);
 
-  // The next step. An error if the data cannot be read; the same on all ranks. Collective.
+  // The next step. An error if the data cannot be read; the same on all ranks. Meanwhile reads what
+  // the step after it needs of the same source, whose errors are that step's. Collective.
   absl::StatusOr<StepResult> Run(const DataSource& data);
   // At most `batches` micro-batches per data rank, 0: all of the source. Collective.
   absl::StatusOr<EvalResult> Evaluate(const DataSource& data, int64_t batches);
@@ -78,6 +82,8 @@ class Stepper {
  private:
   Stepper(const Config& config, Mesh& mesh) : config_(config), mesh_(mesh) {}
   int64_t MicroBatches() const;
+  // This rank's samples of micro-batch i of a step, with targets masked. From any thread.
+  absl::Status FillBatch(const DataSource& data, int64_t first, int64_t i, HostBatch* out) const;
   Schedule MakeSchedule() const;
   // Sums the head sums over the data group and starts to copy them to the host.
   void StartReadingHeads();
@@ -91,7 +97,7 @@ class Stepper {
   std::unique_ptr<ShardedState> state_;
   Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
   RunState run_;
-  std::vector<HostBatch> batches_;
+  std::unique_ptr<ReadAhead> reader_;
 };
 
 }  // namespace tl

@@ -231,7 +231,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   if (stepper->engine().options().device.type == DeviceType::kCpu)
     memory.push_back(copy);
   else
-    TL_RETURN_IF_ERROR(CheckHostMemory({copy}, world));
+    TL_RETURN_IF_ERROR(CheckHostMemory({stepper->Batches(), copy}, world));
   TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(

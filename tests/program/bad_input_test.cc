@@ -268,7 +268,7 @@ std::vector<Case> Cases() {
       Set("HugeSequence", {"train.sequence_length=2147483647", "train.loss_chunk=2147483647"},
           {"[train]", "memory available", "activations"}),
       Set("HugeBatch", {"train.global_batch_size=2147483644"},
-          {"global_batch_size", "memory available", "batches of a step"}),
+          {"global_batch_size", "memory available", "batches of two steps"}),
       {"LargeBench",
        {"bench", "%/tiny.toml", "--set", "train.sequence_length=2147483647"},
        {"[train]", "memory available"}},

@@ -31,7 +31,10 @@ trunkline_add_simt_mpi_test(device_collectives
 trunkline_add_simt_mpi_test(step ranks/step_test.cc 1 2)
 trunkline_add_simt_mpi_test(device_equivalence
   ${CMAKE_SOURCE_DIR}/tests/mpi/device_equivalence_test.cc 4)
-target_include_directories(simt_mpi_step PRIVATE ${CMAKE_SOURCE_DIR}/tests/mpi)
+trunkline_add_simt_mpi_test(nccl_rules ranks/nccl_rules_test.cc 2)
+foreach(test step nccl_rules)
+  target_include_directories(simt_mpi_${test} PRIVATE ${CMAKE_SOURCE_DIR}/tests/mpi)
+endforeach()
 
 # The program, with NCCL.
 target_link_libraries(simt_trunkline PRIVATE trunkline_simt_ranks)

@@ -1,38 +1,9 @@
 // Operations of NCCL's stand-in on their way.
 #pragma once
 
-#include <atomic>
-#include <cstdio>
-#include <map>
-
-#include "tests/simt/nccl/wire.h"
-
-struct ncclComm {
-  int rank = 0, size = 1;
-  int number = 0;               // part of the tags
-  std::vector<int> world_rank;  // of each rank
-  int64_t operations = 0;
-  std::map<int, int> sent, received;  // messages to and from each peer
-  int unsettled = 0;                  // calls of CommGetAsyncError until it is ready
-  int open = 0;                       // operations in flight
-  std::atomic<tl::nccl::Result> error = tl::nccl::kSuccess;
-  std::atomic<bool> aborted = false;
-};
+#include "tests/simt/nccl/communicator.h"
 
 namespace tl::simt {
-
-enum class Fault { kNone, kHang, kError };
-
-inline Fault FaultOf(int64_t operation) {
-  static const char* const text = std::getenv("TL_SIMT_NCCL");
-  if (text == nullptr) return Fault::kNone;
-  char what[8];
-  int rank;
-  long long at;
-  if (std::sscanf(text, "%7[a-z]:%d:%lld", what, &rank, &at) != 3) std::abort();
-  if (rank != WorldRank() || at != operation) return Fault::kNone;
-  return std::string(what) == "hang" ? Fault::kHang : Fault::kError;
-}
 
 // An operation on its way. finish(payloads of all messages) writes `out`.
 class Flight {
@@ -41,6 +12,7 @@ class Flight {
       : comm_(comm), call_(call), in_(in), out_(out) {
     static int64_t operations = 0;
     fault_ = FaultOf(++operations);
+    if (fault_ == Fault::kStuck) comm->stuck = true;
     ++comm_->open;
     CheckRange(call, in);
     CheckRange(call, out);

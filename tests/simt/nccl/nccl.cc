@@ -4,11 +4,11 @@
 //
 // Sums go around a ring and are rounded at each addition. What is written is full of NaNs from the
 // start of an operation to its end, and what is read or written meanwhile by others is reported, as
-// are ranks that make different calls. Communicators do not block: a call returns ncclInProgress
-// every other time, and using one before it is ready is reported.
+// are ranks that make different calls. Communicators do not block, and are one thread's at a time:
+// see communicator.h.
 //
-// TL_SIMT_NCCL=hang:R:N lets the Nth operation of world rank R never end; error:R:N lets its
-// communicator fail.
+// TL_SIMT_NCCL=hang:R:N lets the Nth operation of world rank R never end; stuck:R:N lets its call
+// stay in progress; error:R:N lets its communicator fail.
 #include <mpi.h>
 
 #include <algorithm>
@@ -24,44 +24,41 @@
 namespace tl::simt {
 namespace {
 
+// Between GroupStart and GroupEnd: how deep, what, of whom and where to.
 int g_group = 0;
-std::vector<std::pair<cudaStream_t, std::shared_ptr<Flight>>> g_grouped;
-
-// Whether the communicator may be used; it then has something to settle again.
-bool Ready(Comm comm, const char* call) {
-  if (!OnMachineThread()) Refuse(std::string(call) + " in another thread");
-  if (comm->unsettled > 0 && g_group == 0)
-    Refuse(std::string(call) + " on a communicator that is still busy with another call");
-  return comm->error == kSuccess;
-}
-Result Settling(Comm comm) {
-  static int calls = 0;
-  if (++calls % 2 == 0) return kSuccess;
-  comm->unsettled = 2;
-  return kInProgress;
-}
+std::vector<std::shared_ptr<Flight>> g_grouped;
+Comm g_of_group = nullptr;
+cudaStream_t g_stream = nullptr;
 
 Result Enqueue(Comm comm, const Call& call, size_t in_parts, size_t out_parts,
                cudaStream_t stream) {
-  if (!Ready(comm, call.name)) return comm->error;
+  const Inside inside(comm, call.name);
+  if (const Result ready = Ready(comm, call.name); ready != kSuccess) return ready;
   const size_t part = call.count * SizeOfType(call.type);
   const Range in{static_cast<std::byte*>(const_cast<void*>(call.in)), in_parts * part};
   const Range out{static_cast<std::byte*>(call.out), out_parts * part};
   const auto flight = std::make_shared<Collective>(comm, call, in, out);
-  Push(stream, {nullptr, nullptr, [flight] { return flight->Poll(); }});
-  return Settling(comm);
+  const auto push = [=] { PushInOrder(comm, stream, [flight] { return flight->Poll(); }); };
+  if (comm->size > 1 || comm->stuck) return InProgress(comm, push);
+  push();
+  return kSuccess;
 }
 
 Result Message1(Comm comm, void* data, size_t count, DataType type, int peer, cudaStream_t stream,
                 bool sends) {
+  const Inside inside(comm, "Send or Recv");
   if (g_group == 0) Refuse("Send or Recv outside of a group");
-  if (!Ready(comm, "Send or Recv")) return comm->error;
+  if (const Result ready = Ready(comm, "Send or Recv"); ready != kSuccess) return ready;
+  if (!g_grouped.empty() && (g_of_group != comm || g_stream != stream))
+    Refuse("a group of several communicators or on several streams");
+  g_of_group = comm;
+  g_stream = stream;
   Header header;
   std::strcpy(header.call, "SendRecv");
   header.count = static_cast<int64_t>(count);
   header.type = type;
   const Range range{static_cast<std::byte*>(data), count * SizeOfType(type)};
-  g_grouped.emplace_back(stream, std::make_shared<PointToPoint>(comm, range, header, peer, sends));
+  g_grouped.push_back(std::make_shared<PointToPoint>(comm, range, header, peer, sends));
   return kSuccess;
 }
 
@@ -138,24 +135,33 @@ Result ncclCommInitRankConfig(Comm* out, int size, UniqueId id, int rank, Config
   std::sort(devices.begin(), devices.end());
   if (std::adjacent_find(devices.begin(), devices.end()) != devices.end())
     comm->error = kInvalidUsage;  // two ranks on one GPU
-  comm->unsettled = 3;
   *out = comm;
-  return kInProgress;
+  return InProgress(comm, [] {});
 }
 
+// Not a getter alone: who hears that a call is through has completed it.
 Result ncclCommGetAsyncError(Comm comm, Result* result) {
+  const Inside inside(comm, "CommGetAsyncError");
   *result = comm->error;
-  if (comm->unsettled > 0 && *result == kSuccess) *result = kInProgress;
-  if (OnMachineThread() && comm->unsettled > 0) --comm->unsettled;
+  if (*result != kSuccess || comm->unsettled == 0) return kSuccess;
+  *result = kInProgress;
+  if (!OnMachineThread() || comm->stuck || --comm->unsettled > 0) return kSuccess;
+  *result = kSuccess;
+  std::exchange(comm->then, nullptr)();
   return kSuccess;
 }
 
 Result ncclCommFinalize(Comm comm) {
-  if (!Ready(comm, "Finalize")) return comm->error;
+  const Inside inside(comm, "CommFinalize");
+  if (const Result ready = Ready(comm, "CommFinalize"); ready != kSuccess) return ready;
   if (comm->open > 0) Refuse("a communicator is finalized with operations in flight");
-  return Settling(comm);
+  return InProgress(comm, [comm] { comm->finalized = true; });
 }
 Result ncclCommDestroy(Comm comm) {
+  if (comm->unsettled > 0) {
+    Refuse("CommDestroy on a communicator that has another call in progress");
+    return kInvalidArgument;
+  }
   delete comm;
   return kSuccess;
 }
@@ -194,21 +200,17 @@ Result ncclGroupStart() {
 Result ncclGroupEnd() {
   if (--g_group > 0) return kSuccess;
   if (g_group < 0) Refuse("GroupEnd without GroupStart");
+  if (g_grouped.empty()) return kSuccess;
   // All of a group at once: one piece of work.
-  auto all = std::make_shared<std::vector<std::shared_ptr<Flight>>>();
-  cudaStream_t stream = nullptr;
-  for (auto& [its, flight] : g_grouped) {
-    if (!all->empty() && its != stream) Refuse("a group on several streams");
-    stream = its;
-    all->push_back(std::move(flight));
-  }
-  g_grouped.clear();
-  if (all->empty()) return kSuccess;
-  Push(stream, {nullptr, nullptr, [all] {
-                  std::erase_if(*all, [](const auto& flight) { return flight->Poll(); });
-                  return all->empty();
-                }});
-  return kSuccess;
+  const auto all = std::make_shared<std::vector<std::shared_ptr<Flight>>>();
+  all->swap(g_grouped);
+  const auto poll = [all] {
+    std::erase_if(*all, [](const auto& flight) { return flight->Poll(); });
+    return all->empty();
+  };
+  return InProgress(g_of_group, [poll, comm = g_of_group, stream = g_stream] {
+    PushInOrder(comm, stream, poll);
+  });
 }
 
 // A real GPU goes on while its host waits for other ranks.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -31,7 +32,12 @@ inline int WorldRank() {
   return rank;
 }
 
-inline void Refuse(const std::string& what) { Report("NCCL stand-in: " + what); }
+// From any thread.
+inline void Refuse(const std::string& what) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  Report("NCCL stand-in: " + what);
+}
 
 inline size_t SizeOfType(DataType type) {
   switch (type) {

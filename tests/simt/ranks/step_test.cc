@@ -1,11 +1,14 @@
-// A step on devices: the host waits for them once, at its end, and nothing is allocated once the
-// plan's memory is; the plan is what the allocator counts.
+// A step on devices: the host waits for them once, at its end, when weights are still being
+// gathered, and nothing is allocated once the plan's memory is; the plan is what the allocator
+// counts.
 #include <vector>
 
+#include "device/cuda.h"
 #include "device/cuda_device.h"
 #include "engine/placement.h"
 #include "grid_run.h"
 #include "tests/simt/control.h"
+#include "tests/simt/runtime.h"
 
 namespace tl::test {
 namespace {
@@ -48,12 +51,17 @@ void TestSteps(Precision precision, const Layout& layout, const char* transport)
     const std::string at = "step " + std::to_string(step);
     EXPECT_EQ(end.allocations - start.allocations, 0) << at;
     EXPECT_EQ(end.waits - start.waits, 1) << at;
+    // Nothing that it waited for waits for them.
+    EXPECT_EQ(simt::IsIdle(cuda::Handle((*stepper)->engine().comm_stream())),
+              mesh->data_size() == 1)
+        << at;
   }
   EXPECT_EQ(cuda::AllocatedBytes(device) - before, planned);
 }
 
 TEST(Step, WaitsOnceAndAllocatesNothing) {
   const int ranks = World().size();
+  simt::SetOrder(simt::Order::kAscending);  // nothing runs that nobody waits for
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     if (ranks == 1) TestSteps(precision, {1, 1}, "auto");
     TestSteps(precision, {ranks, 1}, "nccl");

@@ -1,4 +1,4 @@
-// One thread that does one job at a time, for writing while training goes on.
+// One thread that does one job at a time while the main thread goes on.
 #pragma once
 
 #include <atomic>
@@ -11,12 +11,12 @@
 
 namespace tl {
 
-class WriterThread {
+class WorkerThread {
  public:
   // Signals are left to the other threads.
-  WriterThread();
+  WorkerThread();
   // Waits for the job in progress.
-  ~WriterThread();
+  ~WorkerThread();
 
   // Starts a job; the one before must be done.
   void Post(std::function<absl::Status()> job);

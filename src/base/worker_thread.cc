@@ -1,4 +1,4 @@
-#include "checkpoint/writer_thread.h"
+#include "base/worker_thread.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +20,7 @@ constexpr int kNice = 10;
 
 }  // namespace
 
-WriterThread::WriterThread() {
+WorkerThread::WorkerThread() {
   // Requests to stop are the main thread's; a crash of this one must still say where it was.
   sigset_t most, before;
   sigfillset(&most);
@@ -30,7 +30,7 @@ WriterThread::WriterThread() {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-WriterThread::~WriterThread() {
+WorkerThread::~WorkerThread() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     ends_ = true;
@@ -39,8 +39,8 @@ WriterThread::~WriterThread() {
   thread_.join();
 }
 
-void WriterThread::Post(std::function<absl::Status()> job) {
-  TL_CHECK(!busy_) << "the writer has a job already";
+void WorkerThread::Post(std::function<absl::Status()> job) {
+  TL_CHECK(!busy_) << "the worker has a job already";
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     job_ = std::move(job);
@@ -49,7 +49,7 @@ void WriterThread::Post(std::function<absl::Status()> job) {
   changed_.notify_all();
 }
 
-void WriterThread::Wait(const std::atomic<int64_t>& progress) {
+void WorkerThread::Wait(const std::atomic<int64_t>& progress) {
   int64_t last = progress;
   std::unique_lock<std::mutex> lock(mutex_);
   while (busy_) {
@@ -60,7 +60,7 @@ void WriterThread::Wait(const std::atomic<int64_t>& progress) {
   }
 }
 
-void WriterThread::Run() {
+void WorkerThread::Run() {
   // It takes what the training's threads leave, and a tenth of a core beside one that leaves none.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   std::unique_lock<std::mutex> lock(mutex_);
