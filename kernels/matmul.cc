@@ -14,6 +14,8 @@ void CheckArgs(const MatmulArgs& args) {
       << " -> " << ToString(args.c.shape);
   for (const Tensor* t : {&args.a, &args.b, &args.c}) CheckLastAxis(*t);
   CheckSameType(args.b, args.a);
+  TL_CHECK(args.choice == nullptr || args.c.device.type == DeviceType::kCuda)
+      << "no choice on CPUs";
   TL_CHECK(args.c.dtype == args.a.dtype || args.c.dtype == DType::kF32) << Name(args.c.dtype);
   if (args.bias) {
     TL_CHECK_EQ(args.beta, 0.0f);

@@ -5,6 +5,8 @@
 
 namespace tl {
 
+struct MatmulChoice;  // matmul_choices.h
+
 enum class Transpose : uint8_t { kNo, kYes };
 
 // op(A) is [M, K], op(B) is [K, N], C is [M, N]; rows may be strided, last axes contiguous.
@@ -22,8 +24,15 @@ struct MatmulArgs {
   Transpose trans_b = Transpose::kNo;
   float beta = 0.0f;
   Tensor bias = {};
+  // On a CUDA device, of a product that was made before: how it is made. Null, as in all training:
+  // cuBLASLt's first choice.
+  const MatmulChoice* choice = nullptr;
 };
 TL_DECLARE_OP(Matmul);
+
+// Bytes. cuBLASLt chooses by the alignment of operands up to here: where all memory is handed out
+// in multiples of it, products of equal shapes are made in the same way, to the bit.
+inline constexpr int64_t kMatmulAlignment = 256;
 
 // The most scratch of a product on a CUDA device, beside the copy of a bias: what cuBLAS's own
 // documentation advises for Hopper.

@@ -4,17 +4,20 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <unordered_map>
+#include <vector>
 
 #include "device/cuda.h"
 #include "device/cuda_check.h"
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/elementwise.h"
+#include "kernels/matmul_choices.h"
 
 namespace tl::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;  // of cudaMalloc
+constexpr size_t kAlignment = kMatmulAlignment;  // no more than cudaMalloc's
 
 // All that an algorithm is chosen for. Alignments are those of the pointers, 1 to kAlignment bytes.
 struct Key {
@@ -43,6 +46,7 @@ struct Product {
   cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr;
   cublasLtMatmulAlgo_t algorithm = {};
   size_t workspace = 0;
+  int64_t calls = 0;  // of this algorithm
 };
 
 cudaDataType_t CudaType(DType dtype) {
@@ -80,7 +84,8 @@ cublasLtMatrixLayout_t Layout(DType dtype, int64_t rows, int64_t columns, int64_
   return layout;
 }
 
-Product MakeProduct(const Key& key, const void* bias) {
+// All but the algorithm.
+Product DescribeProduct(const Key& key, const void* bias) {
   const CublasLt& blas = GetCublasLt();
   const auto in = static_cast<DType>(key.in_type), out = static_cast<DType>(key.out_type);
   Product product;
@@ -94,43 +99,105 @@ Product MakeProduct(const Key& key, const void* bias) {
   product.a = key.trans_a ? Layout(in, key.k, key.m, key.lda) : Layout(in, key.m, key.k, key.lda);
   product.b = key.trans_b ? Layout(in, key.n, key.k, key.ldb) : Layout(in, key.k, key.n, key.ldb);
   product.c = Layout(out, key.m, key.n, key.ldc);
+  return product;
+}
 
+// Split sums meet in fp32 and in a fixed order: rounded once, the same bits each time.
+constexpr uint32_t kMask = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+
+// At most `most` ways to make the product, the fastest first as cuBLASLt estimates it.
+std::vector<cublasLtMatmulHeuristicResult_t> Choices(const Key& key, const Product& product,
+                                                     uint32_t mask, int most) {
+  const CublasLt& blas = GetCublasLt();
   cublasLtMatmulPreference_t preference;
   TL_CHECK_CUBLASLT(blas.cublasLtMatmulPreferenceCreate(&preference));
   Set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kMatmulWorkspace});
-  // Split sums meet in fp32 and in a fixed order: rounded once, the same bits each time.
-  Set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  Set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, mask);
   Set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t{key.align_b});
   Set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t{key.align_a});
   Set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t{key.align_c});
   Set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t{key.align_c});
-  cublasLtMatmulHeuristicResult_t result;
+  std::vector<cublasLtMatmulHeuristicResult_t> results(most);
   int found = 0;
-  const cublasStatus_t status =
-      blas.cublasLtMatmulAlgoGetHeuristic(Blas(key.device), product.desc, product.b, product.a,
-                                          product.c, product.c, preference, 1, &result, &found);
-  TL_CHECK(status == CUBLAS_STATUS_SUCCESS && found > 0 && result.state == CUBLAS_STATUS_SUCCESS)
+  const cublasStatus_t status = blas.cublasLtMatmulAlgoGetHeuristic(
+      Blas(key.device), product.desc, product.b, product.a, product.c, product.c, preference, most,
+      results.data(), &found);
+  results.resize(found);
+  std::erase_if(results, [](const auto& r) { return r.state != CUBLAS_STATUS_SUCCESS; });
+  TL_CHECK(status == CUBLAS_STATUS_SUCCESS && !results.empty())
       << "cuBLASLt has no product [" << key.m << ", " << key.k << "] x [" << key.k << ", " << key.n
-      << "] of " << Name(in) << " into " << Name(out) << ", row strides " << key.lda << ", "
-      << key.ldb << ", " << key.ldc << ": " << blas.cublasLtGetStatusString(status);
+      << "] of " << Name(static_cast<DType>(key.in_type)) << " into "
+      << Name(static_cast<DType>(key.out_type)) << ", row strides " << key.lda << ", " << key.ldb
+      << ", " << key.ldc << ": " << blas.cublasLtGetStatusString(status);
   TL_CHECK_CUBLASLT(blas.cublasLtMatmulPreferenceDestroy(preference));
-  product.algorithm = result.algo;
-  product.workspace = result.workspaceSize;
-  return product;
+  return results;
 }
 
 // As long as the program: the cache ends with it, perhaps after CUDA.
+struct Cache {
+  std::unordered_map<Key, Product, KeyHash> products;
+  std::vector<std::pair<const Key, Product>*> in_order;  // of their first calls
+};
+Cache& Made() {
+  static auto* cache = new Cache;
+  return *cache;
+}
+
 Product& FindProduct(const Key& key, const void* bias) {
-  static auto* cache = new std::unordered_map<Key, Product, KeyHash>;
-  const auto it = cache->find(key);
-  return it != cache->end() ? it->second
-                            : cache->emplace(key, MakeProduct(key, bias)).first->second;
+  Cache& cache = Made();
+  const auto it = cache.products.find(key);
+  if (it != cache.products.end()) return it->second;
+  Product product = DescribeProduct(key, bias);
+  const auto first = Choices(key, product, kMask, 1)[0];
+  product.algorithm = first.algo;
+  product.workspace = first.workspaceSize;
+  cache.in_order.push_back(&*cache.products.emplace(key, product).first);
+  return cache.in_order.back()->second;
 }
 
 uint16_t Alignment(const Tensor& x) {
   const auto address = reinterpret_cast<uintptr_t>(x.data);
   return static_cast<uint16_t>(std::min<uintptr_t>(address & (~address + 1), kAlignment));
+}
+
+MatmulChoice ReadChoice(const cublasLtMatmulAlgo_t& algorithm, size_t workspace, uint32_t mask,
+                        int place) {
+  MatmulChoice choice = {.workspace = workspace, .mask = mask, .place = place};
+  static_assert(sizeof(choice.algorithm) == sizeof(algorithm));
+  std::memcpy(&choice.algorithm, &algorithm, sizeof(algorithm));
+  const auto get = [&](cublasLtMatmulAlgoConfigAttributes_t attribute) {
+    int32_t value = 0;
+    size_t written = 0;
+    TL_CHECK_CUBLASLT(GetCublasLt().cublasLtMatmulAlgoConfigGetAttribute(
+        &algorithm, attribute, &value, sizeof(value), &written));
+    return value;
+  };
+  choice.id = get(CUBLASLT_ALGO_CONFIG_ID);
+  choice.tile = get(CUBLASLT_ALGO_CONFIG_TILE_ID);
+  choice.parts = get(CUBLASLT_ALGO_CONFIG_SPLITK_NUM);
+  choice.reduction = static_cast<Reduction>(get(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME));
+  return choice;
+}
+
+// A product like those of the key.
+MatmulArgs WithoutData(const Key& key, Device device) {
+  const auto matrix = [&](int64_t rows, int64_t columns, int64_t stride, uint8_t type) {
+    return Tensor{.shape = {rows, columns},
+                  .strides = {stride, 1},
+                  .dtype = static_cast<DType>(type),
+                  .device = device};
+  };
+  const auto transpose = [](bool yes) { return yes ? Transpose::kYes : Transpose::kNo; };
+  MatmulArgs args = {
+      .c = matrix(key.m, key.n, key.ldc, key.out_type),
+      .a = matrix(key.trans_a ? key.k : key.m, key.trans_a ? key.m : key.k, key.lda, key.in_type),
+      .b = matrix(key.trans_b ? key.n : key.k, key.trans_b ? key.k : key.n, key.ldb, key.in_type),
+      .trans_a = transpose(key.trans_a),
+      .trans_b = transpose(key.trans_b),
+      .beta = key.has_beta ? 1.0f : 0.0f};
+  if (key.has_bias)
+    args.bias = {.shape = {key.n}, .strides = {1}, .dtype = args.a.dtype, .device = device};
+  return args;
 }
 
 }  // namespace
@@ -168,7 +235,15 @@ void Matmul(Stream& stream, const MatmulArgs& args) {
                    args.beta != 0.0f};
   if (front > 0) bias.data = stream.Scratch(front);
   Product& product = FindProduct(key, bias.data);
-  std::byte* scratch = stream.Scratch(front + product.workspace);
+  cublasLtMatmulAlgo_t algorithm = product.algorithm;
+  size_t workspace = product.workspace;
+  if (args.choice == nullptr) {
+    ++product.calls;
+  } else {
+    std::memcpy(&algorithm, &args.choice->algorithm, sizeof(algorithm));
+    workspace = args.choice->workspace;
+  }
+  std::byte* scratch = stream.Scratch(front + workspace);
   if (front > 0) {
     bias.data = scratch;
     cuda::Convert(stream, {.dst = bias, .src = args.bias});
@@ -178,10 +253,33 @@ void Matmul(Stream& stream, const MatmulArgs& args) {
   const float one = 1.0f;
   TL_CHECK_CUBLASLT(GetCublasLt().cublasLtMatmul(
       Blas(stream.device().index), product.desc, &one, args.b.data, product.b, args.a.data,
-      product.a, &args.beta, args.c.data, product.c, args.c.data, product.c, &product.algorithm,
-      product.workspace > 0 ? scratch + front : nullptr, product.workspace, queue))
+      product.a, &args.beta, args.c.data, product.c, args.c.data, product.c, &algorithm,
+      workspace > 0 ? scratch + front : nullptr, workspace, queue))
       << ToString(args.a.shape) << " " << ToString(args.b.shape) << " -> "
       << ToString(args.c.shape);
+}
+
+void MatmulChoices(Stream& stream, const MatmulChoicesArgs& args) {
+  args.made->clear();
+  for (const auto* entry : Made().in_order) {
+    const auto& [key, product] = *entry;
+    if (key.device != stream.device().index) continue;
+    MatmulMade made = {.args = WithoutData(key, stream.device()),
+                       .alignment = {key.align_a, key.align_b, key.align_c},
+                       .calls = product.calls,
+                       .choices = {ReadChoice(product.algorithm, product.workspace, kMask, 1)}};
+    for (const uint32_t mask : {kMask, uint32_t{CUBLASLT_REDUCTION_SCHEME_MASK}}) {
+      int place = 0;
+      for (const auto& result : Choices(key, product, mask, args.most)) {
+        const MatmulChoice choice = ReadChoice(result.algo, result.workspaceSize, mask, ++place);
+        const bool known = std::any_of(
+            made.choices.begin(), made.choices.end(),
+            [&](const MatmulChoice& other) { return other.algorithm == choice.algorithm; });
+        if (!known) made.choices.push_back(choice);
+      }
+    }
+    args.made->push_back(std::move(made));
+  }
 }
 
 }  // namespace tl::cuda

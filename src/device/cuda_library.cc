@@ -3,8 +3,13 @@
 #include <dlfcn.h>
 #include <glob.h>
 #include <link.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "device/cuda.h"
@@ -12,38 +17,69 @@
 namespace tl::cuda {
 namespace {
 
-std::vector<std::string> Glob(const std::string& pattern) {
-  std::vector<std::string> out;
-  glob_t found;
-  if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
-    out.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  globfree(&found);
-  return out;
+// The folders that fit the patterns, each once.
+std::vector<std::string> Find(const std::vector<std::string>& patterns) {
+  std::vector<std::string> folders;
+  for (const std::string& pattern : patterns) {
+    glob_t found;
+    if (glob(pattern.c_str(), GLOB_ONLYDIR, nullptr, &found) == 0) {
+      for (size_t i = 0; i < found.gl_pathc; ++i) {
+        std::error_code error;
+        const std::string folder = std::filesystem::canonical(found.gl_pathv[i], error).string();
+        if (!error && std::find(folders.begin(), folders.end(), folder) == folders.end())
+          folders.push_back(folder);
+      }
+    }
+    globfree(&found);
+  }
+  return folders;
 }
 
-// Where the loader does not look by itself.
-std::vector<std::string> Patterns() {
+// The first python3 on PATH; "" where there is none. It is looked at and not started.
+std::string PythonOnPath() {
+  const char* path = std::getenv("PATH");
+  std::stringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::string python = folder + "/python3";
+    if (!folder.empty() && access(python.c_str(), X_OK) == 0) return python;
+  }
+  return "";
+}
+
+// Where Pythons keep packages.
+std::vector<std::string> PackageFolders() {
   std::vector<std::string> patterns;
+  const auto add = [&](const std::string& root) {
+    patterns.push_back(root + "/lib*/python3*/*-packages");
+  };
+  // A virtual environment's python3 is a link out of it: both ends have packages.
+  if (const std::string python = PythonOnPath(); !python.empty()) {
+    add(std::filesystem::path(python).parent_path().string() + "/..");
+    std::error_code error;
+    const std::filesystem::path end = std::filesystem::canonical(python, error);
+    if (!error) add(end.parent_path().parent_path().string());
+  }
+  for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
+    if (const char* root = std::getenv(variable)) add(root);
+  }
+  if (const char* home = std::getenv("HOME")) add(std::string(home) + "/.local");
+  for (const char* root : {"/usr/local", "/usr", "/opt/conda"}) add(root);
+  return Find(patterns);
+}
+
+// Where the loader does not look by itself: toolkits, then nvidia's wheels among the packages,
+// whose libraries lie in nvidia/cublas/lib (CUDA 12) or nvidia/cu13/lib.
+std::vector<std::string> Folders(const std::vector<std::string>& packages) {
   std::vector<std::string> toolkits;
   for (const char* variable : {"CUDA_HOME", "CUDA_PATH"}) {
     if (const char* root = std::getenv(variable)) toolkits.push_back(root);
   }
   toolkits.insert(toolkits.end(), {"/usr/local/cuda", "/usr/local/cuda-*"});
-  for (const std::string& root : toolkits) {
-    for (const char* folder : {"/lib64/", "/lib/"}) patterns.push_back(root + folder);
-  }
-  std::vector<std::string> pythons;
-  if (const char* root = std::getenv("VIRTUAL_ENV"))
-    pythons.push_back(std::string(root) + "/lib/python3*/site-packages");
-  if (const char* root = std::getenv("CONDA_PREFIX"))
-    pythons.push_back(std::string(root) + "/lib/python3*/site-packages");
-  if (const char* home = std::getenv("HOME"))
-    pythons.push_back(std::string(home) + "/.local/lib/python3*/site-packages");
-  for (const char* root :
-       {"/usr/local/lib/python3*", "/usr/lib/python3*", "/opt/conda/lib/python3*"})
-    pythons.push_back(std::string(root) + "/*-packages");
-  for (const std::string& python : pythons) patterns.push_back(python + "/nvidia/*/lib/");
-  return patterns;
+  std::vector<std::string> patterns;
+  for (const std::string& root : toolkits)
+    patterns.insert(patterns.end(), {root + "/lib64", root + "/lib"});
+  for (const std::string& folder : packages) patterns.push_back(folder + "/nvidia/*/lib");
+  return Find(patterns);
 }
 
 std::string PathOf(void* handle) {
@@ -67,18 +103,21 @@ Library FindLibrary(const std::string& soname) {
   if (open(soname)) return library;
   const char* error = dlerror();
   library.absent = error == nullptr ? soname : error;
-  for (const std::string& pattern : Patterns()) {
-    for (const std::string& path : Glob(pattern + soname)) {
-      if (open(path)) {
-        library.absent.clear();
-        return library;
-      }
-      if (const char* why = dlerror()) library.absent = why;
+  const std::vector<std::string> packages = PackageFolders();
+  for (const std::string& folder : Folders(packages)) {
+    const std::string path = folder + "/" + soname;
+    if (access(path.c_str(), F_OK) != 0) continue;
+    if (open(path)) {
+      library.absent.clear();
+      return library;
     }
+    if (const char* why = dlerror()) library.absent = why;
   }
   library.absent +=
-      "; looked in the loader's paths (LD_LIBRARY_PATH), CUDA_HOME, /usr/local/cuda and Python's "
-      "nvidia wheels";
+      "; looked in the loader's paths (LD_LIBRARY_PATH), CUDA_HOME, /usr/local/cuda and nvidia's "
+      "wheels in";
+  for (const std::string& folder : packages) library.absent += " " + folder;
+  if (packages.empty()) library.absent += " no Python that was found";
   return library;
 }
 

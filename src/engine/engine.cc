@@ -100,7 +100,12 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Declare(const EngineOptions& opt
   }
   engine->objective_->Declare(plan);
   plan.Finish();
-  engine->params_.Layout(options.bucket_elements);
+  // On GPUs weights and their gradients, which are wider, start where products of equal shapes are
+  // equal to cuBLASLt.
+  const bool cpu = options.device.type == DeviceType::kCpu;
+  engine->params_.Layout(
+      options.bucket_elements,
+      cpu ? 16 : kMatmulAlignment / static_cast<int64_t>(SizeOf(options.compute)));
   return engine;
 }
 

@@ -50,6 +50,28 @@ MemoryRoom FindMemory(const Mesh& mesh) {
   return {AvailableMemory(), LocalRanks(mesh.world())};
 }
 
+void AddCudaCode(Device device, std::vector<MemoryRow>* plan) {
+  if (device.type == DeviceType::kCuda)
+    plan->push_back({"CUDA's context and code (estimate)", kCudaCodeBytes});
+}
+
+MemoryTaken FindTaken(const MemoryRoom& room, absl::Span<const MemoryRow> plan, int device) {
+  const int64_t free = cuda::FreeMemory(device);
+  const int64_t total = cuda::GetPlatform().devices[device].memory_bytes;
+  MemoryTaken taken = {.taken = room.bytes - free, .used = total - free, .total = total};
+  for (const MemoryRow& row : plan) taken.planned += row.bytes * room.ranks;
+  return taken;
+}
+
+std::string Describe(const MemoryTaken& taken) {
+  std::string text =
+      absl::StrCat(HumanBytes(taken.taken), " taken of ", HumanBytes(taken.planned), " planned; ",
+                   HumanBytes(taken.used), " of ", HumanBytes(taken.total), " used in all");
+  if (taken.taken > taken.planned)
+    absl::StrAppend(&text, "; the plan is ", HumanBytes(taken.taken - taken.planned), " too small");
+  return text;
+}
+
 absl::Status CheckMemory(absl::Span<const MemoryRow> plan, const Mesh& mesh) {
   return CheckRoom(plan, FindMemory(mesh), mesh.place().device, mesh.world());
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -17,6 +18,16 @@ struct MemoryRow {
   int64_t bytes = 0;
 };
 
+// What CUDA takes of a GPU for a process beside its allocations: its context, and code that is
+// loaded when it first runs, after memory was found free. Nobody measured it for this program.
+// PyTorch's users report 0.3 to 0.5 GiB in all with lazy loading, and more than 1 GB where all of
+// its kernels are loaded; a training here runs some dozens of kernels. So this is meant to be
+// rather too much: it costs 1 % of a large GPU, and what is missing ends a training after its
+// start.
+inline constexpr int64_t kCudaCodeBytes = int64_t{1} << 30;
+// The row of it; none on a CPU.
+void AddCudaCode(Device device, std::vector<MemoryRow>* plan);
+
 // Memory that can be had now, and the ranks that share it: a host's, or a GPU's own.
 struct MemoryRoom {
   int64_t bytes = 0;  // 0: unknown
@@ -29,6 +40,18 @@ MemoryRoom FindMemory(const Mesh& mesh);  // collective
 absl::Status CheckMemory(absl::Span<const MemoryRow> plan, const Mesh& mesh);
 // The same of what is kept on the hosts whatever the device.
 absl::Status CheckHostMemory(absl::Span<const MemoryRow> plan, Communicator& world);
+
+// What a GPU lost since `room` was found, as its driver counts it, beside what the plan of each of
+// the room's ranks says.
+struct MemoryTaken {
+  int64_t taken = 0;  // other programs' since then is in it
+  int64_t planned = 0;
+  int64_t used = 0, total = 0;  // of the whole GPU, whoever has it
+};
+MemoryTaken FindTaken(const MemoryRoom& room, absl::Span<const MemoryRow> plan, int device);
+// "1.10 GiB taken of 1.20 GiB planned; 1.60 of 79.1 GiB used in all", with a word where the plan
+// was too small.
+std::string Describe(const MemoryTaken& taken);
 
 // Refuses what cannot fit before it is planned: weights, gradients and a lower bound of the
 // activations, in floating point. So planning overflows nowhere and ends soon. All ranks get the

@@ -1,66 +1,14 @@
 #include "engine/roof.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <string>
-#include <vector>
 
-#include "base/philox.h"
-#include "base/watchdog.h"
 #include "device/cuda.h"
+#include "engine/measure.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 
 namespace tl {
-namespace {
-
-// Of the fastest call: interruptions only ever add time.
-template <typename F>
-double FastestSeconds(Stream& stream, double budget, F&& call) {
-  using Clock = std::chrono::steady_clock;
-  call();
-  stream.Synchronize();
-  double best = 1e30, spent = 0.0;
-  do {
-    const auto start = Clock::now();
-    call();
-    stream.Synchronize();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, seconds);
-    spent += seconds;
-    Beat();
-  } while (spent < budget);
-  return best;
-}
-
-// Tensors of numbers of size about 1: what is all zeros may run faster than what is not.
-class Memory {
- public:
-  explicit Memory(Stream& stream) : stream_(stream) {}
-  Tensor Make(Shape shape, DType dtype) {
-    const auto bytes = static_cast<size_t>(shape.elements()) * SizeOf(dtype);
-    buffers_.push_back(Buffer::Allocate(stream_.device(), bytes));
-    std::vector<std::byte> block(std::min<size_t>(bytes, size_t{1} << 20));
-    for (size_t i = 0; i < block.size() / SizeOf(dtype); ++i) {
-      const float x = 2.0f * UniformFromWord(Philox(1, i, buffers_.size()).w[0]) - 1.0f;
-      std::byte* at = block.data() + i * SizeOf(dtype);
-      if (dtype == DType::kF32) std::memcpy(at, &x, sizeof(x));
-      if (dtype == DType::kBF16) *reinterpret_cast<BF16*>(at) = FromFloat<BF16>(x);
-      if (dtype == DType::kF16) *reinterpret_cast<F16*>(at) = FromFloat<F16>(x);
-    }
-    for (size_t at = 0; at < bytes; at += block.size())
-      CopyBytes(stream_, buffers_.back().data() + at, block.data(),
-                std::min(block.size(), bytes - at));
-    return Tensor::Contiguous(buffers_.back().data(), shape, dtype, stream_.device());
-  }
-
- private:
-  Stream& stream_;
-  std::vector<Buffer> buffers_;
-};
-
-}  // namespace
 
 double MeasureGemmRate(Stream& stream, DType compute, double seconds) {
   const bool cpu = stream.device().type == DeviceType::kCpu;
@@ -68,7 +16,7 @@ double MeasureGemmRate(Stream& stream, DType compute, double seconds) {
   double best = 0.0, t = 0.0;
   // Larger ones as long as one of them fits into the time.
   for (int64_t n = 512; n <= 8192 && 8.0 * t < seconds; n *= 2) {
-    Memory memory(stream);
+    RandomMemory memory(stream);
     const Tensor c = memory.Make({n, n}, dtype), a = memory.Make({n, n}, dtype),
                  b = memory.Make({n, n}, dtype);
     t = FastestSeconds(stream, seconds / 3, [&] {
@@ -79,24 +27,26 @@ double MeasureGemmRate(Stream& stream, DType compute, double seconds) {
   return best;
 }
 
-double MeasureCopyRate(Stream& stream, double seconds) {
-  constexpr int64_t kElements = 32 << 20;
-  Buffer from = Buffer::Allocate(stream.device(), kElements * sizeof(float));
-  Buffer to = Buffer::Allocate(stream.device(), kElements * sizeof(float));
-  ZeroBytes(stream, from.data(), from.size());
-  ZeroBytes(stream, to.data(), to.size());
-  const auto view = [&](Buffer& b) {
-    return Tensor::Contiguous(b.data(), {kElements}, DType::kF32, stream.device());
-  };
-  const double t = FastestSeconds(stream, seconds,
-                                  [&] { Convert(stream, {.dst = view(to), .src = view(from)}); });
-  return 2.0 * static_cast<double>(from.size()) / t;
+CopyRate MeasureCopyRate(Stream& stream, int64_t room, double seconds) {
+  CopyRate rate;
+  // Larger ones as long as ten copies of them fit into the time, and both ends into the room.
+  for (int64_t bytes = int64_t{128} << 20; bytes <= int64_t{2} << 30; bytes *= 2) {
+    if (rate.bytes > 0 && 2 * bytes > room) break;
+    RandomMemory memory(stream);
+    const Shape shape = {bytes / static_cast<int64_t>(sizeof(float))};
+    const Tensor from = memory.Make(shape, DType::kF32), to = memory.Make(shape, DType::kF32);
+    const double t =
+        FastestSeconds(stream, seconds / 2, [&] { Convert(stream, {.dst = to, .src = from}); });
+    rate = {.bytes_per_second = 2.0 * static_cast<double>(bytes) / t, .bytes = bytes};
+    if (20.0 * t > seconds) break;
+  }
+  return rate;
 }
 
 AttentionRates MeasureAttention(Stream& stream, DType compute, const AttentionShape& shape,
                                 double seconds) {
   const auto [batch, heads, kv_heads, length, d, mask] = shape;
-  Memory memory(stream);
+  RandomMemory memory(stream);
   const auto like = [&](int64_t h) { return memory.Make({batch, length, h, d}, compute); };
   const Tensor q = like(heads), k = like(kv_heads), v = like(kv_heads), o = like(heads);
   const Tensor d_o = like(heads), dq = like(heads), dk = like(kv_heads), dv = like(kv_heads);

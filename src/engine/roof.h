@@ -2,6 +2,8 @@
 // compared to it.
 #pragma once
 
+#include <cstdint>
+
 #include "device/device.h"
 #include "device/dtype.h"
 #include "kernels/attention.h"
@@ -11,8 +13,14 @@ namespace tl {
 // FLOP/s of square products of this type on all of this rank's device: the best of a few sizes, in
 // about `seconds`. fp16 on a CPU is multiplied in fp32 and measured so.
 double MeasureGemmRate(Stream& stream, DType compute, double seconds = 0.3);
-// Bytes read plus written per second by a large copy.
-double MeasureCopyRate(Stream& stream, double seconds = 0.2);
+// Of a copy of random numbers from one place of the device to another.
+struct CopyRate {
+  double bytes_per_second = 0.0;  // read plus written
+  int64_t bytes = 0;              // copied at a time
+};
+// Copies 2 GiB, or less where ten copies of it take longer than `seconds` or `room`, the bytes of
+// device memory that are free, does not hold both ends.
+CopyRate MeasureCopyRate(Stream& stream, int64_t room, double seconds = 0.2);
 
 struct AttentionShape {
   int64_t batch = 1, heads = 1, kv_heads = 1, length = 1, head_dim = 64;

@@ -42,11 +42,12 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptio
   options.loss_chunk = 1;  // no loss is made
   options.purpose = Plan::Purpose::kInference;
   TL_ASSIGN_OR_RETURN(auto engine, Engine::Create(options, mesh));
-  const std::vector<MemoryRow> memory = {
+  std::vector<MemoryRow> memory = {
       {"weights", engine->weight_bytes()},
       {"activations", engine->activation_bytes()},
       {"inputs and tables", engine->input_bytes()},
       {"K/V cache", engine->CacheBytes(limits.sequences, Places(limits))}};
+  AddCudaCode(options.device, &memory);
   TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));
   return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(engine), limits));
 }

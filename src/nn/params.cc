@@ -8,8 +8,6 @@
 namespace tl {
 namespace {
 
-constexpr int64_t kAlign = 16;
-
 int64_t RoundUp(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
 }  // namespace
@@ -29,7 +27,7 @@ ParamId ParamTable::Declare(const ParamSpec& spec, int uses) {
   return id;
 }
 
-void ParamTable::Layout(int64_t bucket_elements) {
+void ParamTable::Layout(int64_t bucket_elements, int64_t align) {
   for (Param& param : params_) {
     int64_t offset = 0, rows = 0;
     for (const ParamPart& part : param.spec.parts) {
@@ -53,7 +51,7 @@ void ParamTable::Layout(int64_t bucket_elements) {
     param.local = param.shards[0].local;
     param.local[0] = rows;
   }
-  const int64_t bucket_align = kAlign * data_size_;
+  const int64_t bucket_align = align * data_size_;
   const auto close = [&] {
     elements_ = RoundUp(elements_, bucket_align);
     if (!buckets_.empty()) buckets_.back().end = elements_;
@@ -71,7 +69,7 @@ void ParamTable::Layout(int64_t bucket_elements) {
       }
       param.bucket = static_cast<int>(buckets_.size()) - 1;
       param.offset = elements_;
-      elements_ = RoundUp(elements_ + param.local.elements(), kAlign);
+      elements_ = RoundUp(elements_ + param.local.elements(), align);
       buckets_.back().end = elements_;
       buckets_.back().params.push_back(id);
     }

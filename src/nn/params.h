@@ -93,8 +93,8 @@ class ParamTable {
   // the first declaration's.
   ParamId Declare(const ParamSpec& spec, int uses = 1);
   // Ends declarations. Buckets close once they hold bucket_elements; parameters start at multiples
-  // of 16 elements, buckets at multiples of 16 x data ranks.
-  void Layout(int64_t bucket_elements);
+  // of `align` elements, buckets at multiples of align x data ranks.
+  void Layout(int64_t bucket_elements, int64_t align = 16);
 
   const Param& operator[](ParamId id) const { return params_[id]; }
   int size() const { return static_cast<int>(params_.size()); }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/matmul.h"
+
 namespace tl {
 
 ParamId Plan::Param(const ParamSpec& spec, Use use) {
@@ -24,7 +26,7 @@ SlotId Plan::Slot(std::string name, Shape shape, DType dtype, Life life) {
   slot.frozen = group_.frozen;
   const bool needed = training() || life != Life::kBackward;
   const auto bytes = shape.elements() * static_cast<int64_t>(SizeOf(dtype));
-  slot.bytes = needed ? (bytes + 63) / 64 * 64 : 0;
+  slot.bytes = needed ? (bytes + kMatmulAlignment - 1) / kMatmulAlignment * kMatmulAlignment : 0;
   slots_.push_back(slot);
   return static_cast<SlotId>(slots_.size()) - 1;
 }

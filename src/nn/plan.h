@@ -112,7 +112,8 @@ class Plan {
   // Every use of a parameter so far that gives a gradient, in the order of declarations.
   const std::vector<ParamId>& gradient_uses() const { return gradient_uses_; }
 
-  // Ends declarations; gives every slot its offset (first fit, largest first).
+  // Ends declarations; gives every slot its offset, a multiple of kMatmulAlignment (first fit,
+  // largest first).
   void Finish();
 
   // After Finish().

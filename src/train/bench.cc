@@ -16,6 +16,7 @@
 #include "engine/memory.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
+#include "train/product_table.h"
 #include "train/progress.h"
 #include "train/stepper.h"
 
@@ -137,27 +138,33 @@ void SweepAttention(Stream& stream, DType compute) {
 
 absl::Status Bench(const Config& config, const BenchOptions& options, Communicator& world) {
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
-  TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
+  TL_ASSIGN_OR_RETURN(auto stepper, Stepper::Create(config, mesh));
   const std::vector<MemoryRow> plan = stepper->MemoryPlan();
   TL_RETURN_IF_ERROR(CheckMemory(plan, mesh));
+  const MemoryRoom room = FindMemory(mesh);
   stepper->Allocate();
   stepper->Initialize();
-  Engine& engine = stepper->engine();
-  Stream& stream = engine.stream();
   const Device device = mesh.place().device;
-  const DType compute = engine.options().compute;
+  const DType compute = stepper->engine().options().compute;
   const MadeUpTokens data(config.model.vocab, 1);
   std::vector<double> seconds;
+  MemoryTaken taken;
   for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
     const auto start = Clock::now();
     TL_RETURN_IF_ERROR(stepper->Run(data).status());
     if (i >= options.warmup) seconds.push_back(SecondsSince(start));
+    if (i == 0 && device.type == DeviceType::kCuda) taken = FindTaken(room, plan, device.index);
   }
   const int64_t counted =
       device.type == DeviceType::kCuda ? cuda::PeakBytes(device.index) : PeakResidentMemory();
+  std::vector<MatmulMade> products;
+  MatmulChoices(stepper->engine().stream(), {.made = &products});
   const Phases phases = MeasurePhases(*stepper, config, data);
+  stepper.reset();  // its memory is wanted
+  Stream stream = Stream::On(device);
   const double gemm = MeasureGemmRate(stream, compute);
-  const double copy = MeasureCopyRate(stream);
+  const MemoryRoom free = FindMemory(mesh);
+  const CopyRate copy = MeasureCopyRate(stream, free.bytes / free.ranks / 2);
   if (world.rank() != 0) return absl::OkStatus();
 
   std::sort(seconds.begin(), seconds.end());
@@ -186,7 +193,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
     std::printf("MFU             %10.1f %% of the dense peak, %.0f TFLOP/s\n", 100.0 * rate / peak,
                 peak / 1e12);
   std::printf("roof            %10.0f GFLOP/s per rank (GEMM, this process)\n", gemm / 1e9);
-  std::printf("copy            %10.1f GB/s per rank (read + write, this process)\n", copy / 1e9);
+  std::printf("copy            %10.1f GB/s per rank (read + write, %s at a time, this process)\n",
+              copy.bytes_per_second / 1e9, HumanBytes(copy.bytes).c_str());
   int64_t planned = 0;
   for (const MemoryRow& row : plan) planned += row.bytes;
   std::printf("memory          %s planned, %s %s\n", HumanBytes(planned).c_str(),
@@ -194,6 +202,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
               device.type == DeviceType::kCuda ? "allocated at most" : "resident at most");
   for (const MemoryRow& row : plan)
     std::printf("    %-36s %12s\n", row.name.c_str(), HumanBytes(row.bytes).c_str());
+  if (device.type == DeviceType::kCuda)
+    std::printf("device memory   %s, after the first step\n", Describe(taken).c_str());
   const ModelConfig& m = config.model;
   PrintAttention(
       stream, compute,
@@ -202,6 +212,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
        .kv_heads = std::max<int64_t>(1, m.kv_heads_or_default() / config.parallel.tensor),
        .length = config.train.sequence_length,
        .head_dim = m.head_dim_or_default()});
+  std::fflush(stdout);
+  std::fputs(ProductTable(TimeProducts(stream, products)).c_str(), stdout);
   if (options.attention > 0) SweepAttention(stream, compute);
   return absl::OkStatus();
 }

@@ -55,6 +55,7 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
   }
   plan.push_back({"scratch of kernels and cuBLASLt", e.scratch_bytes()});
   plan.push_back({"scalars", sizeof(StepScalars) + 2 * sizeof(float)});
+  AddCudaCode(e.options().device, &plan);
   if (const int64_t bytes = mesh_.transport_bytes(); bytes > 0)
     plan.push_back({"NCCL's buffers (estimate)", bytes});
   return plan;

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <numbers>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/exit_code.h"
@@ -59,7 +60,9 @@ struct Trainer {
   std::unique_ptr<DataSource> train, eval;
   std::optional<RunLog> log;  // rank 0's
   std::optional<Saves> saves;
-  double roof = 0.0;  // FLOP/s of one rank
+  std::vector<MemoryRow> memory;  // planned
+  MemoryRoom room;                // that the plan was made for
+  double roof = 0.0;              // FLOP/s of one rank
   TimeLimit limit;
 
   int64_t LastStep() const {
@@ -159,16 +162,26 @@ struct Trainer {
                      Again(), " it goes on"));
   }
 
+  // The first step has run all the code there is: what the plan holds back for it shows.
+  void ReportMemory() const {
+    const Device device = mesh.place().device;
+    if (device.type == DeviceType::kCuda && log)
+      LogInfo(absl::StrCat("memory of ", Describe(device), " after the first step: ",
+                           Describe(FindTaken(room, memory, device.index))));
+  }
+
   absl::Status Loop() {
     const int64_t last = LastStep();
     limit.TurnEnds(SecondsSinceStart());
     int64_t skipped_in_a_row = 0;
+    bool first = true;
     while (stepper.run().step < last) {
       const auto start = Clock::now();
       SetStep(stepper.run().step + 1);
       TL_ASSIGN_OR_RETURN(const StepResult result, stepper.Run(*train));
       StopReason stop = StopReason::kNone;
       Report(result, MillisecondsSince(start), &stop);
+      if (std::exchange(first, false)) ReportMemory();
       skipped_in_a_row = result.skipped ? skipped_in_a_row + 1 : 0;
       if (skipped_in_a_row >= kMaxSkippedInARow)
         return absl::AbortedError("step " + std::to_string(stepper.run().step) +
@@ -213,6 +226,8 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
                   .eval = nullptr,
                   .log = std::nullopt,
                   .saves = std::nullopt,
+                  .memory = stepper->MemoryPlan(),
+                  .room = {},
                   .limit = TimeLimit(config.checkpoint.time_limit)};
   std::vector<BlendFile> files = MakeBlend(config, config.data.train).files;
   const std::vector<BlendFile> held_out = MakeBlend(config, config.data.eval).files;
@@ -226,7 +241,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     TL_RETURN_IF_ERROR(AgreeOnStatus(world, eval.status()));
     trainer.eval = std::move(eval).value();
   }
-  std::vector<MemoryRow> memory = stepper->MemoryPlan();
+  std::vector<MemoryRow>& memory = trainer.memory;
   const MemoryRow copy = {"checkpoint copy", stepper->CheckpointBytes(config.checkpoint.async)};
   if (stepper->engine().options().device.type == DeviceType::kCpu)
     memory.push_back(copy);
@@ -238,7 +253,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
   const Device device = stepper->engine().options().device;
   const int local_ranks = LocalRanks(world);
-  const MemoryRoom room = FindMemory(mesh);
+  trainer.room = FindMemory(mesh);
   // Before the plan takes its memory.
   trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
   stepper->Allocate();
@@ -264,7 +279,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
          .train_tokens = trainer.train->TokenCount(),
          .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(mesh),
          .memory = memory,
-         .memory_available = room.bytes / room.ranks,
+         .memory_available = trainer.room.bytes / trainer.room.ranks,
          .roof_flops = trainer.roof});
     std::printf("%s", banner.c_str());
     std::fflush(stdout);

@@ -1,5 +1,6 @@
 #include "kernels/matmul.h"
 
+#include "kernels/matmul_choices.h"
 #include "tests/kernels/kernel_test.h"
 
 namespace tl {
@@ -132,6 +133,107 @@ TEST(Matmul, RepeatsToTheBit) {
     }
   }
 }
+
+const MatmulMade* FindMade(const std::vector<MatmulMade>& made, const MatmulArgs& args) {
+  for (const MatmulMade& m : made) {
+    if (m.args.a.shape == args.a.shape && m.args.c.shape == args.c.shape &&
+        m.args.a.dtype == args.a.dtype && m.args.c.dtype == args.c.dtype &&
+        m.args.trans_a == args.trans_a)
+      return &m;
+  }
+  return nullptr;
+}
+
+// What else the library offers makes the same product, and listing it changes nothing.
+TEST(Matmul, EveryChoiceIsTheProduct) {
+  const Sizes s = {64, 96, 208};
+  for (const DType in : kFloatTypes) {
+    for (const DType out : {in, DType::kF32}) {
+      const Doubles a = Normals(in, s.m * s.k, 1), b = Normals(in, s.k * s.n, 2);
+      const Doubles before = Normals(out, s.m * s.n, 3);
+      Doubles ref = Product(a, b, s, true, false);
+      std::vector<float> naive = Product(As<float>(a), As<float>(b), s, true, false);
+      double largest = 0.0;
+      for (size_t i = 0; i < ref.size(); ++i) {
+        ref[i] += before[i];
+        naive[i] += static_cast<float>(before[i]);
+        largest = std::max(largest, std::fabs(ref[i]));
+      }
+      const Owned ma(in, {s.k, s.m}, a), mb(in, {s.k, s.n}, b);
+      Owned mc(out, {s.m, s.n});
+      MatmulArgs args = {.c = mc, .a = ma, .b = mb, .trans_a = Transpose::kYes, .beta = 1.0f};
+      const auto run = [&](const MatmulChoice* choice) {
+        mc.Set(before);
+        args.choice = choice;
+        Matmul(TestStream(), args);
+        return mc.Bytes();
+      };
+      const std::vector<uint8_t> first = run(nullptr);
+      std::vector<MatmulMade> all;
+      MatmulChoices(TestStream(), {.made = &all});
+      if (TestDevice().type == DeviceType::kCpu) {
+        EXPECT_TRUE(all.empty());
+        continue;
+      }
+      const MatmulMade* made = FindMade(all, args);
+      ASSERT_NE(made, nullptr);
+      EXPECT_GE(made->calls, 1);
+      EXPECT_EQ(made->args.a.strides, args.a.strides);
+      EXPECT_EQ(made->args.b.shape, args.b.shape);
+      EXPECT_EQ(made->args.beta, 1.0f);
+      EXPECT_EQ(made->args.bias.rank(), 0);
+      for (const int64_t alignment : made->alignment) EXPECT_EQ(alignment, kMatmulAlignment);
+      ASSERT_FALSE(made->choices.empty());
+#if defined(TL_SIMT)
+      EXPECT_EQ(made->choices.size(), 6u);
+#endif
+      for (const MatmulChoice& choice : made->choices) {
+        const std::string what = "algorithm " + std::to_string(choice.id) + ", " +
+                                 std::to_string(choice.parts) + " part(s), reduced " +
+                                 Name(choice.reduction);
+        if (choice.mask == 2 && choice.reduction != Reduction::kNone) {
+          EXPECT_EQ(choice.reduction, Reduction::kComputeType) << what;
+        }
+        const std::vector<uint8_t> bytes = run(&choice);
+        if (&choice == &made->choices[0]) {
+          EXPECT_EQ(bytes, first);
+        }
+        const Doubles got = mc.Get();
+        if (choice.reduction == Reduction::kNone || choice.reduction == Reduction::kComputeType ||
+            out == DType::kF32) {
+          ExpectWithinBound(out, got, ref, naive, what);
+        } else {  // parts are rounded too, and may be larger than their sum
+          for (size_t i = 0; i < ref.size(); ++i)
+            EXPECT_LE(std::fabs(got[i] - ref[i]), 2 * choice.parts * Ulp(out, 2 * largest)) << what;
+        }
+      }
+      EXPECT_EQ(run(nullptr), first);
+    }
+  }
+}
+
+#if defined(TL_SIMT)
+TEST(Matmul, ListsTheFirstChoicesOfBothMasks) {
+  const Owned a(DType::kF32, {8, 40}), b(DType::kF32, {8, 40});
+  Owned c(DType::kF32, {8, 8});
+  const MatmulArgs args = {.c = c, .a = a, .b = b, .trans_b = Transpose::kYes};
+  for (int i = 0; i < 2; ++i) Matmul(TestStream(), args);
+  std::vector<MatmulMade> all;
+  MatmulChoices(TestStream(), {.made = &all, .most = 2});
+  const MatmulMade* made = FindMade(all, args);
+  ASSERT_NE(made, nullptr);
+  EXPECT_EQ(made->calls, 2);
+  ASSERT_EQ(made->choices.size(), 3u);
+  const auto expect = [&](int i, uint32_t mask, int place, Reduction reduction) {
+    EXPECT_EQ(made->choices[i].mask, mask);
+    EXPECT_EQ(made->choices[i].place, place);
+    EXPECT_EQ(made->choices[i].reduction, reduction);
+  };
+  expect(0, 2, 1, Reduction::kNone);
+  expect(1, 2, 2, Reduction::kNone);
+  expect(2, 7, 2, Reduction::kInPlace);
+}
+#endif
 
 TEST(Matmul, NothingToDo) {
   const Owned a(DType::kF32, {0, 4}), b(DType::kF32, {4, 3}), c(DType::kF32, {0, 3});

@@ -63,8 +63,8 @@ inline int64_t LocalElements(const Quantities& s, int64_t* tensors) {
   return s.L * block + matrices * s.V * s.H + s.H;
 }
 
-// Activations start at multiples of 64 bytes; only the smallest are not such themselves.
-inline int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+// Activations start at multiples of 256 bytes; only the smallest are not such themselves.
+inline int64_t Aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 // Activations kept for the backward pass: per block those of its two halves; around the blocks the
 // stem's output, what the last half-block adds to the stream, the final norm's input and its

@@ -141,7 +141,7 @@ class Machine {
  private:
   float* At(const Node& slot) {
     const Tensor view = plan_.View(slot.id, reinterpret_cast<std::byte*>(arena_.data()), Device{});
-    EXPECT_EQ((view.data - reinterpret_cast<std::byte*>(arena_.data())) % 64, 0);
+    EXPECT_EQ((view.data - reinterpret_cast<std::byte*>(arena_.data())) % 256, 0);
     EXPECT_LE(view.data + view.bytes(),
               reinterpret_cast<std::byte*>(arena_.data() + arena_.size()));
     return view.as<float>();
@@ -217,7 +217,7 @@ TEST(Plan, TheTestWouldNotice) {
   plan.End(model.children[0]->id);
   model.children[1]->id = plan.Slot("b", {16}, DType::kF32, Life::kForward);
   plan.Finish();
-  EXPECT_EQ(plan.arena_bytes(), 64);
+  EXPECT_EQ(plan.arena_bytes(), 256);
   Machine machine(plan, true);
   machine.Forward(model);
   EXPECT_TRUE(machine.broken());
@@ -249,8 +249,8 @@ TEST(Plan, RecomputedScopesShareTheirMemory) {
     plan.Slot("inside", {256}, DType::kF32, Life::kSaved);
   }
   plan.Finish();
-  EXPECT_EQ(plan.arena_bytes(), 8 * 64 + 1024);
-  EXPECT_EQ(plan.saved_bytes(), 8 * 64);
+  EXPECT_EQ(plan.arena_bytes(), 8 * 256 + 1024);
+  EXPECT_EQ(plan.saved_bytes(), 8 * 256);
 }
 
 TEST(PlanDeathTest, RefusesASecondEnd) {

@@ -1,6 +1,7 @@
 // cuBLASLt's calls that the product makes, after its documentation: matrices are column-major,
 // D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32. Attributes that nobody
-// sets keep their defaults; those that are not known here are refused.
+// sets keep their defaults; those that are not known here are refused. There are several ways to
+// make a product, which differ in how they cut its sums.
 #include <cublasLt.h>
 
 #include <cstring>
@@ -29,13 +30,35 @@ struct Layout {
 
 struct Preference {
   uint64_t workspace = 0;
+  uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_MASK;
   uint32_t alignment[4] = {256, 256, 256, 256};  // of A, B, C, D
 };
+
+// A way to make a product: its sums are cut into parts, which meet by a scheme.
+struct Algorithm {
+  int32_t id, tile, parts;
+  uint32_t reduction;
+};
+// The best first.
+constexpr Algorithm kAlgorithms[] = {{21, 18, 1, CUBLASLT_REDUCTION_SCHEME_NONE},
+                                     {66, 20, 2, CUBLASLT_REDUCTION_SCHEME_INPLACE},
+                                     {21, 20, 1, CUBLASLT_REDUCTION_SCHEME_NONE},
+                                     {24, 18, 3, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE},
+                                     {24, 18, 3, CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE},
+                                     {24, 18, 2, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE}};
+
+// Counters, and the parts that do not lie in D.
+size_t Workspace(const Algorithm& algorithm, int64_t m, int64_t n) {
+  const bool beside = algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE ||
+                      algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  return 256 + (beside ? static_cast<size_t>(algorithm.parts * m * n) * sizeof(float) : 0);
+}
 
 // What the twin's algorithm was chosen for; lies in the opaque algorithm.
 struct Chosen {
   uint32_t magic;
   uint32_t alignment[4];
+  Algorithm algorithm;
 };
 constexpr uint32_t kMagic = 0x71747364;
 
@@ -60,6 +83,11 @@ void Store(void* data, cudaDataType_t type, int64_t i, float value) {
   }
 }
 
+float Rounded(cudaDataType_t type, float value) {
+  if (type == CUDA_R_16BF) return ToFloat(FromFloat<BF16>(value));
+  return type == CUDA_R_16F ? ToFloat(FromFloat<F16>(value)) : value;
+}
+
 size_t Bytes(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
 
 bool Known(cudaDataType_t type) {
@@ -81,16 +109,25 @@ struct Operands {
   float alpha, beta;
   const void *pa, *pb, *pc;
   void* pd;
+  Algorithm algorithm;
 };
 
 void Multiply(const Operands& x) {
+  const int64_t parts = x.algorithm.parts;
+  const bool wide = parts == 1 || x.algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  const auto kept = [&](float value) { return wide ? value : Rounded(x.d.type, value); };
   const bool ta = x.desc.op_a != CUBLAS_OP_N, tb = x.desc.op_b != CUBLAS_OP_N;
   const int64_t m = x.d.rows, n = x.d.columns, k = ta ? x.a.rows : x.a.columns;
   const std::vector<float> a = Gather(x.pa, x.a, !ta), b = Gather(x.pb, x.b, tb);
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t i = 0; i < m; ++i) {
       float sum = 0;
-      for (int64_t l = 0; l < k; ++l) sum += a[i * k + l] * b[j * k + l];
+      for (int64_t p = 0; p < parts; ++p) {
+        float part = 0;
+        for (int64_t l = p * k / parts; l < (p + 1) * k / parts; ++l)
+          part += a[i * k + l] * b[j * k + l];
+        sum = kept(sum + kept(part));
+      }
       sum *= x.alpha;
       if (x.beta != 0) sum += x.beta * Load(x.pc, x.c.type, j * x.c.stride + i);
       if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += Load(x.desc.bias, x.d.type, i);
@@ -194,13 +231,15 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t o
     std::memcpy(&preference->workspace, value, bytes);
   } else if (attribute >= first && attribute < first + 4 && bytes == sizeof(uint32_t)) {
     std::memcpy(&preference->alignment[attribute - first], value, bytes);
-  } else if (attribute != CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK || bytes != sizeof(uint32_t)) {
+  } else if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK && bytes == sizeof(uint32_t)) {
+    std::memcpy(&preference->reductions, value, bytes);
+  } else {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int wanted,
@@ -212,19 +251,51 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
              &ld = *From<Layout>(d);
   if (la.type != lb.type || lc.type != ld.type || (ld.type != la.type && ld.type != CUDA_R_32F))
     return CUBLAS_STATUS_NOT_SUPPORTED;
-  const auto& alignment = From<Preference>(preference)->alignment;
+  const auto& [workspace, reductions, alignment] = *From<Preference>(preference);
   const size_t sizes[4] = {Bytes(la.type), Bytes(lb.type), Bytes(lc.type), Bytes(ld.type)};
-  Chosen chosen{kMagic, {}};
+  Chosen chosen{kMagic, {}, {}};
   for (int i = 0; i < 4; ++i) {
     if (alignment[i] < sizes[i]) return CUBLAS_STATUS_NOT_SUPPORTED;
     chosen.alignment[i] = alignment[i];
   }
-  results[0] = {};
-  std::memcpy(&results[0].algo, &chosen, sizeof(chosen));
-  results[0].state = CUBLAS_STATUS_SUCCESS;
-  results[0].workspaceSize = From<Preference>(preference)->workspace >= 256 ? 256 : 0;
-  *found = 1;
-  return CUBLAS_STATUS_SUCCESS;
+  const int64_t k = From<Desc>(desc)->op_a == CUBLAS_OP_N ? la.columns : la.rows;
+  for (const Algorithm& algorithm : kAlgorithms) {
+    const size_t bytes = Workspace(algorithm, ld.rows, ld.columns);
+    const bool allowed = algorithm.reduction == 0 || (algorithm.reduction & reductions) != 0;
+    if (!allowed || algorithm.parts > k || bytes > workspace || *found == wanted) continue;
+    chosen.algorithm = algorithm;
+    cublasLtMatmulHeuristicResult_t& result = results[(*found)++];
+    result = {};
+    std::memcpy(&result.algo, &chosen, sizeof(chosen));
+    result.state = CUBLAS_STATUS_SUCCESS;
+    result.workspaceSize = bytes;
+  }
+  return *found > 0 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algo,
+                                                    cublasLtMatmulAlgoConfigAttributes_t attribute,
+                                                    void* value, size_t bytes, size_t* written) {
+  Chosen chosen;
+  std::memcpy(&chosen, algo, sizeof(chosen));
+  if (chosen.magic != kMagic || bytes != sizeof(int32_t)) return CUBLAS_STATUS_INVALID_VALUE;
+  *written = bytes;
+  switch (attribute) {
+    case CUBLASLT_ALGO_CONFIG_ID:
+      std::memcpy(value, &chosen.algorithm.id, bytes);
+      return CUBLAS_STATUS_SUCCESS;
+    case CUBLASLT_ALGO_CONFIG_TILE_ID:
+      std::memcpy(value, &chosen.algorithm.tile, bytes);
+      return CUBLAS_STATUS_SUCCESS;
+    case CUBLASLT_ALGO_CONFIG_SPLITK_NUM:
+      std::memcpy(value, &chosen.algorithm.parts, bytes);
+      return CUBLAS_STATUS_SUCCESS;
+    case CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME:
+      std::memcpy(value, &chosen.algorithm.reduction, bytes);
+      return CUBLAS_STATUS_SUCCESS;
+    default:
+      return CUBLAS_STATUS_INVALID_VALUE;
+  }
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha,
@@ -236,6 +307,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   if (CheckLaunchStream("cublasLtMatmul", stream) != cudaSuccess)
     return CUBLAS_STATUS_EXECUTION_FAILED;
   const int device = DeviceOf(stream);
+  Chosen chosen;
+  std::memcpy(&chosen, algo, sizeof(chosen));
+  if (chosen.magic != kMagic) return CUBLAS_STATUS_INVALID_VALUE;
   const Operands x{*From<Desc>(desc),
                    *From<Layout>(la),
                    *From<Layout>(lb),
@@ -246,15 +320,18 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                    a,
                    b,
                    c,
-                   d};
+                   d,
+                   chosen.algorithm};
   const bool ta = x.desc.op_a != CUBLAS_OP_N, tb = x.desc.op_b != CUBLAS_OP_N;
   if ((ta ? x.a.columns : x.a.rows) != x.d.rows || (tb ? x.b.rows : x.b.columns) != x.d.columns ||
       (ta ? x.a.rows : x.a.columns) != (tb ? x.b.columns : x.b.rows) || x.c.rows != x.d.rows ||
       x.c.columns != x.d.columns)
     return CUBLAS_STATUS_INVALID_VALUE;
-  Chosen chosen;
-  std::memcpy(&chosen, algo, sizeof(chosen));
-  if (chosen.magic != kMagic) return CUBLAS_STATUS_INVALID_VALUE;
+  if (workspace_bytes < Workspace(x.algorithm, x.d.rows, x.d.columns)) {
+    Report("cublasLtMatmul: a workspace of " + std::to_string(workspace_bytes) +
+           " bytes, too little for the algorithm");
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
   const void* const data[4] = {a, b, c, d};
   for (int i = 0; i < 4; ++i) {
     if (reinterpret_cast<uintptr_t>(data[i]) % chosen.alignment[i] != 0) {

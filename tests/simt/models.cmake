@@ -29,6 +29,7 @@ endforeach()
 trunkline_add_simt_model_test(infer.decoder ${CMAKE_SOURCE_DIR}/tests/infer/decoder_test.cc
   --gtest_filter=*Logits*:*EveryDrafter*)
 trunkline_add_simt_model_test(bench_plan ${CMAKE_CURRENT_SOURCE_DIR}/models/bench_plan_test.cc)
+trunkline_add_simt_model_test(products ${CMAKE_CURRENT_SOURCE_DIR}/models/products_test.cc)
 
 # The program; `trunkline train --set run.device=cuda` runs on the machine.
 add_executable(simt_trunkline ${CMAKE_SOURCE_DIR}/src/cli/main.cc)

@@ -86,6 +86,9 @@ TEST_F(SimtProgram, TrainsToTheLossesOfTheCpu) {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     EXPECT_EQ(Count(outcome.output, c.says), 1) << outcome.output;
     EXPECT_EQ(Count(outcome.output, "scratch of kernels and cuBLASLt"), 1) << outcome.output;
+    EXPECT_EQ(Count(outcome.output, "CUDA's context and code (estimate)"), 1) << outcome.output;
+    EXPECT_EQ(Count(outcome.output, " after the first step: "), 1) << outcome.output;
+    EXPECT_EQ(Count(outcome.output, "too small"), 0) << outcome.output;
     const std::vector<double> losses = Losses(c.name);
     ASSERT_EQ(losses.size(), cpu.size());
     for (size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(losses[i], cpu[i], 1e-5 * cpu[i]) << i;
@@ -140,8 +143,15 @@ TEST_F(SimtProgram, Benches) {
                                "--set", "precision.compute=bf16"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
   for (const char* row : {"device          SIMT test machine, whose speed means nothing (cuda:0)",
-                          "\nphases ", "\nroof ", "\ncopy ", "\nmemory ", "\nattention "})
+                          "\nphases ", "\nroof ", "\ncopy ", "\nmemory ", "\ndevice memory ",
+                          "\nproducts ", "\n    in all, by their calls: ", "\nattention "})
     EXPECT_EQ(Count(outcome.output, row), 1) << row << "\n" << outcome.output;
+  // Forward, data and weight gradients of q|k|v, of the output, gate|up, down and the head.
+  EXPECT_GE(Count(outcome.output, "bf16 to "), 15) << outcome.output;
+  EXPECT_EQ(Count(outcome.output, "of mask 0x2: algorithm") +
+                Count(outcome.output, "of mask 0x7: algorithm"),
+            Count(outcome.output, "bf16 to "))
+      << outcome.output;
 }
 
 TEST_F(SimtProgram, SaysWhatToDoWhereRanksAndGpusDoNotMatch) {

@@ -1,0 +1,44 @@
+#include "train/product_table.h"
+
+#include <gtest/gtest.h>
+
+namespace tl {
+namespace {
+
+TimedProduct Product(int64_t calls, std::vector<double> seconds) {
+  TimedProduct product;
+  product.seconds = std::move(seconds);
+  product.made.calls = calls;
+  product.made.args = {.c = {.shape = {1000, 200}, .strides = {256, 1}},
+                       .a = {.shape = {50, 1000}, .strides = {1000, 1}, .dtype = DType::kBF16},
+                       .b = {.shape = {50, 200}, .strides = {208, 1}, .dtype = DType::kBF16},
+                       .trans_a = Transpose::kYes,
+                       .beta = 1.0f};
+  product.made.choices = {
+      {.mask = 2, .place = 1, .id = 21, .tile = 18},
+      {.mask = 2,
+       .place = 2,
+       .id = 24,
+       .tile = 18,
+       .parts = 3,
+       .reduction = Reduction::kComputeType},
+      {.mask = 7, .place = 2, .id = 66, .tile = 20, .parts = 2, .reduction = Reduction::kInPlace}};
+  return product;
+}
+
+TEST(ProductTable, NamesTheWinnerAndItsGain) {
+  const std::string table =
+      ProductTable({Product(10, {1e-3, 0.9e-3, 0.5e-3}), Product(30, {1e-3, 1.1e-3, 1.2e-3})});
+  for (const char* part :
+       {"1000     200      50 TN +=   bf16 to fp32  1000 208 256              1.0000    0.5000     "
+        "0.0  50.0 %  2 of mask 0x7: algorithm 66, tile 20, 2 parts in place\n",
+        "    1.0000    1.0000      0.0   0.0 %  1 of mask 0x2: algorithm 21, tile 18\n",
+        // 40 ms in all, 35 by the best, 39 by the best of the mask.
+        "the best would take 12.5 % less time, the best of mask 0x2 2.5 % less\n"})
+    EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
+}
+
+TEST(ProductTable, IsEmptyWithoutProducts) { EXPECT_EQ(ProductTable({}), ""); }
+
+}  // namespace
+}  // namespace tl
