@@ -13,9 +13,9 @@
 #include "base/status.h"
 #include "device/cuda_device.h"
 #include "engine/cost.h"
-#include "engine/memory.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
+#include "train/plan_check.h"
 #include "train/progress.h"
 #include "train/stepper.h"
 
@@ -139,7 +139,7 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
   const std::vector<MemoryRow> plan = stepper->MemoryPlan();
-  TL_RETURN_IF_ERROR(CheckMemory(plan, mesh));
+  TL_RETURN_IF_ERROR(CheckPlan(config, *stepper, mesh));
   stepper->Allocate();
   stepper->Initialize();
   Engine& engine = stepper->engine();

@@ -1,5 +1,6 @@
 // cuBLASLt's calls that the product makes, after its documentation: matrices are column-major,
-// D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32. Attributes that nobody
+// D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32 or, of 16-bit factors, as
+// CurrentMmaSums() says. Attributes that nobody
 // sets keep their defaults; those that are not known here are refused.
 #include <cublasLt.h>
 
@@ -11,6 +12,7 @@
 #include "device/dtype.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/runtime.h"
+#include "tests/simt/tensor_core.h"
 
 namespace tl::simt {
 namespace {
@@ -65,12 +67,18 @@ bool Known(cudaDataType_t type) {
   return type == CUDA_R_32F || type == CUDA_R_16BF || type == CUDA_R_16F;
 }
 
-// A as rows of fp32, transposed where asked.
+int64_t WholeBlocks(int64_t terms) {
+  return (terms + kBlockProducts - 1) / kBlockProducts * kBlockProducts;
+}
+
+// A as rows of fp32, transposed where asked, each followed by zeros up to a whole block.
 std::vector<float> Gather(const void* data, const Layout& x, bool rows_first) {
-  std::vector<float> out(x.rows * x.columns);
+  const int64_t rows = rows_first ? x.rows : x.columns;
+  const int64_t width = WholeBlocks(rows_first ? x.columns : x.rows);
+  std::vector<float> out(rows * width);
   for (int64_t c = 0; c < x.columns; ++c)
     for (int64_t r = 0; r < x.rows; ++r)
-      out[rows_first ? r * x.columns + c : c * x.rows + r] = Load(data, x.type, c * x.stride + r);
+      out[rows_first ? r * width + c : c * width + r] = Load(data, x.type, c * x.stride + r);
   return out;
 }
 
@@ -86,10 +94,19 @@ void Multiply(const Operands& x) {
   const bool ta = x.desc.op_a != CUBLAS_OP_N, tb = x.desc.op_b != CUBLAS_OP_N;
   const int64_t m = x.d.rows, n = x.d.columns, k = ta ? x.a.rows : x.a.columns;
   const std::vector<float> a = Gather(x.pa, x.a, !ta), b = Gather(x.pb, x.b, tb);
+  const int64_t width = WholeBlocks(k);
+  const bool truncates = x.a.type != CUDA_R_32F && CurrentMmaSums() == MmaSums::kTruncated;
+  const int smallest = x.a.type == CUDA_R_16F ? -14 : -126;
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t i = 0; i < m; ++i) {
       float sum = 0;
-      for (int64_t l = 0; l < k; ++l) sum += a[i * k + l] * b[j * k + l];
+      const float *const row = &a[i * width], *const column = &b[j * width];
+      if (truncates) {
+        for (int64_t l = 0; l < k; l += kBlockProducts)
+          sum = TensorCoreSum(sum, row + l, column + l, smallest);
+      } else {
+        for (int64_t l = 0; l < k; ++l) sum += row[l] * column[l];
+      }
       sum *= x.alpha;
       if (x.beta != 0) sum += x.beta * Load(x.pc, x.c.type, j * x.c.stride + i);
       if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += Load(x.desc.bias, x.d.type, i);
@@ -261,6 +278,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   for (int i = 0; i < 4; ++i) CheckMatrix(names[i], data[i], *layouts[i]);
   if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS)
     CheckMatrix("the bias", x.desc.bias, {x.d.type, x.d.rows, 1, x.d.rows});
+  if (Recorded({.m = x.d.rows,
+                .n = x.d.columns,
+                .k = ta ? x.a.rows : x.a.columns,
+                .factor_bytes = static_cast<int64_t>(Bytes(x.a.type)),
+                .sum_bytes = static_cast<int64_t>(Bytes(x.d.type)),
+                .adds = x.beta != 0}))
+    return CUBLAS_STATUS_SUCCESS;
   Push(stream, {[=] {
                   // Whatever lay in the workspace is lost.
                   if (workspace != nullptr) std::memset(workspace, 0xff, workspace_bytes);

@@ -115,6 +115,11 @@ void OrderWarps(uint32_t warps);
 void NoteAccess(const void* address, size_t bytes, bool shared, void* site);
 void CountWarp(int warp);
 
+// Whether a RecordLaunches lives, and so nothing is to run; it takes what is given.
+bool Recording();
+bool Recorded(const RecordedLaunch& launch);
+bool Recorded(const RecordedProduct& product);
+
 // Device memory. Null where the address is not inside of an allocation.
 struct Allocation {
   std::byte* data;

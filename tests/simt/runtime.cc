@@ -57,6 +57,12 @@ size_t Memory() {
   return static_cast<size_t>(text == nullptr ? 64 : std::atoi(text)) << 30;
 }
 
+// TL_SIMT_PROCESSORS: as on GPUs that have more than 4.
+int Processors() {
+  const char* text = std::getenv("TL_SIMT_PROCESSORS");
+  return text == nullptr ? 4 : std::atoi(text);
+}
+
 void CheckBytes(const char* what, const void* p, size_t bytes) {
   if (!IsDeviceRegion(p) || bytes == 0) return;
   const Allocation* a = FindAllocation(p);
@@ -71,6 +77,7 @@ cudaError_t CopyLater(void* to, const void* from, size_t bytes, cudaStream_t str
   if (bytes == 0) return cudaSuccess;
   CheckBytes("a copy writes", to, bytes);
   CheckBytes("a copy reads", from, bytes);
+  if (Recording()) return cudaSuccess;
   if (IsPageable(from)) {  // staged before the call returns
     std::string staged(static_cast<const char*>(from), bytes);
     Push(stream, {[=, staged = std::move(staged)] { std::memcpy(to, staged.data(), bytes); }, {}});
@@ -90,6 +97,9 @@ void Enqueue(void* kernel, dim3 grid, dim3 block, size_t shared_bytes, cudaStrea
       shared_bytes > SharedLimit())
     return Report("launch of " + Where(kernel) + " refused: " + std::to_string(threads) +
                   " threads, " + std::to_string(shared_bytes) + " bytes of shared memory");
+  if (Recorded(
+          {kernel, int64_t{grid.x} * grid.y * grid.z, static_cast<int>(threads), shared_bytes}))
+    return;
   Push(stream, {[=] { RunGrid(kernel, grid, block, shared_bytes, arguments, call); }, {}});
 }
 
@@ -126,7 +136,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   std::snprintf(prop->name, sizeof(prop->name), "SIMT test machine, whose speed means nothing");
   prop->major = 8;
   prop->minor = 0;
-  prop->multiProcessorCount = 4;
+  prop->multiProcessorCount = Processors();
   prop->totalGlobalMem = Memory();
   prop->sharedMemPerBlock = 48 << 10;
   prop->sharedMemPerBlockOptin = SharedLimit();
@@ -142,7 +152,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   if (device < 0 || device >= Devices()) return Set(cudaErrorInvalidDevice);
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
-      *value = 4;
+      *value = Processors();
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
       *value = 8;
@@ -232,7 +242,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind)
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   CheckBytes("a memset writes", to, bytes);
-  if (bytes > 0) Push(stream, {[=] { std::memset(to, value, bytes); }, {}});
+  if (bytes > 0 && !Recording()) Push(stream, {[=] { std::memset(to, value, bytes); }, {}});
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
