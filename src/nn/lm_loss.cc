@@ -11,12 +11,12 @@ namespace tl {
 
 int64_t LossChunk(DeviceType device, DType compute, int64_t vocab) {
   constexpr int64_t kLogitsBytes = int64_t{128} << 20, kStep = 256, kMost = 2048;
-  constexpr double kBytesPerSecond = 4.8e12, kShare = 0.1;
+  constexpr double kBytesPerSecond = 4.8e12, kPart = 0.1;
   const int64_t fitting =
       std::max<int64_t>(64, kLogitsBytes / (vocab * static_cast<int64_t>(sizeof(float))) / 64 * 64);
   if (device == DeviceType::kCpu) return fitting;
   const double flops_per_second = compute == DType::kF32 ? 67e12 : 989e12;
-  const double rows = 4.0 / 3.0 * flops_per_second / kBytesPerSecond / kShare;
+  const double rows = 4.0 / 3.0 * flops_per_second / kBytesPerSecond / kPart;
   const int64_t enough = static_cast<int64_t>(std::ceil(rows / kStep)) * kStep;
   return std::max(fitting, std::min(enough, kMost));
 }

@@ -17,19 +17,18 @@
 
 namespace tl {
 
-// Tokens at a time where nobody says, by shape and device alone; vocab: rows of
-// the weight on this rank.
+// Tokens at a time where nobody says, by shape and device alone; vocab: the weight's rows on this
+// rank.
 //
 // CPUs: as many as keep a chunk's logits within 128 MiB, in multiples of 64.
 //
-// GPUs: at least so many, and enough for the weight's fp32 gradient. Every chunk reads and writes
-// it, 8 vocab hidden bytes, and makes three products of 2 rows vocab hidden FLOPs. Their times are
-// as
-//   (8 vocab hidden / B) / (6 rows vocab hidden / F) = 4/3 (F / B) / rows,
-// F in FLOP/s and B in bytes/s, whatever the weight's shape. Taken are the fewest rows, in
-// multiples of 256 up to 2048, that keep this under a tenth on a Hopper GPU, an H200 by its data
-// sheet: B is 4.8e12, and F 989e12 in the 16-bit types, where it takes 2748 rows and 2048 make it
-// 13 %, and 67e12 in fp32, where 256 do.
+// GPUs: at least as many, and enough for the weight's fp32 gradient. Every chunk reads and writes
+// it, 8 vocab hidden bytes, and makes three products of 2 rows vocab hidden FLOPs each. The times
+// of the two are, whatever vocab and hidden, as
+//   (8 vocab hidden / B) / (6 rows vocab hidden / F) = 4/3 (F / B) / rows.
+// Taken are the fewest rows, in multiples of 256 up to 2048, that keep this under a tenth on a
+// Hopper GPU. An H200's data sheet has B = 4.8e12 bytes/s, F = 989e12 FLOP/s in the 16-bit types
+// and 67e12 in fp32: in 16 bits a tenth takes 2748 rows, so it is 2048 and 13 %; in fp32 it is 256.
 int64_t LossChunk(DeviceType device, DType compute, int64_t vocab);
 
 struct LmLossConfig {

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status.h"
 #include "nn/lm_loss.h"
 
 namespace tl {
@@ -34,8 +33,8 @@ absl::Status CheckPlan(const Config& config, const Stepper& stepper, Mesh& mesh,
   Config smaller = config;
   for (int64_t chunk = ChunkOf(config, stepper.engine()) / 2; chunk >= kFewest; chunk /= 2) {
     smaller.train.loss_chunk = chunk;
-    TL_ASSIGN_OR_RETURN(const auto planned, Stepper::Create(smaller, mesh));
-    if (Check(*planned, mesh, besides).ok())
+    const auto planned = Stepper::Create(smaller, mesh);
+    if (planned.ok() && Check(**planned, mesh, besides).ok())
       return absl::Status(
           status.code(), absl::StrCat(status.message(), "; [train] loss_chunk = ", chunk, " fits"));
   }

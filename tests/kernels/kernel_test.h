@@ -165,14 +165,14 @@ inline void ExpectErrorWithin(DType dtype, double error, double bound, const std
 // How far a sum of `terms` products of 16-bit numbers may be off in fp32 where tensor cores make
 // it, with size >= sum |a_k b_k|; 0 on CPUs, which round each addition as the naive twin does.
 //
-// A block of products and the sum before them are aligned to the largest exponent e of them, 2^e <=
-// size; each but the one that has it is truncated, the result too (tests/simt/tensor_core.h has the
-// measurements). In units of size:
-//   Hopper, blocks of 16, 25 bits: 16 2^-25 + 2^-23;   Ampere, blocks of 8, 24 bits: 8 2^-24 +
-//   2^-23,
-// both 1.25 2^-21; hence that for every 8 products. Kernels add blocks in any order and parts of
-// sums in fp32: 2^-24 more for each addition. IEEE sums of n products are off by sqrt(n) 2^-24 as a
-// rule, truncated ones by their number of blocks, since all errors point towards zero.
+// A block of products and the sum before them are aligned to their largest exponent e, where
+// 2^e <= size, and all but the one that has it are truncated; so is the new sum, to fp32
+// (tests/simt/tensor_core.h has the measurements). In units of size a block is off by at most
+//   16 products, 25 bits (Hopper): 16 2^-25 + 2^-23 = 1.25 2^-21
+//    8 products, 24 bits (Ampere):  8 2^-24 + 2^-23 = 1.25 2^-21
+// which is taken for every 8 products here, with 2^-24 more since parts of a sum may be added in
+// fp32. Truncation always points towards zero, so these errors add up, where those of IEEE's
+// additions grow as the square root of their number.
 inline double TensorCoreError(int64_t terms, double size) {
   if (TestDevice().type != DeviceType::kCuda) return 0.0;
   const auto blocks = static_cast<double>((terms + 7) / 8);
