@@ -61,7 +61,7 @@ struct TrainConfig {
   Recompute recompute = Recompute::kNone;
   double hidden_dropout = 0.0;
   double z_loss = 0.0;
-  int64_t loss_chunk = 0;  // tokens per chunk of the fused loss; 0: chosen by size
+  int64_t loss_chunk = 0;  // tokens per chunk of the fused loss; 0: see LossChunk
   bool operator==(const TrainConfig&) const = default;
 };
 

@@ -17,7 +17,8 @@ Geometry MakeGeometry(const EngineOptions& options, const Mesh& mesh) {
           .sequence_length = options.sequence_length,
           .compute = options.compute,
           .tensor_size = mesh.tensor_size(),
-          .sequence_parallel = options.sequence_parallel};
+          .sequence_parallel = options.sequence_parallel,
+          .device = options.device.type};
 }
 
 ParamSpec EmbeddingSpec(const ModelConfig& model) {

@@ -1,25 +1,34 @@
 #include "nn/lm_loss.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/distill.h"
 #include "kernels/matmul.h"
 #include "nn/linear.h"
 
 namespace tl {
-namespace {
 
-constexpr int64_t kChunkBytes = int64_t{128} << 20;
-
-}  // namespace
+int64_t LossChunk(DeviceType device, DType compute, int64_t vocab) {
+  constexpr int64_t kLogitsBytes = int64_t{128} << 20, kStep = 256, kMost = 2048;
+  constexpr double kBytesPerSecond = 4.8e12, kPart = 0.1;
+  const int64_t fitting =
+      std::max<int64_t>(64, kLogitsBytes / (vocab * static_cast<int64_t>(sizeof(float))) / 64 * 64);
+  if (device == DeviceType::kCpu) return fitting;
+  const double flops_per_second = compute == DType::kF32 ? 67e12 : 989e12;
+  const double rows = 4.0 / 3.0 * flops_per_second / kBytesPerSecond / kPart;
+  const int64_t enough = static_cast<int64_t>(std::ceil(rows / kStep)) * kStep;
+  return std::max(fitting, std::min(enough, kMost));
+}
 
 LmLoss::LmLoss(LmLossConfig config, Geometry geometry)
     : config_(std::move(config)), geometry_(geometry) {
   const int64_t vocab = config_.weight.parts[0].shape[0];
   local_vocab_ = (vocab + geometry_.tensor_size - 1) / geometry_.tensor_size;
-  const int64_t fitting = std::max<int64_t>(
-      64, kChunkBytes / (local_vocab_ * static_cast<int64_t>(sizeof(float))) / 64 * 64);
-  chunk_ = std::min(geometry_.rows(), config_.chunk > 0 ? config_.chunk : fitting);
+  chunk_ =
+      std::min(geometry_.rows(),
+               config_.chunk > 0 ? config_.chunk
+                                 : LossChunk(geometry_.device, geometry_.compute, local_vocab_));
 }
 
 void LmLoss::Declare(Plan& plan) {

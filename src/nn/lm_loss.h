@@ -17,9 +17,23 @@
 
 namespace tl {
 
+// Tokens at a time where nobody says, by shape and device alone; vocab: the weight's rows on this
+// rank.
+//
+// CPUs: as many as keep a chunk's logits within 128 MiB, in multiples of 64.
+//
+// GPUs: at least as many, and enough for the weight's fp32 gradient. Every chunk reads and writes
+// it, 8 vocab hidden bytes, and makes three products of 2 rows vocab hidden FLOPs each. The times
+// of the two are, whatever vocab and hidden, as
+//   (8 vocab hidden / B) / (6 rows vocab hidden / F) = 4/3 (F / B) / rows.
+// Taken are the fewest rows, in multiples of 256 up to 2048, that keep this under a tenth on a
+// Hopper GPU. An H200's data sheet has B = 4.8e12 bytes/s, F = 989e12 FLOP/s in the 16-bit types
+// and 67e12 in fp32: in 16 bits a tenth takes 2748 rows, so it is 2048 and 13 %; in fp32 it is 256.
+int64_t LossChunk(DeviceType device, DType compute, int64_t vocab);
+
 struct LmLossConfig {
   ParamSpec weight;   // [vocab, hidden], see VocabularySpec
-  int64_t chunk = 0;  // tokens at a time; 0: as many as keep a chunk's logits within 128 MiB
+  int64_t chunk = 0;  // tokens at a time; 0: see LossChunk
   double z_loss = 0.0;
   Plan::Use use = Plan::Use::kTrain;  // of the weight
   ParamSpec teacher = {};             // a teacher's weight; no parts: there is none

@@ -7,13 +7,14 @@
 
 namespace tl {
 
-// The sizes all layers of a model share.
+// The sizes all layers of a model share, and where they compute.
 struct Geometry {
   int64_t batch = 0;
   int64_t sequence_length = 0;
   DType compute = DType::kF32;
   int tensor_size = 1;
   bool sequence_parallel = false;
+  DeviceType device = DeviceType::kCpu;
 
   int64_t rows() const { return batch * sequence_length; }
   bool split_rows() const { return sequence_parallel && tensor_size > 1; }

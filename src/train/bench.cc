@@ -16,6 +16,7 @@
 #include "engine/memory.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
+#include "train/plan_check.h"
 #include "train/product_table.h"
 #include "train/progress.h"
 #include "train/stepper.h"
@@ -140,7 +141,7 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   TL_ASSIGN_OR_RETURN(auto stepper, Stepper::Create(config, mesh));
   const std::vector<MemoryRow> plan = stepper->MemoryPlan();
-  TL_RETURN_IF_ERROR(CheckMemory(plan, mesh));
+  TL_RETURN_IF_ERROR(CheckPlan(config, *stepper, mesh));
   const MemoryRoom room = FindMemory(mesh);
   stepper->Allocate();
   stepper->Initialize();

@@ -8,8 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "data/blend.h"
-#include "engine/memory.h"
 #include "engine/placement.h"
+#include "train/plan_check.h"
 #include "train/stepper.h"
 
 namespace tl {
@@ -62,7 +62,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   auto data = OpenSequential(blend);
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
-  TL_RETURN_IF_ERROR(CheckMemory(stepper->MemoryPlan(), mesh));
+  TL_RETURN_IF_ERROR(CheckPlan(run_config, *stepper, mesh));
   stepper->Allocate();
   TL_RETURN_IF_ERROR(stepper->InitializeFrom(CheckpointFolder(run_config, options.run_dir)));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));

@@ -75,6 +75,7 @@ class Stepper {
 
   const RunState& run() const { return run_; }
   Engine& engine() { return *engine_; }
+  const Engine& engine() const { return *engine_; }
   ShardedState& state() { return *state_; }
   // Called between the gradients' completion and the update; for tests.
   std::function<void(Tensor grads)> on_gradients;

@@ -23,6 +23,7 @@
 #include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/machine.h"
+#include "train/plan_check.h"
 #include "train/progress.h"
 #include "train/provenance.h"
 #include "train/run_log.h"
@@ -243,11 +244,13 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   }
   std::vector<MemoryRow>& memory = trainer.memory;
   const MemoryRow copy = {"checkpoint copy", stepper->CheckpointBytes(config.checkpoint.async)};
-  if (stepper->engine().options().device.type == DeviceType::kCpu)
+  if (stepper->engine().options().device.type == DeviceType::kCpu) {
     memory.push_back(copy);
-  else
+    TL_RETURN_IF_ERROR(CheckPlan(config, *stepper, mesh, {copy}));
+  } else {
     TL_RETURN_IF_ERROR(CheckHostMemory({stepper->Batches(), copy}, world));
-  TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));
+    TL_RETURN_IF_ERROR(CheckPlan(config, *stepper, mesh));
+  }
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));

@@ -37,7 +37,7 @@ TEST(Dropout, MatchesTheTwin) {
         Dropout(stream, args);
         const Doubles twin = reference::Dropout(x, static_cast<size_t>(columns), mask),
                       got = y.Get();
-        const std::string what = "rate " + std::to_string(rate) + At(rows, columns);
+        const std::string what = "y rate " + std::to_string(rate) + At(rows, columns);
         ExpectWithinBound(dtype, got, twin,
                           reference::Dropout(As<float>(x), static_cast<size_t>(columns), mask),
                           what);

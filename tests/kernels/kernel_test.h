@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -127,10 +129,61 @@ inline double Ulp(DType dtype, double x) {
   return std::ldexp(1.0, std::max(exponent - 1, smallest) - digits);
 }
 
-// max |out - ref| <= 2 max |naive - ref| + atol: naive is the twin in fp32, rounded to dtype here;
-// atol is 4 ulp of max |ref| in fp32, 1 ulp in the 16-bit types.
+// The largest error of each quantity over its bound, printed at the program's end: one line "ratio
+// NAME VALUE" each, where above 1 a test failed. Little more than 1 is a bound that is too narrow,
+// much more is garbage.
+class Ratios : public testing::Environment {
+ public:
+  // The quantity is named after the running test suite too.
+  static void Add(const std::string& quantity, DType dtype, double ratio) {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    std::string suite = test == nullptr ? "" : test->test_suite_name();
+    suite = suite.substr(suite.find('/') + 1);  // without the name of an instantiation
+    double& largest = All()[suite + "." + quantity + "." + Name(dtype)];
+    if (!(ratio <= largest)) largest = ratio;
+  }
+  void TearDown() override {
+    for (const auto& [name, ratio] : All()) std::printf("ratio %s %.3g\n", name.c_str(), ratio);
+  }
+
+ private:
+  static std::map<std::string, double>& All() {
+    static std::map<std::string, double> all;
+    return all;
+  }
+};
+inline testing::Environment* const kRatios = testing::AddGlobalTestEnvironment(new Ratios);
+
+// what: begins with the quantity's name.
+inline void ExpectErrorWithin(DType dtype, double error, double bound, const std::string& what) {
+  const double ratio = error == 0.0 ? 0.0 : error / bound;
+  Ratios::Add(what.substr(0, what.find(' ')), dtype, ratio);
+  EXPECT_LE(ratio, 1.0) << what << " " << Name(dtype) << ": error " << error << " is " << ratio
+                        << " times the bound " << bound;
+}
+
+// How far a sum of `terms` products of 16-bit numbers may be off in fp32 where tensor cores make
+// it, with size >= sum |a_k b_k|; 0 on CPUs, which round each addition as the naive twin does.
+//
+// A block of products and the sum before them are aligned to their largest exponent e, where
+// 2^e <= size, and all but the one that has it are truncated; so is the new sum, to fp32
+// (tests/simt/tensor_core.h has the measurements). In units of size a block is off by at most
+//   16 products, 25 bits (Hopper): 16 2^-25 + 2^-23 = 1.25 2^-21
+//    8 products, 24 bits (Ampere):  8 2^-24 + 2^-23 = 1.25 2^-21
+// which is taken for every 8 products here, with 2^-24 more since parts of a sum may be added in
+// fp32. Truncation always points towards zero, so these errors add up, where those of IEEE's
+// additions grow as the square root of their number.
+inline double TensorCoreError(int64_t terms, double size) {
+  if (TestDevice().type != DeviceType::kCuda) return 0.0;
+  const auto blocks = static_cast<double>((terms + 7) / 8);
+  return blocks * (1.25 * 0x1p-21 + 0x1p-24) * size;
+}
+
+// max |out - ref| <= 2 max |naive - ref| + atol + more: naive is the twin in fp32, rounded to dtype
+// here; atol is 4 ulp of max |ref| in fp32, 1 ulp in the 16-bit types.
 inline void ExpectWithinBound(DType dtype, const Doubles& out, const Doubles& ref,
-                              const std::vector<float>& naive, const std::string& what) {
+                              const std::vector<float>& naive, const std::string& what,
+                              double more = 0.0) {
   ASSERT_EQ(out.size(), ref.size()) << what;
   ASSERT_EQ(naive.size(), ref.size()) << what;
   double error = 0.0, allowed = 0.0, largest = 0.0;
@@ -141,7 +194,7 @@ inline void ExpectWithinBound(DType dtype, const Doubles& out, const Doubles& re
     largest = std::max(largest, std::fabs(ref[i]));
   }
   const double atol = (dtype == DType::kF32 ? 4 : 1) * Ulp(dtype, largest);
-  EXPECT_LE(error, 2 * allowed + atol) << what << " " << Name(dtype) << ", naive " << allowed;
+  ExpectErrorWithin(dtype, error, 2 * allowed + atol + more, what);
 }
 
 inline std::string At(int64_t a, int64_t b = 0) {

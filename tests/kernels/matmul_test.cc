@@ -24,6 +24,11 @@ std::vector<T> Product(const std::vector<T>& a, const std::vector<T>& b, const S
   return c;
 }
 
+Doubles Absolute(Doubles x) {
+  for (double& value : x) value = std::fabs(value);
+  return x;
+}
+
 // A matrix whose rows lie `gap` elements apart, `gap` of them before the first: NaN, as made.
 class Strided {
  public:
@@ -82,10 +87,16 @@ void Check(const Sizes& s, DType in, DType out, bool ta, bool tb, float beta, bo
                         .trans_b = tb ? Transpose::kYes : Transpose::kNo,
                         .beta = beta,
                         .bias = with_bias ? mbias.tensor() : Tensor{}});
+  double more = 0.0;
+  if (in != DType::kF32 && out == DType::kF32) {
+    const Doubles sizes = Product(Absolute(a), Absolute(b), s, ta, tb);
+    more = TensorCoreError(s.k, *std::max_element(sizes.begin(), sizes.end()));
+  }
   ExpectWithinBound(out, mc.Get(), ref, naive,
-                    std::string(Name(in)) + (ta ? " T" : " N") + (tb ? "T" : "N") + " beta " +
-                        std::to_string(beta) + (with_bias ? " bias" : "") + " gap " +
-                        std::to_string(gap) + " k " + std::to_string(s.k) + At(s.m, s.n));
+                    std::string("c_of_") + Name(in) + (ta ? " T" : " N") + (tb ? "T" : "N") +
+                        " beta " + std::to_string(beta) + (with_bias ? " bias" : "") + " gap " +
+                        std::to_string(gap) + " k " + std::to_string(s.k) + At(s.m, s.n),
+                    more);
 }
 
 constexpr Sizes kSizes[] = {{1, 1, 1}, {7, 5, 3}, {113, 64, 203}, {64, 96, 128}, {1, 239, 17}};
@@ -117,6 +128,12 @@ TEST(Matmul, AddsABias) {
       for (const DType out : {in, DType::kF32}) Check(s, in, out, false, true, 0.0f, true, 0);
     }
   }
+}
+
+// As the gradient of a weight is made: over thousands of rows, into fp32.
+TEST(Matmul, SumsOfManyTerms) {
+  for (const DType in : kFloatTypes)
+    Check({17, 24, 4096}, in, DType::kF32, true, false, 1.0f, false, 0);
 }
 
 TEST(Matmul, RepeatsToTheBit) {

@@ -1,6 +1,7 @@
 // How a test steers the machine, and what it hears from it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -14,6 +15,12 @@ enum class Order { kAscending, kDescending, kRandom };
 
 // From TL_SIMT_ORDER (ascending, descending, random) and TL_SIMT_SEED until set here.
 void SetOrder(Order order, uint64_t seed = 1);
+
+// How mma, and cuBLASLt's products of 16-bit numbers, are summed: rounded at every addition, or as
+// tensor cores do (tensor_core.h). From TL_SIMT_MMA (round, truncate) until set here.
+enum class MmaSums { kRounded, kTruncated };
+void SetMmaSums(MmaSums sums);
+MmaSums CurrentMmaSums();
 
 // What a program has asked of the runtime so far.
 struct Calls {
@@ -70,6 +77,40 @@ class CountAccesses {
   friend void CountWarp(int warp);
   std::map<void*, AccessCounts> counts_;
   CountAccesses* outer_;
+};
+
+// A kernel's launch, and a product of cuBLASLt: d [m, n] of 4 or 2 bytes an element from factors of
+// `factor_bytes`.
+struct RecordedLaunch {
+  void* kernel = nullptr;
+  int64_t blocks = 0;
+  int threads = 0;          // of a block
+  size_t shared_bytes = 0;  // dynamic
+};
+struct RecordedProduct {
+  int64_t m = 0, n = 0, k = 0;
+  int64_t factor_bytes = 0, sum_bytes = 0;
+  bool adds = false;  // to what d holds
+};
+
+// While one lives, kernels, products, copies and memsets are written down and not run, and device
+// memory is not filled: shapes may be as large as a GPU's, values mean nothing.
+class RecordLaunches {
+ public:
+  RecordLaunches();
+  ~RecordLaunches();
+  RecordLaunches(const RecordLaunches&) = delete;
+  RecordLaunches& operator=(const RecordLaunches&) = delete;
+
+  // Of all kernels whose names contain the text, in the order of their calls.
+  std::vector<RecordedLaunch> Of(const std::string& kernel) const;
+  const std::vector<RecordedProduct>& products() const { return products_; }
+
+ private:
+  friend bool Recorded(const RecordedLaunch& launch);
+  friend bool Recorded(const RecordedProduct& product);
+  std::vector<RecordedLaunch> launches_;
+  std::vector<RecordedProduct> products_;
 };
 
 }  // namespace tl::simt

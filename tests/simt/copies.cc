@@ -116,6 +116,7 @@ cudaError_t CopyLater(void* to, const void* from, size_t bytes, cudaStream_t str
                          DeviceOf(stream)};
   if (!CheckBytes("a copy writes", to, bytes) || !CheckBytes("a copy reads", from, bytes))
     return Set(cudaErrorInvalidValue);
+  if (Recording()) return cudaSuccess;
   if (IsHost(to) && IsHost(from)) {
     Queue(copy, stream);
     WaitFor(stream);
@@ -145,6 +146,7 @@ cudaError_t FillLater(void* to, int value, size_t bytes, cudaStream_t stream) {
   if (!a->pinned_host && a->device != DeviceOf(stream))
     return Reject(cudaErrorInvalidValue, "a memset of memory " + OfDevice(a->device) +
                                              " on a stream " + OfDevice(DeviceOf(stream)));
+  if (Recording()) return cudaSuccess;
   Push(stream, {[=] {
                   if (CheckBytes("a memset writes", to, bytes)) std::memset(to, value, bytes);
                 },

@@ -1,7 +1,8 @@
 // cuBLASLt's calls that the product makes, after its documentation: matrices are column-major,
-// D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32. Attributes that nobody
-// sets keep their defaults; those that are not known here are refused. There are several ways to
-// make a product, which differ in how they cut its sums.
+// D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32, or of 16-bit factors as
+// CurrentMmaSums() says. Attributes that nobody sets keep their defaults; those that are not known
+// here are refused. There are several ways to make a product, which differ in how they cut its
+// sums.
 #include <cublasLt.h>
 
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "tests/simt/driver.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/runtime.h"
+#include "tests/simt/tensor_core.h"
 
 namespace tl::simt {
 namespace {
@@ -94,12 +96,18 @@ bool Known(cudaDataType_t type) {
   return type == CUDA_R_32F || type == CUDA_R_16BF || type == CUDA_R_16F;
 }
 
-// A as rows of fp32, transposed where asked.
+int64_t WholeBlocks(int64_t terms) {
+  return (terms + kBlockProducts - 1) / kBlockProducts * kBlockProducts;
+}
+
+// A as rows of fp32, transposed where asked, each followed by zeros up to a whole block.
 std::vector<float> Gather(const void* data, const Layout& x, bool rows_first) {
-  std::vector<float> out(x.rows * x.columns);
+  const int64_t rows = rows_first ? x.rows : x.columns;
+  const int64_t width = WholeBlocks(rows_first ? x.columns : x.rows);
+  std::vector<float> out(rows * width);
   for (int64_t c = 0; c < x.columns; ++c)
     for (int64_t r = 0; r < x.rows; ++r)
-      out[rows_first ? r * x.columns + c : c * x.rows + r] = Load(data, x.type, c * x.stride + r);
+      out[rows_first ? r * width + c : c * width + r] = Load(data, x.type, c * x.stride + r);
   return out;
 }
 
@@ -119,13 +127,23 @@ void Multiply(const Operands& x) {
   const bool ta = x.desc.op_a != CUBLAS_OP_N, tb = x.desc.op_b != CUBLAS_OP_N;
   const int64_t m = x.d.rows, n = x.d.columns, k = ta ? x.a.rows : x.a.columns;
   const std::vector<float> a = Gather(x.pa, x.a, !ta), b = Gather(x.pb, x.b, tb);
+  const int64_t width = WholeBlocks(k), blocks = width / kBlockProducts;
+  const bool truncates = x.a.type != CUDA_R_32F && CurrentMmaSums() == MmaSums::kTruncated;
+  const int smallest = x.a.type == CUDA_R_16F ? -14 : -126;
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t i = 0; i < m; ++i) {
       float sum = 0;
+      const float *const row = &a[i * width], *const column = &b[j * width];
       for (int64_t p = 0; p < parts; ++p) {
+        const int64_t begin = p * blocks / parts * kBlockProducts;
+        const int64_t end = (p + 1) * blocks / parts * kBlockProducts;
         float part = 0;
-        for (int64_t l = p * k / parts; l < (p + 1) * k / parts; ++l)
-          part += a[i * k + l] * b[j * k + l];
+        if (truncates) {
+          for (int64_t l = begin; l < end; l += kBlockProducts)
+            part = TensorCoreSum(part, row + l, column + l, smallest);
+        } else {
+          for (int64_t l = begin; l < std::min(end, k); ++l) part += row[l] * column[l];
+        }
         sum = kept(sum + kept(part));
       }
       sum *= x.alpha;
@@ -345,6 +363,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   for (int i = 0; i < 4; ++i) CheckMatrix(names[i], data[i], *layouts[i], device);
   if (x.desc.epilogue == CUBLASLT_EPILOGUE_BIAS)
     CheckMatrix("the bias", x.desc.bias, {x.d.type, x.d.rows, 1, x.d.rows}, device);
+  if (Recorded({.m = x.d.rows,
+                .n = x.d.columns,
+                .k = ta ? x.a.rows : x.a.columns,
+                .factor_bytes = static_cast<int64_t>(Bytes(x.a.type)),
+                .sum_bytes = static_cast<int64_t>(Bytes(x.d.type)),
+                .adds = x.beta != 0}))
+    return CUBLAS_STATUS_SUCCESS;
   Push(stream, {[=] {
                   // Whatever lay in the workspace is lost.
                   if (workspace != nullptr) std::memset(workspace, 0xff, workspace_bytes);

@@ -48,6 +48,9 @@ size_t DeviceMemory() {
   return static_cast<size_t>(FromEnvironment("TL_SIMT_MEMORY_GIB", 64)) << 30;
 }
 
+// TL_SIMT_PROCESSORS: as on GPUs that have more than 4.
+static int Processors() { return FromEnvironment("TL_SIMT_PROCESSORS", 4); }
+
 std::string OfDevice(int device) { return "of device " + std::to_string(device); }
 
 int CurrentDevice() { return t_device; }
@@ -103,7 +106,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   std::snprintf(prop->name, sizeof(prop->name), "SIMT test machine, whose speed means nothing");
   prop->major = 8;
   prop->minor = 0;
-  prop->multiProcessorCount = 4;
+  prop->multiProcessorCount = Processors();
   prop->totalGlobalMem = DeviceMemory();
   prop->sharedMemPerBlock = kSharedWithoutAttribute;
   prop->sharedMemPerBlockOptin = SharedLimit();
@@ -119,7 +122,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   if (device < 0 || device >= DeviceCount()) return Set(cudaErrorInvalidDevice);
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
-      *value = 4;
+      *value = Processors();
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
       *value = 8;

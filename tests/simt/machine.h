@@ -128,6 +128,11 @@ void CountStatic(size_t offset, void* site);
 void NoteAccess(const void* address, size_t bytes, bool shared, void* site);
 void CountWarp(int warp);
 
+// Whether a RecordLaunches lives, and so nothing is to run; it takes what is given.
+bool Recording();
+bool Recorded(const RecordedLaunch& launch);
+bool Recorded(const RecordedProduct& product);
+
 // Device memory. Null where the address is not inside of an allocation.
 struct Allocation {
   std::byte* data;

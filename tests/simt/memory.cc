@@ -62,7 +62,7 @@ void* AllocateDevice(size_t bytes, bool pinned_host, int device) {
   std::byte* const begin = r.begin + r.used;
   if (mprotect(begin, pages * kPage, PROT_READ | PROT_WRITE) != 0) return nullptr;
   std::byte* const data = begin + pages * kPage - rounded;
-  std::memset(data, 0xff, rounded);
+  if (!Recording() || pinned_host) std::memset(data, 0xff, rounded);
   Allocation& made = r.allocations[data] = {data, bytes, pinned_host, device};
   r.page.resize((r.used / kPage) + pages + 1, nullptr);
   for (size_t i = 0; i < pages; ++i) r.page[r.used / kPage + i] = &made;

@@ -28,8 +28,9 @@ endforeach()
 # Which drafts a rule takes is decided on the host.
 trunkline_add_simt_model_test(infer.decoder ${CMAKE_SOURCE_DIR}/tests/infer/decoder_test.cc
   --gtest_filter=*Logits*:*EveryDrafter*)
-trunkline_add_simt_model_test(bench_plan ${CMAKE_CURRENT_SOURCE_DIR}/models/bench_plan_test.cc)
-trunkline_add_simt_model_test(products ${CMAKE_CURRENT_SOURCE_DIR}/models/products_test.cc)
+foreach(name bench_plan predictions products)
+  trunkline_add_simt_model_test(${name} ${CMAKE_CURRENT_SOURCE_DIR}/models/${name}_test.cc)
+endforeach()
 
 # The program; `trunkline train --set run.device=cuda` runs on the machine.
 add_executable(simt_trunkline ${CMAKE_SOURCE_DIR}/src/cli/main.cc)

@@ -2,6 +2,7 @@
 #include "tests/simt/device_side.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/ptx.h"
+#include "tests/simt/tensor_core.h"
 
 namespace tl::simt {
 
@@ -93,8 +94,28 @@ float FromFp16(uint32_t half) { return __half2float(simt::FromBits<__half>(half)
 
 uint32_t Half(uint32_t pair, int i) { return i == 0 ? pair & 0xffffu : pair >> 16; }
 
+// Calls f(row, column, sum) for every element of d, in the lane that has it.
+template <class F>
+void ForEachSum(Meeting& m, const F& f) {
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const auto& x = *static_cast<MmaLane*>(m.operand[lane]);
+    const int g = lane / 4, t = lane % 4;
+    for (int i = 0; i < 4; ++i) f(g + i / 2 * 8, 2 * t + i % 2, x.d[i]);
+  }
+}
+
+void MultiplyTruncated(Meeting& m, const float (&a)[16][16], const float (&b)[16][8],
+                       int smallest_exponent) {
+  float columns[8][16];
+  for (int k = 0; k < 16; ++k)
+    for (int column = 0; column < 8; ++column) columns[column][k] = b[k][column];
+  ForEachSum(m, [&](int row, int column, float& sum) {
+    sum = simt::TensorCoreSum(sum, a[row], columns[column], smallest_exponent);
+  });
+}
+
 // Spells the manual's fragments out: gathers a and b as matrices, multiplies, hands d back.
-void Multiply(Meeting& m, float (*value)(uint32_t)) {
+void Multiply(Meeting& m, float (*value)(uint32_t), int smallest_exponent) {
   float a[16][16], b[16][8];
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto& x = *static_cast<MmaLane*>(m.operand[lane]);
@@ -108,16 +129,14 @@ void Multiply(Meeting& m, float (*value)(uint32_t)) {
       b[2 * t + 8 + i][g] = value(Half(x.b[1], i));
     }
   }
+  if (simt::CurrentMmaSums() == simt::MmaSums::kTruncated)
+    return MultiplyTruncated(m, a, b, smallest_exponent);
   // Each sum in the order of k, columns side by side so that they can be vectors.
   float product[16][8] = {};
   for (int row = 0; row < 16; ++row)
     for (int k = 0; k < 16; ++k)
       for (int column = 0; column < 8; ++column) product[row][column] += a[row][k] * b[k][column];
-  for (int lane = 0; lane < kWarp; ++lane) {
-    const auto& x = *static_cast<MmaLane*>(m.operand[lane]);
-    const int g = lane / 4, t = lane % 4;
-    for (int i = 0; i < 4; ++i) x.d[i] += product[g + i / 2 * 8][2 * t + i % 2];
-  }
+  ForEachSum(m, [&](int row, int column, float& sum) { sum += product[row][column]; });
 }
 
 void LoadMatrices(const char* name, uint32_t* r, int count, bool transposed, const void* row,
@@ -176,14 +195,14 @@ void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   MmaLane self{d, a, b};
   NeedWholeWarp("mma.bf16", __builtin_return_address(0));
   simt::Meet("mma.bf16", kAll, &self, __builtin_return_address(0),
-             [](Meeting& m) { Multiply(m, FromBf16); });
+             [](Meeting& m) { Multiply(m, FromBf16, -126); });
 }
 
 void MmaFp16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   MmaLane self{d, a, b};
   NeedWholeWarp("mma.fp16", __builtin_return_address(0));
   simt::Meet("mma.fp16", kAll, &self, __builtin_return_address(0),
-             [](Meeting& m) { Multiply(m, FromFp16); });
+             [](Meeting& m) { Multiply(m, FromFp16, -14); });
 }
 
 }  // namespace tl::cuda::ptx

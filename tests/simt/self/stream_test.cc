@@ -70,5 +70,26 @@ TEST(Streams, FindACopyOutOfBounds) {
           [&] { return cudaMemsetAsync(x.data(), 0, 20, cuda::Handle(stream)); });
 }
 
+TEST(Record, WritesDownAndRunsNothing) {
+  Stream stream = Stream::On(kMachine);
+  OnDevice<float> x(stream, std::vector<float>(300, 1));
+  {
+    const simt::RecordLaunches recorded;
+    // 48 GiB, of which nothing is touched.
+    const Buffer large = Buffer::Allocate(kMachine, size_t{48} << 30);
+    cuda::AddOne(stream, x.data(), 300);
+    cuda::Strided(stream, x.data(), x.data(), 1);
+    ZeroBytes(stream, large.data(), large.size());
+    stream.Synchronize();
+    const auto launches = recorded.Of("AddOneKernel");
+    ASSERT_EQ(launches.size(), 1u);
+    EXPECT_EQ(launches[0].blocks, 3);
+    EXPECT_EQ(launches[0].threads, 128);
+    EXPECT_EQ(recorded.Of("Kernel").size(), 2u);
+    EXPECT_TRUE(recorded.products().empty());
+  }
+  EXPECT_EQ(x.Get(stream), std::vector<float>(300, 1));
+}
+
 }  // namespace
 }  // namespace tl
