@@ -24,6 +24,9 @@ int FromEnvironment(const char* name, int otherwise) {
   return text == nullptr ? otherwise : std::atoi(text);
 }
 
+// TL_SIMT_PROCESSORS: as on GPUs that have more than 4.
+int Processors() { return FromEnvironment("TL_SIMT_PROCESSORS", 4); }
+
 }  // namespace
 
 cudaError_t Set(cudaError_t error) {
@@ -47,9 +50,6 @@ size_t SharedLimit() {
 size_t DeviceMemory() {
   return static_cast<size_t>(FromEnvironment("TL_SIMT_MEMORY_GIB", 64)) << 30;
 }
-
-// TL_SIMT_PROCESSORS: as on GPUs that have more than 4.
-static int Processors() { return FromEnvironment("TL_SIMT_PROCESSORS", 4); }
 
 std::string OfDevice(int device) { return "of device " + std::to_string(device); }
 
