@@ -28,6 +28,8 @@ endforeach()
 # Which drafts a rule takes is decided on the host.
 trunkline_add_simt_model_test(infer.decoder ${CMAKE_SOURCE_DIR}/tests/infer/decoder_test.cc
   --gtest_filter=*Logits*:*EveryDrafter*)
+trunkline_add_simt_model_test(infer.decode_pass
+  ${CMAKE_CURRENT_SOURCE_DIR}/models/decode_pass_test.cc)
 trunkline_add_simt_model_test(bench_plan ${CMAKE_CURRENT_SOURCE_DIR}/models/bench_plan_test.cc)
 
 # The program; `trunkline train --set run.device=cuda` runs on the machine.
