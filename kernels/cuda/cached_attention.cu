@@ -92,20 +92,18 @@ __device__ inline void ListTree(const int32_t* bits, int prefix, int* tree) {
 }
 
 // Lane i of a team receives the team's sums of its N / kTeam values from i * N / kTeam on, in the
-// first places.
-template <int N>
+// first places. kStep: lanes that those to exchange with are away.
+template <int kStep = kTeam / 2, int N>
 __device__ inline void ShareSums(float (&x)[N]) {
   static_assert(N % kTeam == 0);
+  constexpr int kHalf = N * kStep / kTeam;
+  const bool upper = (threadIdx.x & kStep) != 0;
 #pragma unroll
-  for (int step = kTeam / 2; step > 0; step /= 2) {
-    const bool upper = (threadIdx.x & step) != 0;
-    const int half = N * step / kTeam;
-#pragma unroll
-    for (int i = 0; i < half; ++i) {
-      const float sent = upper ? x[i] : x[i + half];
-      x[i] = (upper ? x[i + half] : x[i]) + __shfl_xor_sync(kAllLanes, sent, step);
-    }
+  for (int i = 0; i < kHalf; ++i) {
+    const float sent = upper ? x[i] : x[i + kHalf];
+    x[i] = (upper ? x[i + kHalf] : x[i]) + __shfl_xor_sync(kAllLanes, sent, kStep);
   }
+  if constexpr (kStep > 1) ShareSums<kStep / 2>(x);
 }
 
 // All threads receive f over the values of those whose number is the same modulo kHeads. shared:
@@ -124,7 +122,7 @@ __device__ inline float HeadReduce(float x, float* shared, const F& f) {
 }
 
 template <typename T, int kHeads, int N>
-__global__ void __launch_bounds__(kThreads) CachedAttentionKernel(CachedParams<T> p) {
+__global__ void __launch_bounds__(kThreads, 3) CachedAttentionKernel(CachedParams<T> p) {
   constexpr int V = kVector<T>;
   // Keys that a team takes at a time, so that their loads overlap and share those of q.
   constexpr int kKeys = kHeads == 1 ? 8 : 4;
@@ -178,23 +176,29 @@ __global__ void __launch_bounds__(kThreads) CachedAttentionKernel(CachedParams<T
     for (int t = 0; t < kKeys; ++t)
       key[t] = k + (valid(first + t) ? place(first + t) : 0) * p.k_place;
     float scores[kKeys * kHeads] = {};
-#pragma unroll 2
+#pragma unroll 1
     for (int pack = lane; pack < packs; pack += kTeam) {
-      Pack<float, V> x[kKeys];
+      Pack<T, V> x[kKeys];
 #pragma unroll
       for (int t = 0; t < kKeys; ++t)
-        x[t] = LoadColumns<V, N>(key[t] + pack * V, valid(first + t) ? p.d - pack * V : 0);
+        x[t] = LoadRawColumns<V, N>(key[t] + pack * V, valid(first + t) ? p.d - pack * V : 0);
 #pragma unroll
-      for (int h = 0; h < kHeads; ++h)
+      for (int part = 0; part < V / 4; ++part) {
+        float wide[kKeys][4];
 #pragma unroll
-        for (int part = 0; part < V / 4; ++part) {
+        for (int t = 0; t < kKeys; ++t)
+#pragma unroll
+          for (int c = 0; c < 4; ++c) wide[t][c] = Widen(x[t].v[part * 4 + c]);
+#pragma unroll
+        for (int h = 0; h < kHeads; ++h) {
           const Pack<float, 4> y = LoadPack<4>(q + h * packs * V + (part * packs + pack) * 4);
 #pragma unroll
           for (int t = 0; t < kKeys; ++t)
 #pragma unroll
             for (int c = 0; c < 4; ++c)
-              scores[t * kHeads + h] = fmaf(y.v[c], x[t].v[part * 4 + c], scores[t * kHeads + h]);
+              scores[t * kHeads + h] = fmaf(y.v[c], wide[t][c], scores[t * kHeads + h]);
         }
+      }
     }
     ShareSums(scores);
     constexpr int kOwn = kKeys * kHeads / kTeam;
@@ -222,21 +226,22 @@ __global__ void __launch_bounds__(kThreads) CachedAttentionKernel(CachedParams<T
   Pack<float, V> o[kHeads] = {};
   for (int step = begin / (kValues * teams) * (kValues * teams); step < end;
        step += kValues * teams) {
-    Pack<float, V> x[kValues];
+    Pack<T, V> x[kValues];
 #pragma unroll
     for (int i = 0; i < kValues; ++i) {
       const int t = step + i * teams + team;
-      x[i] = LoadColumns<V, N>(v + (valid(t) ? place(t) : 0) * p.v_place + pack * V,
-                               valid(t) ? p.d - pack * V : 0);
+      x[i] = LoadRawColumns<V, N>(v + (valid(t) ? place(t) : 0) * p.v_place + pack * V,
+                                  valid(t) ? p.d - pack * V : 0);
     }
 #pragma unroll
     for (int i = 0; i < kValues; ++i) {
       const int t = step + i * teams + team;
       if (!valid(t)) continue;
+      const Pack<float, V> wide = Widen(x[i]);
 #pragma unroll
       for (int h = 0; h < kHeads; ++h)
 #pragma unroll
-        for (int c = 0; c < V; ++c) o[h].v[c] = fmaf(weights[t * kHeads + h], x[i].v[c], o[h].v[c]);
+        for (int c = 0; c < V; ++c) o[h].v[c] = fmaf(weights[t * kHeads + h], wide.v[c], o[h].v[c]);
     }
   }
 
