@@ -8,6 +8,7 @@
 namespace tl {
 
 constexpr int64_t kTreeKeys = 128;  // keys behind the prefix that a query may choose among
+constexpr int64_t kKeyChunk = 512;  // keys of a row that one block of a CUDA device takes
 
 // Row n is one new query of sequence s = sequences[n]. It sees the keys 0 .. prefix[n] - 1 of that
 // sequence, and key prefix[n] + j for every bit j that is set in ancestors[n]: bit j % 32 of word
@@ -18,7 +19,8 @@ constexpr int64_t kTreeKeys = 128;  // keys behind the prefix that a query may c
 // gets the same bits in a tree as on its own. Sums are fp32. o, q: [N, Hq, D], strided but for the
 // last axis; k, v: [S, Hkv, C, D], query head h uses key head h / (Hq / Hkv); all one type, fp32,
 // bf16 or fp16. sequences, prefix: int32 [N]; ancestors: int32 [N, 4]. On CUDA devices D is at most
-// 256, and a row whose keys lie outside of the cache gives NaN; on CPUs it ends the program.
+// 256, and a row whose keys lie outside of the cache, or that has more than most_keys, gives NaN;
+// on CPUs it ends the program.
 struct CachedAttentionArgs {
   Tensor o;
   Tensor q;
@@ -27,9 +29,27 @@ struct CachedAttentionArgs {
   Tensor sequences;
   Tensor prefix;
   Tensor ancestors;
-  int64_t window = 0;  // 0: all
-  float scale = 0.0f;  // 0: 1 / sqrt(D)
+  int64_t window = 0;     // 0: all
+  int64_t most_keys = 0;  // no row has more, the window aside; 0: C
+  float scale = 0.0f;     // 0: 1 / sqrt(D)
 };
 TL_DECLARE_OP(CachedAttention);
+
+// What a CUDA device runs: keys t of a row are cut at the multiples of kKeyChunk, and a block takes
+// one chunk of one row for the query heads of one key head, `heads` of them at a time; then a block
+// for each row and query head merges the chunks in their order. A row within one chunk needs no
+// merging. Chunks that the window leaves out are not run.
+struct CachedAttentionLaunch {
+  int64_t chunks = 1;        // of a row, at most
+  int64_t heads = 1;         // 1, 4 or 8
+  int64_t blocks = 0;        // N * chunks * Hkv * ceil(Hq / Hkv / heads)
+  int64_t merge_blocks = 0;  // N * Hq, none where chunks = 1
+  int64_t scratch_bytes = 0;
+  int64_t read_bytes = 0;  // of keys and values, where every row has most_keys
+};
+CachedAttentionLaunch LaunchOf(const CachedAttentionArgs& args);
+// Of the stream on a CUDA device.
+int64_t CachedAttentionScratch(int64_t rows, int64_t q_heads, int64_t d, int64_t keys,
+                               int64_t window);
 
 }  // namespace tl

@@ -162,14 +162,17 @@ void CachedAttention(Stream& stream, const CachedAttentionArgs& args) {
   const int64_t key_heads = args.k.shape[1], capacity = args.k.shape[2];
   for (int64_t n = 0; n < rows; ++n) {
     const int32_t sequence = args.sequences.as<int32_t>()[n], prefix = args.prefix.as<int32_t>()[n];
-    int64_t last = prefix;
+    int64_t last = prefix, keys = prefix;
     for (int64_t j = 0; j < kTreeKeys; ++j) {
-      if (static_cast<uint32_t>(args.ancestors.as<int32_t>()[4 * n + j / 32]) >> (j % 32) & 1u)
+      if (static_cast<uint32_t>(args.ancestors.as<int32_t>()[4 * n + j / 32]) >> (j % 32) & 1u) {
         last = prefix + j + 1;
+        ++keys;
+      }
     }
-    TL_CHECK(0 <= sequence && sequence < args.k.shape[0] && 0 <= prefix && last <= capacity)
-        << "row " << n << ": sequence " << sequence << ", keys up to " << last << " in a cache "
-        << ToString(args.k.shape);
+    TL_CHECK(0 <= sequence && sequence < args.k.shape[0] && 0 <= prefix && last <= capacity &&
+             (args.most_keys == 0 || keys <= args.most_keys))
+        << "row " << n << ": sequence " << sequence << ", " << keys << " keys up to " << last
+        << " in a cache " << ToString(args.k.shape) << ", at most " << args.most_keys;
   }
   const float scale = args.scale != 0.0f ? args.scale : 1.0f / std::sqrt(static_cast<float>(d));
   const int64_t group = heads / key_heads;

@@ -9,18 +9,22 @@ namespace tl::cuda {
 // V elements from p, zeros from the `left`th on. N = V: by vectors, left is a multiple of V; N = 1:
 // one by one.
 template <int V, int N, typename T>
-__device__ inline Pack<float, V> LoadColumns(const T* p, int64_t left) {
+__device__ inline Pack<T, V> LoadRawColumns(const T* p, int64_t left) {
   static_assert(N == V || N == 1);
-  Pack<float, V> out;
   if constexpr (N == V) {
-    if (left > 0) return LoadF<V>(p);
-#pragma unroll
-    for (int k = 0; k < V; ++k) out.v[k] = 0.0f;
+    if (left > 0) return LoadPack<V>(p);
+    return {};
   } else {
+    Pack<T, V> out;
 #pragma unroll
-    for (int k = 0; k < V; ++k) out.v[k] = k < left ? Widen(p[k]) : 0.0f;
+    for (int k = 0; k < V; ++k) out.v[k] = k < left ? p[k] : T{};
+    return out;
   }
-  return out;
+}
+
+template <int V, int N, typename T>
+__device__ inline Pack<float, V> LoadColumns(const T* p, int64_t left) {
+  return Widen(LoadRawColumns<V, N>(p, left));
 }
 
 }  // namespace tl::cuda

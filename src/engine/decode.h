@@ -74,6 +74,9 @@ struct DecodePart {
   // Of the rows [logits_begin, logits_end); the final norm and the head follow the last layer run.
   int64_t logits_begin = 0;
   int64_t logits_end = 0;
+  // Of each of these rows the `likeliest` largest logits, at most kMostTop and the vocabulary; 0:
+  // all. Found on the device, so that no others travel.
+  int64_t likeliest = 0;
 };
 
 }  // namespace tl

@@ -10,6 +10,7 @@
 #include "comm/mesh.h"
 #include "data/source.h"
 #include "engine/decode.h"
+#include "engine/logits.h"
 #include "model/trunk.h"
 #include "nn/dropout.h"
 #include "nn/embedding.h"
@@ -89,15 +90,21 @@ class Engine {
   // Decoding: for engines made for inference, one sequence of as many rows as a pass has at most.
   KvCache MakeCache(int64_t sequences, int64_t capacity) const;
   int64_t CacheBytes(int64_t sequences, int64_t capacity) const;
+  // Beside weights, activations and cache, for passes over caches of this capacity that ask for the
+  // logits of so many rows: inputs and logits; scratch of kernels.
+  int64_t DecodeBytes(int64_t logit_rows) const;
+  int64_t DecodeScratchBytes(int64_t capacity, int64_t logit_rows) const;
+  // Allocates them. A pass that asks for more rows makes room for them then.
+  void AllocateDecoding(int64_t capacity, int64_t logit_rows);
   // Runs rows on top of what the cache holds. logits: the main head's, gathered over the tensor
-  // group, [rows asked for, vocab]; the same bits on all ranks. A row's bits do not depend on the
-  // other rows.
+  // group, of the rows and tokens asked for; the same bits on all ranks; may be null where no rows
+  // are. A row's bits do not depend on the other rows.
   void Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
-              std::vector<float>* logits);
+              RowLogits* logits);
   // Runs draft head `head` of the objective on rows that Decode has run, see DraftLogits: logits of
-  // the rows [begin, end), as Decode gives them.
+  // the rows [begin, end) and their `likeliest` tokens, as Decode gives them.
   void Draft(int head, const DecodeBatch& batch, const KvCache& cache, int64_t begin, int64_t end,
-             std::vector<float>* logits);
+             int64_t likeliest, RowLogits* logits);
   // In every layer, row from[i] of sequences[i] goes to to[i]; one after the other. At most as many
   // as a pass has rows.
   void MoveRows(const KvCache& cache, absl::Span<const int32_t> sequences,
@@ -114,8 +121,11 @@ class Engine {
   // A pass over the rows; cached outlives it.
   Pass LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, CachedRows* cached);
   // make: this rank's part of the logits, fp32 [count, local vocabulary].
-  void GatherLogits(Step& step, int64_t count, const std::function<void(Tensor)>& make,
-                    std::vector<float>* logits);
+  void GatherLogits(Step& step, int64_t count, int64_t likeliest,
+                    const std::function<void(Tensor)>& make, RowLogits* logits);
+  // The words on the host once the stream has made them; valid until the next call.
+  const int32_t* ToHost(Tensor words);
+  int64_t LogitsBytes(int64_t logit_rows) const;
 
   EngineOptions options_;
   Mesh& mesh_;
@@ -130,6 +140,13 @@ class Engine {
 
   Buffer weight_memory_, grad_memory_, arena_, inputs_, sums_memory_;
   Buffer decode_inputs_, logits_memory_;
+  // Pinned, for a device.
+  Buffer host_decode_inputs_, host_logits_;
+  std::vector<Event> decode_inputs_read_;  // by slot of host_decode_inputs_
+  size_t next_decode_slot_ = 0;
+  // Of all ranks, where there are several.
+  std::vector<float> merged_logits_;
+  std::vector<int32_t> merged_ids_;
   // Pinned, for a device: so that copies to it let the host go on. A slot for each pass.
   Buffer host_inputs_;
   std::vector<Event> host_inputs_read_;  // of each slot

@@ -133,18 +133,18 @@ std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
   for (size_t i = 0; i < live.size(); ++i) AddRows(*live[i], trees[i], &batch);
   DecodePart part = drafter_ != nullptr ? drafter_->Resume() : DecodePart{};
   part.logits_end = batch.rows();
-  model_.Run(batch, part, &logits_);
+  part.likeliest = LikeliestFor(options_.sampling, model_.vocab());
+  RowLogits logits;
+  model_.Run(batch, part, &logits);
 
-  const auto vocab = static_cast<size_t>(model_.vocab());
   std::vector<Outcome> outcomes;
   Moves moves;
-  size_t row = 0;
+  int64_t row = 0;
   for (size_t i = 0; i < live.size(); ++i) {
     Sequence& sequence = *live[i];
-    std::vector<std::vector<float>> laws;
+    std::vector<Law> laws;
     for (int node = -1; node < trees[i].size(); ++node)
-      laws.push_back(
-          TokenLaw(absl::MakeConstSpan(logits_).subspan(row++ * vocab, vocab), options_.sampling));
+      laws.push_back(TokenLaw(logits[row++], options_.sampling));
     const auto uniform = [&, size = sequence.size()](int depth, Randomness use) {
       return UniformFor(options_.seed, sequence.id, size + depth, use);
     };

@@ -78,7 +78,6 @@ class Decoder {
   Drafter* drafter_;
   DecodeOptions options_;
   DecodeStats stats_;
-  std::vector<float> logits_;
 };
 
 }  // namespace tl

@@ -3,8 +3,8 @@
 namespace tl {
 
 void AddDraft(const DrafterOptions& options, const Sequence& sequence, int64_t depth,
-              absl::Span<const float> logits, DraftTree* chain) {
-  std::vector<float> law = TokenLaw(logits, options.sampling);
+              const LogitsRow& logits, DraftTree* chain) {
+  Law law = TokenLaw(logits, options.sampling);
   const bool reject = options.verification == Verification::kRejection;
   const int32_t token =
       DrawToken(law, UniformFor(options.seed, sequence.id, sequence.size() + depth,

@@ -9,6 +9,6 @@ namespace tl {
 // law of logits. Where drafts are matched with the model's own draws, both are made with the same
 // random number: equal laws then draw equal tokens.
 void AddDraft(const DrafterOptions& options, const Sequence& sequence, int64_t depth,
-              absl::Span<const float> logits, DraftTree* chain);
+              const LogitsRow& logits, DraftTree* chain);
 
 }  // namespace tl

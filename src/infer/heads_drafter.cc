@@ -21,7 +21,7 @@ HeadsDrafter::HeadsDrafter(const DrafterOptions& options, LanguageModel& model)
       read_(static_cast<size_t>(model.limits().sequences)) {}
 
 void HeadsDrafter::ReadOn(absl::Span<const Sequence* const> sequences,
-                          std::vector<std::vector<float>>* logits) {
+                          const std::function<void(int, const RowLogits&)>& draft) {
   DecodeBatch rows, last;
   for (const Sequence* sequence : sequences) {
     Read& read = read_[static_cast<size_t>(sequence->slot)];
@@ -38,31 +38,23 @@ void HeadsDrafter::ReadOn(absl::Span<const Sequence* const> sequences,
   // and in its own batch all keys are there first.
   while (rows.rows() + last.rows() > model_.max_rows()) {
     const DecodeBatch first = rows.TakeFirst(std::min(rows.rows(), model_.max_rows()));
-    for (int head = 1; head <= heads_; ++head) model_.RunHead(head, first, 0, 0, nullptr);
+    for (int head = 1; head <= heads_; ++head) model_.RunHead(head, first, 0, 0, 0, nullptr);
   }
   const int64_t begin = rows.rows();
   rows.Append(last);
-  logits->resize(static_cast<size_t>(heads_));
-  for (int head = 1; head <= heads_; ++head)
-    model_.RunHead(head, rows, begin, rows.rows(), &(*logits)[static_cast<size_t>(head - 1)]);
-}
-
-DraftTree HeadsDrafter::Chain(const DraftRequest& request,
-                              absl::Span<const absl::Span<const float>> logits) const {
-  DraftTree tree;
-  const int64_t depth = std::min<int64_t>(request.depth, heads_);
-  for (int64_t i = 0; i < depth; ++i)
-    AddDraft(options_, *request.sequence, i, logits[static_cast<size_t>(i)], &tree);
-  return tree;
+  for (int head = 1; head <= heads_; ++head) {
+    const int64_t likeliest = options_.tree.empty()
+                                  ? LikeliestFor(options_.sampling, model_.vocab())
+                                  : LikeliestOf(options_.tree.RanksAt(head), model_.vocab());
+    RowLogits logits;
+    model_.RunHead(head, rows, begin, rows.rows(), likeliest, &logits);
+    draft(head, logits);
+  }
 }
 
 DraftTree HeadsDrafter::Tree(const DraftRequest& request,
-                             absl::Span<const absl::Span<const float>> logits) const {
+                             const std::vector<std::vector<int32_t>>& likeliest) const {
   DraftTree tree;
-  std::vector<std::vector<int32_t>> likeliest;
-  for (int depth = 1; depth <= heads_; ++depth)
-    likeliest.push_back(
-        LikeliestTokens(logits[static_cast<size_t>(depth - 1)], options_.tree.RanksAt(depth)));
   std::vector<int> place, depths;  // in the draft's tree, -1: not drafted
   for (const TreeShape::Node& node : options_.tree.nodes()) {
     const auto parent = static_cast<size_t>(node.parent);
@@ -90,16 +82,20 @@ std::vector<DraftTree> HeadsDrafter::Propose(absl::Span<const DraftRequest> requ
     sequences.push_back(requests[i].sequence);
   }
   if (who.empty()) return trees;
-  std::vector<std::vector<float>> logits;
-  ReadOn(sequences, &logits);
-  const auto vocab = static_cast<size_t>(model_.vocab());
-  for (size_t row = 0; row < who.size(); ++row) {
-    std::vector<absl::Span<const float>> mine;
-    for (const std::vector<float>& head : logits)
-      mine.push_back(absl::MakeConstSpan(head).subspan(row * vocab, vocab));
-    const DraftRequest& request = requests[who[row]];
-    trees[who[row]] = options_.tree.empty() ? Chain(request, mine) : Tree(request, mine);
-  }
+  std::vector<std::vector<std::vector<int32_t>>> likeliest(who.size());  // by row, then head
+  ReadOn(sequences, [&](int head, const RowLogits& logits) {
+    for (size_t row = 0; row < who.size(); ++row) {
+      const DraftRequest& request = requests[who[row]];
+      const LogitsRow mine = logits[static_cast<int64_t>(row)];
+      if (!options_.tree.empty()) {
+        likeliest[row].push_back(LikeliestTokens(mine, options_.tree.RanksAt(head)));
+      } else if (head <= request.depth) {
+        AddDraft(options_, *request.sequence, head - 1, mine, &trees[who[row]]);
+      }
+    }
+  });
+  for (size_t row = 0; row < who.size() && !options_.tree.empty(); ++row)
+    trees[who[row]] = Tree(requests[who[row]], likeliest[row]);
   return trees;
 }
 

@@ -1,6 +1,7 @@
 // Drafts by heads that the model was trained with beside its main one (independent heads, Medusa).
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "infer/drafter.h"
@@ -27,13 +28,13 @@ class HeadsDrafter : public Drafter {
     int64_t start = 0;
     int64_t positions = 0;
   };
-  // Lets the heads read what the sequences have got since they last did. logits[k - 1]: head k's
-  // after the last position read of each sequence in turn, [sequences, vocab].
-  void ReadOn(absl::Span<const Sequence* const> sequences, std::vector<std::vector<float>>* logits);
-  DraftTree Chain(const DraftRequest& request,
-                  absl::Span<const absl::Span<const float>> logits) const;
+  // Lets the heads read what the sequences have got since they last did, and calls draft(k, logits)
+  // for each head k in turn, with its logits after the last position read of each sequence.
+  void ReadOn(absl::Span<const Sequence* const> sequences,
+              const std::function<void(int head, const RowLogits& logits)>& draft);
+  // likeliest[k - 1]: head k's tokens.
   DraftTree Tree(const DraftRequest& request,
-                 absl::Span<const absl::Span<const float>> logits) const;
+                 const std::vector<std::vector<int32_t>>& likeliest) const;
 
   DrafterOptions options_;
   LanguageModel& model_;

@@ -19,6 +19,9 @@ constexpr int64_t kPrefillRows = 128;
 
 int64_t Places(const DecodeLimits& limits) { return limits.context + limits.drafts; }
 
+// Rows whose logits one pass of decoding asks for.
+int64_t LogitRows(const DecodeLimits& limits) { return limits.sequences * (1 + limits.drafts); }
+
 }  // namespace
 
 LanguageModel::LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits)
@@ -26,6 +29,7 @@ LanguageModel::LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits&
       limits_(limits),
       cache_(engine_->MakeCache(limits.sequences, Places(limits))) {
   engine_->Allocate();
+  engine_->AllocateDecoding(Places(limits), LogitRows(limits));
 }
 
 absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptions options,
@@ -46,6 +50,8 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptio
       {"weights", engine->weight_bytes()},
       {"activations", engine->activation_bytes()},
       {"inputs and tables", engine->input_bytes()},
+      {"logits", engine->DecodeBytes(LogitRows(limits))},
+      {"scratch of kernels", engine->DecodeScratchBytes(Places(limits), LogitRows(limits))},
       {"K/V cache", engine->CacheBytes(limits.sequences, Places(limits))}};
   AddCudaCode(options.device, &memory);
   TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));

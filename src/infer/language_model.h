@@ -42,15 +42,17 @@ class LanguageModel {
   // Rows of one pass.
   int64_t max_rows() const { return engine_->rows(); }
 
-  // logits: [rows asked for, vocab]; null where part asks for none.
-  void Run(const DecodeBatch& batch, const DecodePart& part, std::vector<float>* logits) {
+  // logits: of the rows that part asks for, valid until the next Run or RunHead; null where it asks
+  // for none.
+  void Run(const DecodeBatch& batch, const DecodePart& part, RowLogits* logits) {
     engine_->Decode(batch, cache_, part, logits);
   }
   // Draft head `head` on rows that Run has run: see Objective::DraftLogits. logits: of the rows
-  // [begin, end), [end - begin, vocab]; null where there are none.
-  void RunHead(int head, const DecodeBatch& batch, int64_t begin, int64_t end,
-               std::vector<float>* logits) {
-    engine_->Draft(head, batch, cache_, begin, end, logits);
+  // [begin, end), as Run gives them, of their `likeliest` tokens or, with 0, of all; null where
+  // there are none.
+  void RunHead(int head, const DecodeBatch& batch, int64_t begin, int64_t end, int64_t likeliest,
+               RowLogits* logits) {
+    engine_->Draft(head, batch, cache_, begin, end, likeliest, logits);
   }
   // The first of tokens has position `position` in its sequence; all get their places in the cache.
   void Prefill(absl::Span<const int32_t> tokens, int64_t position, int64_t sequence);

@@ -37,7 +37,7 @@ std::vector<DraftTree> ModelDrafter::Propose(absl::Span<const DraftRequest> requ
     held.tokens.assign(past.begin(), past.end());
   }
   const int64_t deepest = depths.empty() ? 0 : *std::max_element(depths.begin(), depths.end());
-  std::vector<float> logits;
+  const int64_t likeliest = LikeliestFor(options_.sampling, model_.vocab());
   for (int64_t depth = 0; depth < deepest; ++depth) {
     DecodeBatch batch;
     std::vector<size_t> who;
@@ -50,12 +50,11 @@ std::vector<DraftTree> ModelDrafter::Propose(absl::Span<const DraftRequest> requ
       held.tokens.push_back(token);
       who.push_back(i);
     }
-    model_.Run(batch, {.logits_end = batch.rows()}, &logits);
-    for (size_t row = 0; row < who.size(); ++row) {
-      const auto vocab = static_cast<size_t>(model_.vocab());
-      AddDraft(options_, *requests[who[row]].sequence, depth,
-               absl::MakeConstSpan(logits).subspan(row * vocab, vocab), &trees[who[row]]);
-    }
+    RowLogits logits;
+    model_.Run(batch, {.logits_end = batch.rows(), .likeliest = likeliest}, &logits);
+    for (size_t row = 0; row < who.size(); ++row)
+      AddDraft(options_, *requests[who[row]].sequence, depth, logits[static_cast<int64_t>(row)],
+               &trees[who[row]]);
   }
   return trees;
 }
@@ -83,11 +82,11 @@ std::vector<DraftTree> EarlyExitDrafter::Propose(absl::Span<const DraftRequest> 
     rows_ += 1 + depths.back();
   }
   const int64_t deepest = depths.empty() ? 0 : *std::max_element(depths.begin(), depths.end());
-  std::vector<float> logits;
+  const int64_t likeliest = LikeliestFor(options_.sampling, model_.vocab());
   // The last draft of a sequence is run through the layers too, for the model to go on from.
   for (int64_t depth = 0; depth <= deepest; ++depth) {
     DecodeBatch batch;
-    DecodePart part{.last_layer = layers_, .out = kept_};
+    DecodePart part{.last_layer = layers_, .out = kept_, .likeliest = likeliest};
     std::vector<size_t> who;
     for (const bool drafting : {true, false}) {  // those whose logits are wanted come first
       for (size_t i = 0; i < requests.size(); ++i) {
@@ -100,12 +99,11 @@ std::vector<DraftTree> EarlyExitDrafter::Propose(absl::Span<const DraftRequest> 
       }
     }
     part.logits_end = static_cast<int64_t>(who.size());
+    RowLogits logits;
     model_.Run(batch, part, &logits);
-    for (size_t row = 0; row < who.size(); ++row) {
-      const auto vocab = static_cast<size_t>(model_.vocab());
-      AddDraft(options_, *requests[who[row]].sequence, depth,
-               absl::MakeConstSpan(logits).subspan(row * vocab, vocab), &trees[who[row]]);
-    }
+    for (size_t row = 0; row < who.size(); ++row)
+      AddDraft(options_, *requests[who[row]].sequence, depth, logits[static_cast<int64_t>(row)],
+               &trees[who[row]]);
   }
   return trees;
 }

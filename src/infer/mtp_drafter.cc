@@ -28,7 +28,7 @@ void MtpDrafter::Rewind(const Sequence& sequence, Seen* seen) const {
 }
 
 void MtpDrafter::RunModule(int k, absl::Span<const DraftRequest* const> drafting,
-                           std::vector<float>* logits) {
+                           RowLogits* logits) {
   DecodeBatch batch, last;
   for (const DraftRequest* request : drafting) {
     const Sequence& sequence = *request->sequence;
@@ -43,17 +43,18 @@ void MtpDrafter::RunModule(int k, absl::Span<const DraftRequest* const> drafting
     rows = end;
   }
   while (batch.rows() + last.rows() > model_.max_rows())
-    model_.RunHead(k, batch.TakeFirst(std::min(batch.rows(), model_.max_rows())), 0, 0, nullptr);
+    model_.RunHead(k, batch.TakeFirst(std::min(batch.rows(), model_.max_rows())), 0, 0, 0, nullptr);
   const int64_t first = batch.rows();
   batch.Append(last);
-  model_.RunHead(k, batch, first, batch.rows(), logits);
+  model_.RunHead(k, batch, first, batch.rows(), LikeliestFor(options_.sampling, model_.vocab()),
+                 logits);
 }
 
 std::vector<DraftTree> MtpDrafter::Propose(absl::Span<const DraftRequest> requests) {
   std::vector<DraftTree> trees(requests.size());
   for (const DraftRequest& request : requests)
     Rewind(*request.sequence, &SeenOf(*request.sequence));
-  std::vector<float> logits;
+  RowLogits logits;
   for (int k = 1; k <= modules_; ++k) {
     std::vector<const DraftRequest*> drafting;
     for (const DraftRequest& request : requests) {
@@ -64,10 +65,8 @@ std::vector<DraftTree> MtpDrafter::Propose(absl::Span<const DraftRequest> reques
     RunModule(k, drafting, &logits);
     for (size_t row = 0; row < drafting.size(); ++row) {
       const DraftRequest& request = *drafting[row];
-      const auto vocab = static_cast<size_t>(model_.vocab());
       DraftTree& tree = trees[static_cast<size_t>(&request - requests.data())];
-      AddDraft(options_, *request.sequence, k - 1,
-               absl::MakeConstSpan(logits).subspan(row * vocab, vocab), &tree);
+      AddDraft(options_, *request.sequence, k - 1, logits[static_cast<int64_t>(row)], &tree);
       SeenOf(*request.sequence).tokens.push_back(tree.tokens.back());
     }
   }

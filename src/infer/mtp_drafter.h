@@ -32,8 +32,8 @@ class MtpDrafter : public Drafter {
   // Forgets what looked at tokens that the sequence does not have.
   void Rewind(const Sequence& sequence, Seen* seen) const;
   // Runs module k for the sequences that draft so deep: rows it lacks, and the one that drafts.
-  // logits: of the latter, [those sequences, vocab].
-  void RunModule(int k, absl::Span<const DraftRequest* const> drafting, std::vector<float>* logits);
+  // logits: of the latter, in the order of those sequences.
+  void RunModule(int k, absl::Span<const DraftRequest* const> drafting, RowLogits* logits);
   Seen& SeenOf(const Sequence& sequence) { return seen_[static_cast<size_t>(sequence.slot)]; }
 
   DrafterOptions options_;

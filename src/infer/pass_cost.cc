@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "infer/sampling.h"
 
 namespace tl {
 namespace {
@@ -33,11 +32,7 @@ void ShareRankZero(LanguageModel& model, std::vector<double>* values) {
 
 PassCosts MeasurePassCosts(LanguageModel& model, int heads, int64_t prefix, int64_t tokens) {
   TL_CHECK(tokens <= model.max_rows() && tokens <= model.limits().drafts + 1);
-  const auto vocab = static_cast<size_t>(model.vocab());
-  std::vector<float> logits;
-  const auto row = [&](int64_t i) {
-    return absl::MakeConstSpan(logits).subspan(static_cast<size_t>(i) * vocab, vocab);
-  };
+  RowLogits logits;
   const auto rows_at = [&](int64_t count) {
     DecodeBatch batch;
     for (int64_t i = 0; i < count; ++i) {
@@ -49,14 +44,11 @@ PassCosts MeasurePassCosts(LanguageModel& model, int heads, int64_t prefix, int6
     return batch;
   };
   const auto verify = [&](const DecodeBatch& batch) {
-    model.Run(batch, {.logits_end = batch.rows()}, &logits);
-    for (int64_t i = 0; i < batch.rows(); ++i) TokenLaw(row(i), {.temperature = 0.0});
+    model.Run(batch, {.logits_end = batch.rows(), .likeliest = 1}, &logits);
   };
   const auto draft = [&](const DecodeBatch& batch, int count) {
-    for (int head = 1; head <= count; ++head) {
-      model.RunHead(head, batch, batch.rows() - 1, batch.rows(), &logits);
-      LikeliestTokens(row(0), 1);
-    }
+    for (int head = 1; head <= count; ++head)
+      model.RunHead(head, batch, batch.rows() - 1, batch.rows(), 1, &logits);
   };
   PassCosts costs{.verify = std::vector<double>(static_cast<size_t>(tokens), 1e30),
                   .draft = std::vector<double>(static_cast<size_t>(heads) + 1, 1e30)};

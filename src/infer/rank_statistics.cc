@@ -24,22 +24,18 @@ WindowHeads RunWindow(LanguageModel& model, absl::Span<const int32_t> tokens, in
   WindowHeads all;
   all.likeliest.resize(static_cast<size_t>(heads));
   const auto count = static_cast<int64_t>(tokens.size());
-  const auto vocab = static_cast<size_t>(model.vocab());
-  std::vector<float> logits;
-  const auto row = [&](int64_t i) {
-    return absl::MakeConstSpan(logits).subspan(static_cast<size_t>(i) * vocab, vocab);
-  };
+  RowLogits logits;
   for (int64_t begin = 0; begin < count; begin += model.max_rows()) {
     DecodeBatch batch;
     for (int64_t i = begin; i < std::min(count, begin + model.max_rows()); ++i)
       batch.AddNext(tokens[static_cast<size_t>(i)], i, 0);
-    model.Run(batch, {.logits_end = batch.rows()}, &logits);
+    model.Run(batch, {.logits_end = batch.rows(), .likeliest = 1}, &logits);
     for (int64_t i = 0; i < batch.rows(); ++i)
-      all.greedy.push_back(DrawToken(TokenLaw(row(i), {.temperature = 0.0}), 0.5));
+      all.greedy.push_back(LikeliestTokens(logits[i], 1)[0]);
     for (int head = 1; head <= heads; ++head) {
-      model.RunHead(head, batch, 0, batch.rows(), &logits);
+      model.RunHead(head, batch, 0, batch.rows(), LikeliestOf(ranks, model.vocab()), &logits);
       for (int64_t i = 0; i < batch.rows(); ++i)
-        all.likeliest[static_cast<size_t>(head - 1)].push_back(LikeliestTokens(row(i), ranks));
+        all.likeliest[static_cast<size_t>(head - 1)].push_back(LikeliestTokens(logits[i], ranks));
     }
   }
   return all;

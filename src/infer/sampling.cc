@@ -6,49 +6,73 @@
 
 #include "base/check.h"
 #include "base/philox.h"
+#include "kernels/top_k.h"
 
 namespace tl {
 
-std::vector<int32_t> LikeliestTokens(absl::Span<const float> logits, int64_t count) {
-  std::vector<int32_t> ids(logits.size());
+float Law::operator[](int64_t token) const {
+  if (ids.empty()) return p[static_cast<size_t>(token)];
+  const auto at = std::lower_bound(ids.begin(), ids.end(), token);
+  return at != ids.end() && *at == token ? p[static_cast<size_t>(at - ids.begin())] : 0.0f;
+}
+
+int64_t LikeliestOf(int64_t count, int64_t vocab) {
+  const int64_t few = std::min(count, vocab);
+  return few <= kMostTop ? few : 0;
+}
+
+int64_t LikeliestFor(const SamplingOptions& options, int64_t vocab) {
+  if (options.temperature == 0.0) return 1;
+  return 0 < options.top_k && options.top_k < vocab ? LikeliestOf(options.top_k, vocab) : 0;
+}
+
+std::vector<int32_t> LikeliestTokens(const LogitsRow& logits, int64_t count) {
+  count = std::min<int64_t>(count, static_cast<int64_t>(logits.values.size()));
+  if (!logits.ids.empty()) return {logits.ids.begin(), logits.ids.begin() + count};
+  std::vector<int32_t> ids(logits.values.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto likelier = [&](int32_t a, int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    const float x = logits.values[static_cast<size_t>(a)];
+    const float y = logits.values[static_cast<size_t>(b)];
+    return x != y ? x > y : a < b;
   };
-  count = std::min<int64_t>(count, static_cast<int64_t>(ids.size()));
   std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), likelier);
   ids.resize(static_cast<size_t>(count));
   return ids;
 }
 
-std::vector<float> TokenLaw(absl::Span<const float> logits, const SamplingOptions& options) {
-  TL_CHECK(!logits.empty());
-  std::vector<float> law(logits.size(), 0.0f);
-  const auto likeliest = std::max_element(logits.begin(), logits.end()) - logits.begin();
-  if (options.temperature == 0.0) {
-    law[static_cast<size_t>(likeliest)] = 1.0f;
+Law TokenLaw(const LogitsRow& logits, const SamplingOptions& options) {
+  const absl::Span<const float> values = logits.values;
+  TL_CHECK(!values.empty());
+  // Tokens and their logits: all in order, or those kept, the likeliest first.
+  const auto likeliest = [&]() -> size_t {
+    if (!logits.ids.empty()) return 0;
+    return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+  }();
+  const auto id_at = [&](size_t i) {
+    return logits.ids.empty() ? static_cast<int32_t>(i) : logits.ids[i];
+  };
+  if (options.temperature == 0.0) return {.p = {1.0f}, .ids = {id_at(likeliest)}};
+  const double most = values[likeliest];
+  const auto weight = [&](float value) {
+    return std::exp((static_cast<double>(value) - most) / options.temperature);
+  };
+  const auto count = static_cast<int64_t>(values.size());
+  const bool by_rank = options.top_p < 1.0;
+  const bool cut = options.top_k > 0 && options.top_k < count;
+  double sum = 0.0;
+  std::vector<double> weights;
+  if (logits.ids.empty() && !cut && !by_rank) {
+    weights.reserve(values.size());
+    for (const float value : values) sum += weights.emplace_back(weight(value));
+    Law law{.p = std::vector<float>(values.size())};
+    for (size_t i = 0; i < weights.size(); ++i) law.p[i] = static_cast<float>(weights[i] / sum);
     return law;
   }
-  const double most = logits[static_cast<size_t>(likeliest)];
-  const auto weight = [&](int32_t id) {
-    return std::exp((static_cast<double>(logits[static_cast<size_t>(id)]) - most) /
-                    options.temperature);
-  };
-  const auto vocab = static_cast<int64_t>(logits.size());
-  const bool by_rank = options.top_p < 1.0;
-  std::vector<int32_t> ids;
-  if (options.top_k > 0 && options.top_k < vocab) {
-    ids = LikeliestTokens(logits, options.top_k);
-  } else if (by_rank) {
-    ids = LikeliestTokens(logits, vocab);
-  } else {
-    ids.resize(logits.size());
-    std::iota(ids.begin(), ids.end(), 0);
-  }
-  std::vector<double> weights;
-  weights.reserve(ids.size());
-  double sum = 0.0;
-  for (const int32_t id : ids) sum += weights.emplace_back(weight(id));
+  std::vector<int32_t> ids = LikeliestTokens(logits, cut ? options.top_k : count);
+  for (size_t i = 0; i < ids.size(); ++i)
+    sum += weights.emplace_back(
+        weight(logits.ids.empty() ? values[static_cast<size_t>(ids[i])] : values[i]));
   if (by_rank) {
     double reached = 0.0;
     size_t kept = 0;
@@ -57,30 +81,35 @@ std::vector<float> TokenLaw(absl::Span<const float> logits, const SamplingOption
     ids.resize(kept);
     sum = reached;
   }
-  for (size_t i = 0; i < ids.size(); ++i)
-    law[static_cast<size_t>(ids[i])] = static_cast<float>(weights[i] / sum);
+  std::vector<size_t> order(ids.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ids[a] < ids[b]; });
+  Law law;
+  for (const size_t i : order) {
+    law.ids.push_back(ids[i]);
+    law.p.push_back(static_cast<float>(weights[i] / sum));
+  }
   return law;
 }
 
-int32_t DrawToken(absl::Span<const float> law, double uniform) {
-  double left = uniform * std::accumulate(law.begin(), law.end(), 0.0);
+int32_t DrawToken(const Law& law, double uniform) {
+  double left = uniform * std::accumulate(law.p.begin(), law.p.end(), 0.0);
   int32_t last = 0;
   for (size_t i = 0; i < law.size(); ++i) {
-    if (law[i] <= 0.0f) continue;
-    last = static_cast<int32_t>(i);
-    left -= law[i];
+    if (law.p[i] <= 0.0f) continue;
+    last = law.id(i);
+    left -= law.p[i];
     if (left < 0.0) break;
   }
   return last;
 }
 
-std::vector<float> ResidualLaw(absl::Span<const float> p, absl::Span<const float> q) {
-  TL_CHECK_EQ(p.size(), q.size());
-  std::vector<float> law(p.size());
+Law ResidualLaw(const Law& p, const Law& q) {
+  Law law = p;
   double sum = 0.0;
-  for (size_t i = 0; i < p.size(); ++i) sum += law[i] = std::max(p[i] - q[i], 0.0f);
-  if (sum <= 0.0) return {p.begin(), p.end()};
-  for (float& x : law) x = static_cast<float>(x / sum);
+  for (size_t i = 0; i < p.size(); ++i) sum += law.p[i] = std::max(p.p[i] - q[p.id(i)], 0.0f);
+  if (sum <= 0.0) return p;
+  for (float& x : law.p) x = static_cast<float>(x / sum);
   return law;
 }
 

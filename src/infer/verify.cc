@@ -17,7 +17,7 @@ constexpr std::array kVerifications = {NamedVerification{Verification::kMatch, "
                                        NamedVerification{Verification::kRejection, "rejection"},
                                        NamedVerification{Verification::kTypical, "typical"}};
 
-using Laws = std::vector<std::vector<float>>;
+using Laws = std::vector<Law>;
 using Uniform = std::function<double(int, Randomness)>;
 
 Verdict Match(const DraftTree& tree, const Laws& laws, const Uniform& uniform) {
@@ -36,9 +36,9 @@ Verdict Reject(const DraftTree& tree, const Laws& laws, const Uniform& uniform) 
   TL_CHECK(tree.chain() && tree.laws.size() == tree.tokens.size());
   Verdict verdict;
   for (int i = 0; i < tree.size(); ++i) {
-    const std::vector<float>& p = laws[static_cast<size_t>(i)];
-    const std::vector<float>& q = tree.laws[static_cast<size_t>(i)];
-    const auto x = static_cast<size_t>(tree.tokens[static_cast<size_t>(i)]);
+    const Law& p = laws[static_cast<size_t>(i)];
+    const Law& q = tree.laws[static_cast<size_t>(i)];
+    const int32_t x = tree.tokens[static_cast<size_t>(i)];
     // u < p / q, without dividing.
     if (uniform(i, Randomness::kAccept) * q[x] < p[x]) {
       verdict.path.push_back(i);
@@ -51,9 +51,9 @@ Verdict Reject(const DraftTree& tree, const Laws& laws, const Uniform& uniform) 
   return verdict;
 }
 
-double Entropy(const std::vector<float>& p) {
+double Entropy(const Law& law) {
   double entropy = 0.0;
-  for (const float x : p) entropy -= x > 0.0f ? x * std::log(static_cast<double>(x)) : 0.0;
+  for (const float x : law.p) entropy -= x > 0.0f ? x * std::log(static_cast<double>(x)) : 0.0;
   return entropy;
 }
 
@@ -67,8 +67,8 @@ Verdict TypicalPath(const DraftTree& tree, const Laws& laws, const Uniform& unif
     const int parent = tree.parents[at];
     const double before = parent < 0 ? 0.0 : likelihood[static_cast<size_t>(parent)];
     if (before == -HUGE_VAL) continue;
-    const std::vector<float>& p = laws[static_cast<size_t>(1 + parent)];
-    const double x = p[static_cast<size_t>(tree.tokens[at])];
+    const Law& p = laws[static_cast<size_t>(1 + parent)];
+    const double x = p[tree.tokens[at]];
     if (x <= std::min(options.epsilon, options.delta * std::exp(-Entropy(p)))) continue;
     likelihood[at] = before + std::log(x);
     const bool better = best < 0 || depths[at] > depths[static_cast<size_t>(best)] ||

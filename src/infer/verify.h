@@ -17,7 +17,7 @@ struct DraftTree {
   std::vector<int32_t> tokens;
   std::vector<int> parents;  // an index, or -1: the sequence's last token
   // Where drafts were sampled: the law each was drawn from. Empty: they were not.
-  std::vector<std::vector<float>> laws;
+  std::vector<Law> laws;
 
   int size() const { return static_cast<int>(tokens.size()); }
   bool empty() const { return tokens.empty(); }
@@ -60,8 +60,7 @@ struct Verdict {
 
 // laws[0] is the model's law after the sequence's last token, laws[1 + i] that after node i.
 // uniform(depth, use): the random numbers of the token `depth` places after the last.
-Verdict Verify(Verification verification, const DraftTree& tree,
-               const std::vector<std::vector<float>>& laws,
+Verdict Verify(Verification verification, const DraftTree& tree, const std::vector<Law>& laws,
                const std::function<double(int, Randomness)>& uniform,
                const TypicalOptions& typical = {});
 

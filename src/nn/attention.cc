@@ -135,7 +135,8 @@ void SelfAttention::AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) co
                                   .sequences = rows.sequences,
                                   .prefix = rows.prefix,
                                   .ancestors = rows.ancestors,
-                                  .window = config_.window});
+                                  .window = config_.window,
+                                  .most_keys = rows.most_keys});
 }
 
 void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {

@@ -34,11 +34,12 @@ class KvCache {
 // kernels/cached_attention.h for what a row sees.
 struct CachedRows {
   const KvCache* cache = nullptr;
-  Tensor sequences;  // [rows]: which sequence of the cache
-  Tensor indices;    // [rows]: where its key and value are put
-  Tensor places;     // [rows]: the same among all sequences: sequence * capacity + index
-  Tensor prefix;     // [rows]
-  Tensor ancestors;  // [rows, 4]
+  Tensor sequences;       // [rows]: which sequence of the cache
+  Tensor indices;         // [rows]: where its key and value are put
+  Tensor places;          // [rows]: the same among all sequences: sequence * capacity + index
+  Tensor prefix;          // [rows]
+  Tensor ancestors;       // [rows, 4]
+  int64_t most_keys = 0;  // of a row
 };
 
 }  // namespace tl

@@ -82,7 +82,7 @@ void Measure(const Size& size, DType compute) {
   std::memset(buffer.data(), 1, buffer.size());
   const std::vector<int32_t> prompt(32, 1);
   model->Prefill(prompt, 0, 0);
-  std::vector<float> logits;
+  RowLogits logits;
   const auto pass = [&](int64_t rows) {
     DecodeBatch batch;
     for (int64_t i = 0; i < rows; ++i) batch.AddNext(2, 32 + i, 0);

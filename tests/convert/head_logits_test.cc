@@ -72,12 +72,19 @@ std::vector<std::vector<float>> HeadLogits(const Config& config, const reference
   std::vector<std::vector<float>> heads(static_cast<size_t>(model->draft_heads()) + 1);
   DecodeBatch batch;
   for (int64_t t = 0; t < kTokens; ++t) batch.AddNext(tokens[static_cast<size_t>(t)], t, 0);
-  model->Run(batch, {.logits_end = kTokens}, heads.data());
+  const auto keep = [&](const RowLogits& logits, std::vector<float>* to) {
+    for (int64_t row = 0; row < logits.rows; ++row)
+      to->insert(to->end(), logits[row].values.begin(), logits[row].values.end());
+  };
+  RowLogits logits;
+  model->Run(batch, {.logits_end = kTokens}, &logits);
+  keep(logits, heads.data());
   for (int k = 1; k < static_cast<int>(heads.size()); ++k) {
     DecodeBatch rows;
     for (int64_t t = 0; t + (looks ? k : 0) < kTokens; ++t)
       rows.AddNext(t == 0 ? -1 : tokens[static_cast<size_t>(looks ? t + k : t)], t, 0);
-    model->RunHead(k, rows, 0, rows.rows(), &heads[static_cast<size_t>(k)]);
+    model->RunHead(k, rows, 0, rows.rows(), 0, &logits);
+    keep(logits, &heads[static_cast<size_t>(k)]);
     heads[static_cast<size_t>(k)].resize(heads[0].size());
   }
   return heads;

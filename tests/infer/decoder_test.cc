@@ -49,15 +49,16 @@ TEST_P(Decoding, LogitsAreThoseOfTheWholeModel) {
       DecodeBatch rows;
       for (int64_t b = 0; b < 2; ++b)
         rows.AddNext(batch.inputs[static_cast<size_t>(b * kLength + i)], i, b);
-      std::vector<float> logits;
+      RowLogits logits;
       model->Run(rows, {.logits_end = 2}, &logits);
-      ASSERT_EQ(static_cast<int64_t>(logits.size()), 2 * config.vocab);
+      ASSERT_EQ(logits.rows, 2);
+      ASSERT_EQ(logits.width, config.vocab);
       double error = 0.0, size = 0.0;
       for (int64_t b = 0; b < 2; ++b) {
         for (int64_t v = 0; v < config.vocab; ++v) {
           const double exact =
               twin.logits[static_cast<size_t>((b * kLength + i) * config.vocab + v)];
-          const double found = logits[static_cast<size_t>(b * config.vocab + v)];
+          const double found = logits[b].values[static_cast<size_t>(v)];
           error += (found - exact) * (found - exact);
           size += exact * exact;
         }

@@ -59,14 +59,16 @@ TEST_P(Heads, LogitsAreThoseOfTheWholeModel) {
     for (; at < begin + count; ++at) rows.AddNext(batch.inputs[static_cast<size_t>(at)], at, 0);
     model->Run(rows, {}, nullptr);
     for (int head = 1; head <= 3; ++head) {
-      std::vector<float> logits;
-      model->RunHead(head, rows, 0, count, &logits);
-      ASSERT_EQ(static_cast<int64_t>(logits.size()), count * config.vocab);
+      RowLogits logits;
+      model->RunHead(head, rows, 0, count, 0, &logits);
+      ASSERT_EQ(logits.rows, count);
+      ASSERT_EQ(logits.width, config.vocab);
       double error = 0.0, size = 0.0;
-      for (size_t i = 0; i < logits.size(); ++i) {
+      for (int64_t i = 0; i < count * config.vocab; ++i) {
         const double exact =
-            twin.logits[static_cast<size_t>(head)].z[static_cast<size_t>(begin * config.vocab) + i];
-        error += (logits[i] - exact) * (logits[i] - exact);
+            twin.logits[static_cast<size_t>(head)].z[static_cast<size_t>(begin * config.vocab + i)];
+        const double found = logits[i / config.vocab].values[static_cast<size_t>(i % config.vocab)];
+        error += (found - exact) * (found - exact);
         size += exact * exact;
       }
       ASSERT_LT(std::sqrt(error / size), compute == DType::kF32 ? 1e-5 : 0.05)

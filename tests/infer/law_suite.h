@@ -18,7 +18,6 @@
 namespace tl {
 
 constexpr int kVocab = 8;
-using Law = std::vector<float>;
 using LawPair = std::pair<int, int>;  // the last two tokens
 
 // The laws of model and drafter after every two tokens. The drafter's logits are the model's with
@@ -32,8 +31,8 @@ class Tables {
         model[i] = 1.2f * PhiloxNormal(1, pair * kVocab + i);
         draft[i] = model[i] + 0.8f * PhiloxNormal(2, pair * kVocab + i);
       }
-      model_.push_back(TokenLaw(model, options));
-      draft_.push_back(TokenLaw(draft, options));
+      model_.push_back(TokenLaw({model}, options));
+      draft_.push_back(TokenLaw({draft}, options));
     }
   }
   const Law& Model(LawPair last) const { return model_[Index(last)]; }
@@ -61,8 +60,7 @@ inline std::vector<int32_t> Likeliest(const Law& law, int count) {
     int32_t best = -1;
     for (int32_t i = 0; i < kVocab; ++i) {
       const bool used = std::find(ids.begin(), ids.end(), i) != ids.end();
-      if (!used && (best < 0 || law[static_cast<size_t>(i)] > law[static_cast<size_t>(best)]))
-        best = i;
+      if (!used && (best < 0 || law[i] > law[best])) best = i;
     }
     ids.push_back(best);
   }

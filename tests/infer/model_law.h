@@ -112,9 +112,12 @@ class ModelLaw {
     model_->Prefill(absl::MakeConstSpan(tokens).first(tokens.size() - 1), 0, 0);
     DecodeBatch row;
     row.AddNext(tokens.back(), static_cast<int64_t>(tokens.size()) - 1, 0);
-    std::vector<float> logits;
+    RowLogits logits;
     model_->Run(row, {.logits_end = 1}, &logits);
-    return TokenLaw(logits, sampling);
+    const Law law = TokenLaw(logits[0], sampling);
+    std::vector<float> all;
+    for (int32_t x = 0; x < 8; ++x) all.push_back(law[x]);
+    return all;
   }
   std::vector<double> Exact(const SamplingOptions& sampling) {
     std::vector<double> law;

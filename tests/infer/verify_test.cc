@@ -33,7 +33,7 @@ TEST(Law, RejectionTakesWhatPAndQShare) {
   const Tables tables(s);
   const Law p = tables.Model(kPrompt), q = tables.Draft(kPrompt);
   double shared = 0.0;
-  for (size_t i = 0; i < p.size(); ++i) shared += std::min(p[i], q[i]);
+  for (int i = 0; i < kVocab; ++i) shared += std::min(p[i], q[i]);
   int64_t taken = 0;
   for (int64_t draw = 0; draw < kDraws; ++draw) {
     const UniformOf uniform = [&](int depth, Randomness use) {
@@ -53,8 +53,8 @@ TEST(Law, RejectionTakesWhatPAndQShare) {
 std::vector<Law> OneHot(const std::vector<int>& tokens) {
   std::vector<Law> laws;
   for (const int token : tokens) {
-    laws.emplace_back(kVocab, 0.0f);
-    laws.back()[static_cast<size_t>(token)] = 1.0f;
+    laws.push_back({.p = std::vector<float>(kVocab)});
+    laws.back().p[static_cast<size_t>(token)] = 1.0f;
   }
   return laws;
 }
@@ -88,13 +88,13 @@ TEST(Verify, TypicalTakesTheLongestThenTheLikelier) {
   tree.Add(0, -1);
   tree.Add(1, -1);
   // H = 1.09: the threshold is min(0.09, 0.3 exp(-1.09)) = 0.09.
-  const Law p = {0.3f, 0.4f, 0.3f, 0, 0, 0, 0, 0};
+  const Law p{.p = {0.3f, 0.4f, 0.3f, 0, 0, 0, 0, 0}};
   EXPECT_EQ(Verify(Verification::kTypical, tree, {p, p, p}, Half).path, (std::vector<int>{1}));
   tree.Add(2, 0);
   EXPECT_EQ(Verify(Verification::kTypical, tree, {p, p, p, p}, Half).path,
             (std::vector<int>{0, 2}));
   // Below the threshold nothing is taken, however long.
-  const Law low = {0.05f, 0.05f, 0.9f, 0, 0, 0, 0, 0};
+  const Law low{.p = {0.05f, 0.05f, 0.9f, 0, 0, 0, 0, 0}};
   EXPECT_TRUE(Verify(Verification::kTypical, tree, {low, p, p, p}, Half).path.empty());
 }
 
@@ -109,8 +109,9 @@ TEST(TokenLaw, CutsAndNormalises) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.3f),
                                      std::log(0.2f)};
   const auto expect = [&](const SamplingOptions& options, const std::vector<float>& law) {
-    const Law found = TokenLaw(logits, options);
-    for (size_t i = 0; i < law.size(); ++i) EXPECT_NEAR(found[i], law[i], 1e-6);
+    const Law found = TokenLaw({logits}, options);
+    for (size_t i = 0; i < law.size(); ++i)
+      EXPECT_NEAR(found[static_cast<int64_t>(i)], law[i], 1e-6);
   };
   expect({.temperature = 1.0}, {0.1f, 0.4f, 0.3f, 0.2f});
   expect({.temperature = 0.0}, {0, 1, 0, 0});
@@ -121,12 +122,75 @@ TEST(TokenLaw, CutsAndNormalises) {
   expect({.temperature = 1.0, .top_k = 3, .top_p = 0.5}, {0, 4.0f / 7, 3.0f / 7, 0});
   expect({.temperature = 0.5}, {1.0f / 30, 16.0f / 30, 9.0f / 30, 4.0f / 30});
   // Of equals the lower id.
-  EXPECT_EQ(TokenLaw({1.0f, 2.0f, 2.0f}, {.temperature = 0.0})[1], 1.0f);
-  EXPECT_EQ(TokenLaw({1.0f, 2.0f, 2.0f}, {.temperature = 1.0, .top_k = 1})[1], 1.0f);
+  const std::vector<float> equal = {1.0f, 2.0f, 2.0f};
+  EXPECT_EQ(TokenLaw({equal}, {.temperature = 0.0})[1], 1.0f);
+  EXPECT_EQ(TokenLaw({equal}, {.temperature = 1.0, .top_k = 1})[1], 1.0f);
+}
+
+// What is left of a row on the device gives the law of the whole row, to the bit, and the same
+// draws, residuals and verdicts as a law that lists every token.
+TEST(TokenLaw, OfTheLikeliestIsThatOfTheWholeRow) {
+  constexpr int64_t kTokens = 300;
+  for (const SamplingOptions& options :
+       {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8, .top_k = 1},
+        SamplingOptions{.temperature = 1.3, .top_k = 40},
+        SamplingOptions{.temperature = 0.8, .top_k = 128, .top_p = 0.7}}) {
+    const int64_t count = LikeliestFor(options, kTokens);
+    ASSERT_EQ(count, options.temperature == 0.0 ? 1 : options.top_k);
+    std::vector<Law> laws;
+    for (uint64_t row = 0; row < 20; ++row) {
+      std::vector<float> logits(kTokens);
+      // Many equals.
+      for (uint64_t i = 0; i < kTokens; ++i)
+        logits[i] = std::round(4.0f * PhiloxNormal(row, i)) / 4.0f;
+      const std::vector<int32_t> ids = LikeliestTokens({logits}, count);
+      std::vector<float> values;
+      for (const int32_t id : ids) values.push_back(logits[static_cast<size_t>(id)]);
+      const Law few = TokenLaw({values, ids}, options), whole = TokenLaw({logits}, options);
+      EXPECT_EQ(few.ids, whole.ids);
+      EXPECT_EQ(few.p, whole.p);
+      EXPECT_EQ(LikeliestTokens({values, ids}, count), ids);
+      laws.push_back(few);
+    }
+    const auto dense = [&](const Law& law) {
+      Law all{.p = std::vector<float>(kTokens)};
+      for (int64_t i = 0; i < kTokens; ++i) all.p[static_cast<size_t>(i)] = law[i];
+      return all;
+    };
+    for (size_t i = 0; i + 1 < laws.size(); ++i) {
+      const Law p = laws[i], q = laws[i + 1], all_p = dense(p), all_q = dense(q);
+      const Law rest = ResidualLaw(p, q), all_rest = ResidualLaw(all_p, all_q);
+      EXPECT_EQ(dense(rest).p, all_rest.p);
+      for (int draw = 0; draw < 20; ++draw) {
+        const double u = UniformFor(5, static_cast<int64_t>(i), draw, Randomness::kToken);
+        EXPECT_EQ(DrawToken(p, u), DrawToken(all_p, u));
+        EXPECT_EQ(DrawToken(rest, u), DrawToken(all_rest, u));
+        DraftTree tree, all_tree;
+        const int32_t token = DrawToken(q, u);
+        for (DraftTree* t : {&tree, &all_tree}) t->Add(token, -1);
+        tree.laws = {q};
+        all_tree.laws = {all_q};
+        for (const Verification rule :
+             {Verification::kMatch, Verification::kRejection, Verification::kTypical}) {
+          const auto uniform = [&](int depth, Randomness use) {
+            return UniformFor(6, draw, depth, use);
+          };
+          const Verdict a = Verify(rule, tree, {p, q}, uniform);
+          const Verdict b = Verify(rule, all_tree, {all_p, all_q}, uniform);
+          EXPECT_EQ(a.path, b.path) << Name(rule);
+          EXPECT_EQ(a.next, b.next) << Name(rule);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(LikeliestFor({.temperature = 1.0}, kTokens), 0);
+  EXPECT_EQ(LikeliestFor({.temperature = 1.0, .top_p = 0.5}, kTokens), 0);
+  EXPECT_EQ(LikeliestFor({.temperature = 1.0, .top_k = 129}, kTokens), 0);
+  EXPECT_EQ(LikeliestFor({.temperature = 1.0, .top_k = 100}, 100), 0);
 }
 
 TEST(DrawToken, NeverGivesWhatHasNoProbability) {
-  const Law law = {0.0f, 0.5f, 0.0f, 0.5f, 0.0f};
+  const Law law{.p = {0.0f, 0.5f, 0.0f, 0.5f, 0.0f}};
   EXPECT_EQ(DrawToken(law, 1e-17), 1);
   EXPECT_EQ(DrawToken(law, 0.499), 1);
   EXPECT_EQ(DrawToken(law, 0.501), 3);

@@ -30,7 +30,7 @@ Bits BitsOf(const std::vector<int>& keys) {
 
 struct Sizes {
   int64_t q_heads = 4, k_heads = 2, d = 32, sequences = 2, capacity = 400;
-  int64_t window = 0;
+  int64_t window = 0, most_keys = 0;
 };
 
 // One query and its keys, by the places they have in the cache.
@@ -118,7 +118,8 @@ class Rig {
                                    .sequences = Owned({rows}, sequences),
                                    .prefix = Owned({rows}, prefix),
                                    .ancestors = Owned({rows, 4}, ancestors),
-                                   .window = sizes_.window});
+                                   .window = sizes_.window,
+                                   .most_keys = sizes_.most_keys});
     const std::vector<uint8_t> bytes = out->Bytes();
     std::vector<std::vector<uint8_t>> by_row;
     const auto row_bytes = width * static_cast<int64_t>(SizeOf(dtype_));
@@ -208,6 +209,105 @@ TEST(CachedAttention, IsRight) {
   }
 }
 
+// Rows that end, or whose windows begin, at the edges of the chunks that a device cuts keys into.
+TEST(CachedAttention, ChunksAreMerged) {
+  const int32_t chunk = kKeyChunk, keys = 3 * chunk + 5;
+  const Sizes cases[] = {{.q_heads = 2, .k_heads = 2, .d = 24},
+                         {.q_heads = 2, .k_heads = 1, .d = 16},
+                         {.q_heads = 6, .k_heads = 1, .d = 20},
+                         {.q_heads = 7, .k_heads = 1, .d = 8},
+                         {.q_heads = 8, .k_heads = 1, .d = 8},
+                         {.q_heads = 11, .k_heads = 1, .d = 8},
+                         {.q_heads = 8, .k_heads = 1, .d = 256, .window = chunk},
+                         {.q_heads = 1, .k_heads = 1, .d = 16, .window = chunk + 2},
+                         {.q_heads = 4, .k_heads = 1, .d = 16, .window = 1}};
+  int number = 0;
+  for (Sizes sizes : cases) {
+    sizes.capacity = keys + 200;
+    sizes.sequences = 1;
+    sizes.most_keys = keys;
+    ++number;
+    for (const DType dtype : kFloatTypes) {
+      if (kMachine && sizes.q_heads != 7 && dtype != kFloatTypes[number % 3]) continue;
+      Rig rig(dtype, sizes);
+      rig.Put(0, 0, 0, sizes.capacity);
+      std::vector<Query> queries = {
+          {.sequence = 0, .prefix = chunk - 2, .tree = {0, 1, 7, 90}, .id = 1},
+          {.sequence = 0, .prefix = chunk - 30, .tree = {0, 31, 64}, .id = 2}};
+      for (const int32_t prefix : {0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, keys})
+        queries.push_back({.sequence = 0, .prefix = prefix, .tree = {}, .id = 3});
+      rig.Check(queries);
+    }
+  }
+}
+
+// Whether a row's chunks are merged or it has but one, whatever else the call was made for.
+TEST(CachedAttention, RowsBesideOneDoNotChangeIt) {
+  const int32_t chunk = kKeyChunk;
+  for (const int64_t window : {int64_t{0}, kKeyChunk - 100}) {
+    for (const DType dtype : {DType::kF32, DType::kF16}) {
+      Rig rig(dtype, {.d = 16, .sequences = 1, .capacity = 4 * chunk, .window = window});
+      rig.Put(0, 0, 0, 2 * chunk + 3);
+      std::vector<Query> queries;
+      for (const int32_t prefix : {40, chunk, chunk + 50, 2 * chunk + 1})
+        queries.push_back({.sequence = 0, .prefix = prefix, .tree = {0}, .id = 4});
+      const auto together = rig.Run(queries);
+      for (size_t i = 0; i < queries.size(); ++i) {
+        rig.sizes_.most_keys = queries[i].prefix + 1;
+        EXPECT_EQ(rig.Run({queries[i]})[0], together[i]) << Name(dtype) << " row " << i;
+      }
+    }
+  }
+}
+
+TEST(CachedAttention, RowsThatLieOutsideGiveNan) {
+  if (TestDevice().type == DeviceType::kCpu) GTEST_SKIP() << "ends the program";
+  Rig rig(DType::kF32, {.capacity = 4 * kKeyChunk, .most_keys = kKeyChunk});
+  rig.Put(0, 0, 0, kKeyChunk + 2);
+  const int32_t chunk = kKeyChunk;
+  const auto rows = rig.Run({{.sequence = 0, .prefix = chunk + 1, .tree = {}, .id = 1},
+                             {.sequence = 2, .prefix = 1, .tree = {}, .id = 1},
+                             {.sequence = 0, .prefix = chunk, .tree = {}, .id = 1}});
+  const Doubles found = rig.out->Get();
+  for (size_t i = 0; i < found.size(); ++i)
+    ASSERT_EQ(std::isnan(found[i]), i < found.size() / 3 * 2) << i;
+}
+
+TEST(CachedAttention, LaunchFollowsFromTheShape) {
+  const auto launch = [](int64_t rows, Sizes sizes) {
+    const auto shaped = [](Shape shape, DType dtype) {
+      return Tensor::Contiguous(nullptr, shape, dtype);
+    };
+    const Tensor q = shaped({rows, sizes.q_heads, sizes.d}, DType::kBF16);
+    const Tensor k =
+        shaped({sizes.sequences, sizes.k_heads, sizes.capacity, sizes.d}, DType::kBF16);
+    CachedAttentionArgs args{};
+    args.o = args.q = q;
+    args.k = args.v = k;
+    args.window = sizes.window;
+    args.most_keys = sizes.most_keys;
+    return LaunchOf(args);
+  };
+  const Sizes grouped{.q_heads = 28, .k_heads = 4, .d = 128, .capacity = 32768, .most_keys = 4097};
+  const CachedAttentionLaunch one = launch(1, grouped);
+  EXPECT_EQ(one.chunks, 9);
+  EXPECT_EQ(one.heads, 8);
+  EXPECT_EQ(one.blocks, 9 * 4);
+  EXPECT_EQ(one.merge_blocks, 28);
+  EXPECT_EQ(one.scratch_bytes, 28 * 9 * 130 * 4);
+  EXPECT_EQ(one.read_bytes, int64_t{4} * 4097 * 2 * 128 * 2);
+  Sizes window = grouped;
+  window.window = 2 * kKeyChunk + 1;
+  EXPECT_EQ(launch(3, window).chunks, 3);
+  EXPECT_EQ(launch(3, window).blocks, 3 * 3 * 4);
+  Sizes few = grouped;
+  few.most_keys = kKeyChunk;
+  EXPECT_EQ(launch(2, few).blocks, 2 * 4);
+  EXPECT_EQ(launch(2, few).merge_blocks, 0);
+  EXPECT_EQ(launch(2, few).scratch_bytes, 0);
+  EXPECT_EQ(launch(1, {.q_heads = 3, .k_heads = 3, .capacity = 100}).heads, 1);
+}
+
 TEST(CachedAttention, NoKeysGiveZero) {
   Rig rig(DType::kF32, {});
   rig.Run({{.sequence = 0, .prefix = 0, .tree = {}, .id = 1}});
@@ -227,24 +327,29 @@ TEST(CachedAttention, NanIsNotHidden) {
 // A path through a tree of drafts against the same tokens decoded one after the other.
 TEST(CachedAttention, TreesAndBatchesKeepTheBits) {
   const int threads = omp_get_max_threads();
+  // The paths go on over the end of a chunk.
+  const int32_t prefix = kKeyChunk - 4;
   for (const int64_t window : {0, 100}) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      Rig tree(dtype, {.window = window}), plain(dtype, {.window = window});
-      FillPrefix(tree);
-      FillPrefix(plain);
+      const Sizes sizes{.d = 16, .capacity = prefix + 128, .window = window};
+      Rig tree(dtype, sizes), plain(dtype, sizes);
+      for (Rig* rig : {&tree, &plain}) {
+        rig->Put(0, 0, 0, prefix);
+        rig->Put(1, 0, 1000, 70);
+      }
       // Tokens 2000.. at every second place of the tree, others between them.
       std::vector<Query> in_tree, alone;
       std::vector<int> path;
       const int depth = kMachine ? 8 : 20;
-      tree.Put(0, 300, 2000, depth, 2);
-      tree.Put(0, 301, 3000, depth, 2);
-      plain.Put(0, 300, 2000, depth);
+      tree.Put(0, prefix, 2000, depth, 2);
+      tree.Put(0, prefix + 1, 3000, depth, 2);
+      plain.Put(0, prefix, 2000, depth);
       for (int i = 0; i < depth; ++i) {
         path.push_back(2 * i);
         const auto id = static_cast<uint64_t>(10 + i);
-        in_tree.push_back({.sequence = 0, .prefix = 300, .tree = path, .id = id});
+        in_tree.push_back({.sequence = 0, .prefix = prefix, .tree = path, .id = id});
         in_tree.push_back({.sequence = 1, .prefix = 70 - i, .tree = {}, .id = id});
-        alone.push_back({.sequence = 0, .prefix = 301 + i, .tree = {}, .id = id});
+        alone.push_back({.sequence = 0, .prefix = prefix + 1 + i, .tree = {}, .id = id});
       }
       omp_set_num_threads(3);
       const auto together = tree.Run(in_tree);

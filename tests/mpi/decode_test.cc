@@ -84,10 +84,12 @@ TEST(TensorParallelDecoding, LogitsAreThoseOfOneRank) {
   for (int64_t i = 0; i < limits.context; ++i) {
     DecodeBatch row;
     row.AddNext(static_cast<int32_t>(i * 7 % config.vocab), i, 0);
-    std::vector<float> a, b;
-    divided->Run(row, {.logits_end = 1}, &a);
-    whole->Run(row, {.logits_end = 1}, &b);
-    ASSERT_EQ(a.size(), b.size());
+    RowLogits of_ranks, of_one;
+    divided->Run(row, {.logits_end = 1}, &of_ranks);
+    whole->Run(row, {.logits_end = 1}, &of_one);
+    const absl::Span<const float> a = of_ranks[0].values, b = of_one[0].values;
+    ASSERT_EQ(a.size(), static_cast<size_t>(config.vocab));
+    ASSERT_EQ(b.size(), a.size());
     double error = 0.0, size = 0.0;
     for (size_t v = 0; v < a.size(); ++v) {
       error = std::max(error, std::abs(static_cast<double>(a[v]) - b[v]));

@@ -28,6 +28,8 @@ endforeach()
 # Which drafts a rule takes is decided on the host.
 trunkline_add_simt_model_test(infer.decoder ${CMAKE_SOURCE_DIR}/tests/infer/decoder_test.cc
   --gtest_filter=*Logits*:*EveryDrafter*)
+trunkline_add_simt_model_test(infer.decode_pass
+  ${CMAKE_CURRENT_SOURCE_DIR}/models/decode_pass_test.cc)
 foreach(name bench_plan predictions products)
   trunkline_add_simt_model_test(${name} ${CMAKE_CURRENT_SOURCE_DIR}/models/${name}_test.cc)
 endforeach()
