@@ -74,7 +74,8 @@ line() {
   fi
   awk -v name="$name" -f "$values_of" "$log" | while IFS= read -r value; do tell "$value"; done
   if ((status != 0 && status != 77)); then
-    tail -n 5 "$log" | cut -c 1-300 | sed 's/^/    /'
+    { grep -iE -m 3 '(^|[^a-z])(error|fatal|failure|failed)([^a-z]|$)' "$log" || true; tail -n 4 "$log"; } |
+      cut -c 1-300 | sed 's/^/    /'
   fi
 }
 

@@ -14,7 +14,8 @@ trunkline=${TRUNKLINE_BUILD:-$root/build}/trunkline
 mkdir -p "$1"
 cd "$1"
 
-settings=(data.train=train.tok data.eval=eval.tok)
+# A small rate from the start: steps that are too large multiply the difference between two devices.
+settings=(data.train=train.tok data.eval=eval.tok optimizer.lr=1e-3 optimizer.min_lr=1e-4)
 if [[ ${2:-} == --small ]]; then
   lines=300
   settings+=(train.steps=4 train.eval_every=2 checkpoint.every=2 optimizer.warmup_steps=2
@@ -22,7 +23,7 @@ if [[ ${2:-} == --small ]]; then
     train.micro_batch_size=2 model.layers=1 model.hidden=64 model.heads=2 model.ffn=64)
 else
   lines=12000
-  settings+=(train.steps=20 train.eval_every=10 checkpoint.every=10 optimizer.warmup_steps=10
+  settings+=(train.steps=20 train.eval_every=10 checkpoint.every=10 optimizer.warmup_steps=5
     train.eval_batches=2)
 fi
 printf '%s\n' "${settings[@]}" > settings

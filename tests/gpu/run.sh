@@ -217,7 +217,7 @@ sanitize racecheck --error-exitcode 9
 sanitize initcheck  # padding that is read and not used is no failure
 
 section "the rest"
-trained fp16 30 1 3e-2 precision.compute=fp16
+trained fp16 30 1 1e-2 precision.compute=fp16
 line cpu_to_gpu 30 "$gpu/checks.sh" cpu_to_gpu
 line gpu_to_cpu 30 "$gpu/checks.sh" gpu_to_cpu
 grid 2 2

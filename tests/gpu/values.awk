@@ -26,7 +26,7 @@ $1 == "phases" {
 $1 == "tokens/s" { tell("tokens", $2, "tokens/s") }
 $1 == "MFU" { tell("mfu", $2, "%") }
 $1 == "matrix" && $2 == "products" { tell("products", $3 / 1000, "TFLOP/s") }
-$1 == "roof" { tell("roof", $2 / 1000, "TFLOP/s") }
+$1 == "roof" && name ~ /^bench/ { tell("roof", $2 / 1000, "TFLOP/s") }
 $1 == "copy" { tell("copy", $2, "GB/s") }
 $1 == "memory" && $4 == "planned," {
   tell("planned", $2, $3)
@@ -41,8 +41,18 @@ $1 == "attention" && $3 == "TFLOP/s" {
   tell(shape "_forward", $2, "TFLOP/s")
   tell(shape "_backward", $5, "TFLOP/s")
 }
-# What it says of cuBLASLt's choices and of the host's time in NCCL: the row as it is.
-tolower($0) ~ /^(cublaslt|nccl).*[0-9] *(%|us|x)/ { print name ": " $0 }
+$1 == "device" && $2 == "memory" && $5 == "taken" { tell("taken", $3, $4) }
+# Its table of cuBLASLt's choices: "CALLS M N K OP .. TFLOP/s GAIN %".
+/^ +[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+ +[NT][NT] .* % / {
+  for (i = 6; $i != "%"; ++i) continue
+  tell("product_" $2 "x" $3 "x" $4 "_" tolower($5) "_gain", $(i - 1), "%")
+}
+/^ +in all, by their calls: / {
+  for (i = 5; i < NF && $i != "%"; ++i) continue
+  tell("products_gain", $(i - 1), "%")
+}
+# The host's time of a call of NCCL.
+$1 == "nccl_host_us" { tell($1, $2, "us") }
 
 # compute-sanitizer.
 /ERROR SUMMARY: / { tell("errors", $4, "errors") }
