@@ -24,7 +24,10 @@ while (($# > 0)); do
   case $1 in
     --budget) budget=${2:-} ;;
     --out) out=${2:-} ;;
-    --limit) limits[${2%%=*}]=${2#*=} ;;
+    --limit)
+      [[ ${2:-} =~ ^([^=]+)=([0-9]+)$ ]] || usage
+      limits[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+      ;;
     --simt) simt=yes ;;
     *) usage ;;
   esac
@@ -49,7 +52,7 @@ build=${TRUNKLINE_BUILD:-$root/build}
 if [[ $simt == yes ]]; then
   tests=$build/tests
   trunkline=$tests/simt_trunkline collectives=$tests/simt_mpi_device_collectives
-  kernels=("$tests"/simt_{matmul,norm,rope,swiglu,cross_entropy})
+  kernels=("$tests"/simt_{finish_gradients,dropout,head_metrics,rope})
   export TL_SIMT_DEVICES=1
 elif [[ -d $root/libexec ]]; then
   export PATH=$root/bin:$PATH
@@ -99,7 +102,7 @@ suites() {  # PROGRAM: "NAME FILTER" a row
       type = $1 ~ /\// ? $1 : ""
       sub(/.*\//, "", type)
       if (type == "Cpu" || seen[suite, type]++) next
-      print (name ~ /^(AttentionOf|Matmul)$/ ? 0 : 1), "test_" name (type == "" ? "" : "_" type),
+      print (name == "AttentionOf" ? 0 : name == "Matmul" ? 1 : 2), "test_" name (type == "" ? "" : "_" type),
         suite ".*" (type == "" ? "" : "/" type)
     }' | sort -s -k 1,1 | cut -d ' ' -f 2-
 }
@@ -179,11 +182,11 @@ under() {  # NAME LIMIT MARK TOOL OPTION... -- PROGRAM ARGUMENT...
 profiled=("$trunkline" bench "$root/configs/bench-124m.toml" --steps 1 --warmup 0
   --set run.device=cuda --set precision.compute=bf16 --set train.sequence_length=1024
   --set train.global_batch_size=16 --set train.micro_batch_size=16)
-under ncu_step 60 gpu__time_duration ncu --clock-control none --csv --print-units base \
+under ncu_step 60 gpu__time_duration ncu --target-processes all --clock-control none --csv --print-units base \
   --kernel-name-base function --metrics gpu__time_duration.sum --launch-count 800 -- \
   "${profiled[@]}"
-under ncu_attention_backward 40 BackwardKernel ncu --clock-control none --set full \
-  --kernel-name-base function --kernel-name regex:^BackwardKernel --launch-count 1 -- \
+under ncu_attention_backward 40 BackwardKernel ncu --target-processes all --clock-control none \
+  --set full --kernel-name-base function --kernel-name regex:^BackwardKernel --launch-count 1 -- \
   "${profiled[@]}"
 if [[ $simt == yes ]]; then
   skip torch "not for the SIMT test machine"
@@ -209,7 +212,8 @@ grid 2 1 run.stop_after=10
 
 section sanitizers
 sanitize() {  # TOOL OPTION...: over the kernels with most to hide
-  under "sanitizer_$1" 60 "ERROR SUMMARY\|RACECHECK SUMMARY" compute-sanitizer --tool "$@" -- \
+  under "sanitizer_$1" 60 "ERROR SUMMARY\|RACECHECK SUMMARY" compute-sanitizer \
+    --target-processes all --tool "$@" -- \
     "${kernels[0]}" --gtest_filter='*AttentionOf.HeadSizes*:*CrossEntropy.*:*Norm*'
 }
 sanitize memcheck --error-exitcode 9

@@ -86,4 +86,10 @@ if "$build/trunkline" info | grep '^  cuda  *none: '; then
   grep -q '^train_bf16 skipped ' "$work/log"
   grep -q '^0 ok, 0 FAILED, ' "$work/log"
 fi
+# A tool that does not follow the launcher sees the program by the bundle's loader.
+printf '#!/bin/bash\n"$@" && [[ $1 == */ld-linux-x86-64.so.2 ]] && echo seen\n' > "$work/tool"
+chmod +x "$work/tool"
+(cd "$work" && root=$bundle "$bundle/tests/gpu/checks.sh" tool '^seen' ./tool -- \
+  "$bundle/bin/trunkline" --version) | tee "$work/log"
+[[ $(grep -c '^trunkline ' "$work/log") == 2 ]]
 echo "the bundle trained on two ranks $where"

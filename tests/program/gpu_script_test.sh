@@ -90,7 +90,7 @@ exec "$build/tests/simt_mpi_device_collectives" "\$@"
 PROGRAM
 replace "$work/tools/compute-sanitizer" << 'TOOL'
 #!/bin/bash
-case $2 in
+case $4 in
   memcheck) echo "========= ERROR SUMMARY: 2 errors" && exit 9 ;;
   racecheck) echo "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" ;;
   *) echo "no kernel" ;;
@@ -124,21 +124,21 @@ for value in "ratio_Rope_bf16 1.5 of_bound" "sanitizer_memcheck_errors 2 errors"
   "train_fp32_difference [-0-9.e]+ of_the_loss" "the_same_twice_difference 0 of_the_loss"; do
   says "$value"
 done
-for name in test_Matmul train_{fp32,bf16,fp16,nccl} train_grid_{2x1,1x2} the_same_twice cpu_to_gpu \
+for name in test_{FinishGradients,Dropout,HeadMetrics} train_{fp32,bf16,fp16,nccl} train_grid_{2x1,1x2} the_same_twice cpu_to_gpu \
   gpu_to_cpu ncu_step sanitizer_racecheck nccl_1_rank bench_{124m_1024,1.5b_4096}; do
   says "$name ok [0-9]+ s"
   [[ -s $work/simt/logs/$name.log ]] || fail "no log of $name in the archive"
 done
 
 # The budget ends while the first line hangs: that one is cut off, the others are passed over.
-replace "$fake/tests/simt_matmul" << PROGRAM
+replace "$fake/tests/simt_finish_gradients" << PROGRAM
 #!/bin/bash
-[[ \$1 == --gtest_list_tests ]] && printf 'Matmul.\n  A\n' && exit
+[[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
 $hang
 PROGRAM
-run 0 budget --simt --budget 8 --limit test_Matmul=4
+run 0 budget --simt --budget 8 --limit test_FinishGradients=4
 ((took < 12)) || fail "$took s where 8 were allowed"
-says "test_Matmul skipped cut off after [2-3] s, at the end of the budget"
+says "test_FinishGradients skipped cut off after [2-3] s, at the end of the budget"
 for name in test_Rope bench_124m_1024 train_fp32 the_same_twice cpu_to_gpu; do
   says "$name skipped [0-9] s of the budget are left, its limit is [0-9]+ s"
 done
@@ -156,5 +156,5 @@ status=0
 wait %1 || status=$?
 [[ $status == 143 ]] || fail "exit code $status after a signal"
 if grep -lsz "^TL_GPU_SCRIPT_TEST=$work" /proc/[0-9]*/environ; then fail "processes are left"; fi
-tar -C "$work/ended" -xzf "$work/ended/results.tar.gz" logs/test_Matmul.log
+tar -C "$work/ended" -xzf "$work/ended/results.tar.gz" logs/test_FinishGradients.log
 echo "all as expected"
