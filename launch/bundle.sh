@@ -1,8 +1,9 @@
 #!/bin/bash
 # Packs what has been built to run elsewhere: trunkline, Open MPI's mpirun and the test programs of
 # tests/gpu/run.sh, stripped, with every library they load but CUDA's, the C library and its loader
-# included. Runs on any x86-64 Linux, from any folder, without installing anything. On GPUs it needs
-# the driver, and cuBLASLt and NCCL where a CUDA toolkit or Python's wheels put them.
+# included; the configs; and the losses of a short training on this machine's CPU, which run.sh
+# compares GPUs with. Runs on any x86-64 Linux, from any folder, without installing anything. On GPUs
+# it needs the driver, and cuBLASLt and NCCL where a CUDA toolkit or Python's wheels put them.
 #   launch/bundle.sh FOLDER.tar.xz     an archive
 #   launch/bundle.sh FOLDER            the folder itself, to be copied as it is
 # Then: FOLDER/bin/trunkline info;  FOLDER/bin/mpirun -n 2 FOLDER/bin/trunkline train CONFIG
@@ -68,7 +69,7 @@ sort -u "$work/libraries" "$work/libraries.more" | while IFS= read -r library; d
   cp -nL "$library" "$root/lib/"
 done
 cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib/"
-if ls "$root/lib" | grep -E '^lib(cuda|cublas|nccl|nvidia)'; then
+if find "$root/lib" -regex '.*/lib\(cuda\|cublas\|nccl\|nvidia\)[^/]*' | grep .; then
   die "one of CUDA's libraries is linked, and must be found at run time instead"
 fi
 
@@ -82,15 +83,21 @@ for program in "$root"/libexec/*; do
 done
 
 cp -r configs/. "$root/configs/"
-cp tests/gpu/*.sh tests/gpu/*.py "$root/tests/gpu/" 2> /dev/null || true
+cp tests/gpu/*.{sh,awk,py} "$root/tests/gpu/"
+say "training on the CPU for tests/gpu/run.sh"
+TRUNKLINE_BUILD=$build tests/gpu/reference.sh "$root/tests/gpu/reference" > "$work/reference.log" 2>&1 ||
+  die "tests/gpu/reference.sh: $(tail -n 1 "$work/reference.log")"
 "$build/trunkline" --version > "$root/VERSION" 2> /dev/null || git describe --always > "$root/VERSION"
 
+size() { du -cshL "$@" | awk 'END {print $1}'; }
+parts="of it programs $(size "$root/libexec"), libraries $(size "$root/lib"), the CPU's training $(
+  size "$root/tests/gpu/reference")"
 mkdir -p "$(dirname "$out")"
 if [[ $out == *.tar.xz ]]; then
   XZ_OPT=${XZ_OPT:--T0 -6} tar -C "$work" -cJf "$out" "$(basename "$folder")"
   (($(stat -c %s "$out") < 60 * 1024 * 1024)) || die "$out is larger than 60 MiB"
-  say "$out: $(du -h "$out" | cut -f1), unpacked $(du -sh "$root" | cut -f1)"
+  say "$out: $(du -h "$out" | cut -f1), unpacked $(size "$root"), $parts"
 else
   mv "$root" "$out"
-  say "$out: $(du -sh "$out" | cut -f1)"
+  say "$out: $(size "$out"), $parts"
 fi

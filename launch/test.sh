@@ -25,7 +25,7 @@ git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' |
   xargs -0 -n 16 -P "$cores" clang-format-14 --dry-run -Werror
 
 if command -v shellcheck > /dev/null; then
-  shellcheck -x launch/slurm/*.sh tests/slurm/*.sh
+  shellcheck -x launch/slurm/*.sh tests/slurm/*.sh tests/gpu/*.sh
 fi
 
 say "building"

@@ -1,192 +1,246 @@
 #!/bin/bash
 # Every check on a GPU, without network and without installing anything: from a bundle
-# (launch/bundle.sh) or from a tree built with launch/build.sh --tests.
-#   tests/gpu/run.sh [RESULTS]     RESULTS: a folder for logs, ./gpu-results by default
-# Prints a line per check: passed, FAILED or skipped and why; fails if one failed. What needs a GPU is
-# skipped where there is none, with the count at the end.
-set -uo pipefail
+# (launch/bundle.sh) or from a tree built with launch/build.sh --tests. What matters most comes first:
+# does every kernel start and is it right, then speed, training, tools, the rest.
+#   tests/gpu/run.sh [--budget SECONDS] [--out FOLDER] [--limit NAME=SECONDS]... [--simt]
+#     --budget   for all of it, 560 by default; what there is no time for is skipped
+#     --out      for summary.txt and results.tar.gz, all logs so far; ./gpu-results by default
+#     --limit    another limit for a line
+#     --simt     small shapes on the SIMT test machine (tests/simt) of a tree, in place of a GPU
+# Prints as they come "NAME ok SECONDS", "NAME FAILED WHY", "NAME skipped WHY" and the figures, as
+# "NAME VALUE UNIT". Fails where a line FAILED. Without a GPU every line is skipped.
+set -euo pipefail
+export root trunkline cores
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-results=$(mkdir -p "${1:-gpu-results}" && cd "${1:-gpu-results}" && pwd)
-cd "$results" || exit 1
+gpu=$root/tests/gpu
+usage() {
+  sed -n '5,9s/^# *//p' "${BASH_SOURCE[0]}" >&2
+  exit 2
+}
 
-if [[ -d $root/libexec ]]; then
-  bin=$root/bin tests=$root/bin
+budget=560 out=gpu-results simt=no
+declare -A limits=()
+while (($# > 0)); do
+  case $1 in
+    --budget) budget=${2:-} ;;
+    --out) out=${2:-} ;;
+    --limit)
+      [[ ${2:-} =~ ^([^=]+)=([0-9]+)$ ]] || usage
+      limits[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+      ;;
+    --simt) simt=yes ;;
+    *) usage ;;
+  esac
+  [[ $1 == --simt ]] || shift
+  shift || usage
+done
+[[ $budget =~ ^[0-9]+$ && -n $out ]] || usage
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+work=$(mktemp -d)
+logs=$work/logs
+mkdir "$logs"
+: > "$out/summary.txt"
+# shellcheck source=tests/gpu/lines.sh
+source "$gpu/lines.sh"
+trap 'end_line; rm -rf "$work"' EXIT
+trap 'archive; exit 143' HUP INT TERM
+cd "$work"
+
+# The programs.
+build=${TRUNKLINE_BUILD:-$root/build}
+if [[ $simt == yes ]]; then
+  tests=$build/tests
+  trunkline=$tests/simt_trunkline collectives=$tests/simt_mpi_device_collectives
+  kernels=("$tests"/simt_{finish_gradients,dropout,head_metrics,rope})
+  export TL_SIMT_DEVICES=1
+elif [[ -d $root/libexec ]]; then
   export PATH=$root/bin:$PATH
+  trunkline=$root/bin/trunkline collectives=$root/bin/mpi_device_collectives_test
+  kernels=("$root/bin/gpu_tests")
 else
-  bin=${TRUNKLINE_BUILD:-$root/build}
-  tests=$bin/tests
+  trunkline=$build/trunkline collectives=$build/tests/mpi_device_collectives_test
+  kernels=("$build/tests/gpu_tests")
 fi
-configs=$root/configs
-trunkline=$bin/trunkline
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} OMP_WAIT_POLICY=passive HWLOC_HIDE_ERRORS=2
+cores=$(nproc)
+export TL_TEST_DEVICE=cuda OMP_NUM_THREADS=$cores OMP_WAIT_POLICY=passive HWLOC_HIDE_ERRORS=2
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+# CUDA's libraries where pip has put them for this Python.
+wheels=$(timeout -k 1 10 python3 -c '
+import glob, site, sysconfig
+places = {sysconfig.get_path("purelib"), site.getusersitepackages(), *site.getsitepackages()}
+print(":".join(f for p in sorted(places) for f in glob.glob(p + "/nvidia/*/lib")))' \
+  2> /dev/null) || wheels=
+[[ -z $wheels ]] || export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$wheels
 
-passed=0 failed=0 skipped=0
-say() { printf '%-9s %s\n' "$1" "$2" | tee -a summary.txt; }
-skip() {
-  skipped=$((skipped + 1))
-  say skipped "$1: $2"
-}
-# check NAME COMMAND...: its output goes to NAME.log.
-check() {
-  local name=$1 start=$SECONDS
-  shift
-  if "$@" > "$name.log" 2>&1; then
-    passed=$((passed + 1))
-    say passed "$name ($((SECONDS - start)) s)"
-  else
-    failed=$((failed + 1))
-    say FAILED "$name: $results/$name.log"
-    tail -n 5 "$name.log" | sed 's/^/    /'
-  fi
-}
-# gpu NAME COMMAND...: the same, where there is a GPU.
-gpu() {
-  if [[ -n $absent ]]; then
-    skip "$1" "$absent"
-  else
-    check "$@"
-  fi
-}
-
-: > summary.txt
+section machine
 {
   date
   uname -a
-  nvidia-smi
-  "$trunkline" info
-} > machine.log 2>&1
-"$trunkline" info | sed -n '/^devices/,/^precisions/p;/^libraries/,$p'
-absent=$("$trunkline" info | sed -n 's/^  cuda  *none: //p')
-# A build without CUDA says so in the same line.
+  echo "LD_LIBRARY_PATH ${LD_LIBRARY_PATH:-}"
+  timeout -k 1 20 nvidia-smi || echo "no nvidia-smi"
+} > "$logs/machine.log" 2>&1
+if ! timeout -k 5 60 "$trunkline" info > "$logs/info.log" 2>&1; then
+  fail info "it does not start: $(tail -n 1 "$logs/info.log")"
+  absent="trunkline info fails"
+fi
+sed -n '/^devices/,/^precisions/p;/^libraries/,$p' "$logs/info.log" | grep '^  ' || true
+: "${absent:=$(sed -n 's/^  cuda  *none: //p' "$logs/info.log")}"
+gpus=$(grep -c '^  cuda:' "$logs/info.log" || true)
+memory=$(sed -n 's/^  cuda:0 .*, \([0-9]*\)[.0-9]* GiB$/\1/p' "$logs/info.log")
 
-say ---- "kernels and streams"
-gpu kernels env TL_TEST_DEVICE=cuda "$tests/gpu_tests"
-for tool in memcheck racecheck initcheck; do
-  if [[ -z $absent ]] && ! command -v compute-sanitizer > /dev/null; then
-    skip "sanitizer_$tool" "no compute-sanitizer"
-  else
-    gpu "sanitizer_$tool" env TL_TEST_DEVICE=cuda compute-sanitizer --tool "$tool" \
-      --target-processes all --error-exitcode 9 "$tests/gpu_tests"
+section kernels
+# A process for each suite and type, those of attention and products first: a launch that fails ends
+# its process. Twins are the CPU's alone.
+suites() {  # PROGRAM: "NAME FILTER" a row
+  timeout -k 5 30 "$1" --gtest_list_tests | awk '
+    $1 ~ /\.$/ { suite = substr($1, 1, length($1) - 1) }
+    /^  / && suite !~ /Twin$/ && !/^  DISABLED_/ {
+      name = suite
+      sub(/.*\//, "", name)
+      type = $1 ~ /\// ? $1 : ""
+      sub(/.*\//, "", type)
+      if (type == "Cpu" || seen[suite, type]++) next
+      print (name == "AttentionOf" ? 0 : name == "Matmul" ? 1 : 2), "test_" name (type == "" ? "" : "_" type),
+        suite ".*" (type == "" ? "" : "/" type)
+    }' | sort -s -k 1,1 | cut -d ' ' -f 2-
+}
+for program in "${kernels[@]}"; do
+  if ! found=$(suites "$program" 2>&1) || [[ -z $found ]]; then
+    name=tests_of_$(basename "$program")
+    if [[ -n $absent ]]; then skip "$name" "$absent"; else fail "$name" "it lists none: $found"; fi
+    continue
   fi
+  while read -r name filter; do
+    line "$name" 30 "$program" --gtest_filter="$filter"
+  done <<< "$found"
 done
 
-say ---- "collectives"
-collectives=$tests/mpi_device_collectives_test
-gpu nccl_1_rank mpirun -n 1 "$collectives" --gtest_filter='*Nccl*'
-gpu staged_2_ranks mpirun -n 2 "$collectives" --gtest_filter='*Staged*'
-gpu staged_4_ranks mpirun -n 4 "$collectives" --gtest_filter='*Staged*'
-gpus=$("$trunkline" info | grep -c '^  cuda:')
-if ((gpus > 1)); then
-  gpu nccl_all_gpus mpirun -n "$gpus" "$collectives" --gtest_filter='*Nccl*'
-else
-  skip nccl_all_gpus "$gpus GPU(s)"
-fi
-
-say ---- "training"
-# A language with something to learn, made by rule.
-make_text() {
-  awk 'BEGIN {
-    srand(1)
-    split("king queen river stone garden night word ship", noun, " ")
-    split("sees finds keeps loses hears builds", verb, " ")
-    for (i = 0; i < 12000; ++i) {
-      a = noun[int(rand() * 8) + 1]; b = noun[int(rand() * 8) + 1]; v = verb[int(rand() * 6) + 1]
-      printf "the %s %s the %s, and the %s is %s.\n", a, v, b, b, rand() < 0.5 ? "glad" : "gone"
-    }
-  }'
-}
-# The same files on every run of this script in this folder.
-data() {
-  [[ -s train.tok ]] && return
-  make_text > text.txt
-  "$trunkline" tokenize --tokenizer bytes --out train.tok --holdout 0.1 --holdout-out eval.tok \
-    text.txt
-}
-check data data
-quick=(--set data.train=train.tok --set data.eval=eval.tok --set train.steps=60
-  --set checkpoint.every=30 --set train.eval_every=30)
-train() {  # NAME RANKS SETTINGS...
-  local name=$1 ranks=$2
-  shift 2
-  rm -rf "runs/$name"
-  mpirun -n "$ranks" "$trunkline" train "$configs/quickstart.toml" "${quick[@]}" \
-    --set run.dir="runs/$name" "$@"
-}
-losses() {
-  sed -n 's/.*"step": *\([0-9]*\).*"loss": *\([-0-9.e+]*\).*/\1 \2/p' "runs/$1/metrics.jsonl"
-}
-# same_losses A B TOLERANCE: largest relative difference of all steps.
-same_losses() {
-  paste <(losses "$1") <(losses "$2") | awk -v tolerance="$3" '
-    { d = $2 - $4; if (d < 0) d = -d; d /= $2; if (d > most) most = d; ++n }
-    END { printf "%d steps, largest difference %.3g, allowed %s\n", n, most, tolerance
-          exit !(n >= 60 && most <= tolerance) }'
-}
-eval_loss() { "$trunkline" eval "$@" | sed -n 's/^eval_loss \([0-9.]*\).*/\1/p'; }
-cuda=(--set run.device=cuda)
-
-gpu train_cpu train cpu 1 --set run.device=cpu  # what the GPU's are compared with
-gpu train_gpu train gpu 1 "${cuda[@]}"
-gpu loss_as_on_the_cpu same_losses cpu gpu 2e-3
-gpu train_gpu_nccl train nccl 1 "${cuda[@]}" --set parallel.transport=nccl
-gpu loss_over_nccl same_losses gpu nccl 1e-4
-for grid in 2:1 2:2 4:1 4:2 4:4; do
-  ranks=${grid%:*} tensor=${grid#*:}
-  name=staged_${ranks}_tensor_$tensor
-  gpu "train_$name" train "$name" "$ranks" "${cuda[@]}" --set parallel.transport=staged \
-    --set parallel.tensor="$tensor" --set train.micro_batch_size=1
-  gpu "loss_$name" same_losses gpu "$name" 2e-3
-done
-for precision in bf16 fp16; do
-  gpu "train_$precision" train "$precision" 1 "${cuda[@]}" --set precision.compute="$precision"
-  gpu "loss_$precision" same_losses gpu "$precision" 3e-2
-done
-# Bit for bit twice.
-gpu train_again train again 1 "${cuda[@]}" --set run.deterministic=true
-gpu the_same_twice same_losses gpu again 0
-
-say ---- "weights between CPU and GPU"
-same_eval() {  # RUN: its weights on both devices
-  local cpu gpu
-  cpu=$(eval_loss "runs/$1" --set run.device=cpu)
-  gpu=$(eval_loss "runs/$1" --set run.device=cuda)
-  echo "cpu $cpu, gpu $gpu"
-  awk -v a="$cpu" -v b="$gpu" 'BEGIN { d = a - b; exit !(a > 0 && d * d < 1e-6 * a * a) }'
-}
-gpu weights_of_the_cpu same_eval cpu
-gpu weights_of_the_gpu same_eval gpu
-moved() {  # FROM TO: half a run on each; the losses are those of one that stayed
-  rm -rf runs/moved
-  mpirun -n 1 "$trunkline" train "$configs/quickstart.toml" "${quick[@]}" \
-    --set run.dir=runs/moved --set run.device="$1" --set run.stop_after=30 &&
-    mpirun -n 1 "$trunkline" train "$configs/quickstart.toml" "${quick[@]}" \
-      --set run.dir=runs/moved --set run.device="$2" && same_losses cpu moved 2e-3
-}
-gpu from_cpu_to_gpu moved cpu cuda
-gpu from_gpu_to_cpu moved cuda cpu
-
-say ---- "speed"
-# Sequences of 4096 in a micro-batch: what 80 GB hold.
+# bench NAME LIMIT SHAPE LENGTH [SETTING]... [-- OPTION...]: steps of 65536 tokens, in micro-batches
+# that fill a GPU of 80 GB, or one of 141 GB.
 declare -A batch=([124m]=8 [0.5b]=4 [1.5b]=2 [3b]=1)
-for shape in 124m 0.5b 1.5b 3b; do
-  for length in 1024 4096; do
-    gpu "bench_${shape}_$length" "$trunkline" bench "$configs/bench-$shape.toml" --warmup 5 \
-      --set precision.compute=bf16 --set train.sequence_length="$length" \
-      --set train.micro_batch_size=$((batch[$shape] * 4096 / length)) \
-      --set train.global_batch_size=$((65536 / length)) "${cuda[@]}"
-  done
-done
-gpu bench_attention "$trunkline" bench "$configs/bench-124m.toml" --attention 1 --steps 1 \
-  --set precision.compute=bf16 "${cuda[@]}"
-if [[ -n $absent ]] || ! python3 -c 'import torch' 2> /dev/null; then
-  skip torch "${absent:-no PyTorch here}"
-else
-  check torch python3 "$root/tests/gpu/torch_speed.py"
-fi
-grep -h '' bench_*.log torch.log 2> /dev/null
+((${memory:-0} < 120)) || batch=([124m]=16 [0.5b]=8 [1.5b]=4 [3b]=2)
+small=(model.layers=1 model.hidden=64 model.heads=2 model.kv_heads=1 model.ffn=64 model.vocab=256
+  train.sequence_length=16 train.global_batch_size=2 train.micro_batch_size=1)
+bench() {
+  local name=$1 limit=$2 shape=$3 length=$4 settings=(precision.compute=bf16)
+  shift 4
+  settings+=(train.sequence_length="$length" train.global_batch_size=$((65536 / length))
+    train.micro_batch_size=$((batch[$shape] * 4096 / length)))
+  [[ $simt == no ]] || settings=(precision.compute=bf16 "${small[@]}")
+  line "$name" "$limit" "$gpu/checks.sh" bench "$root/configs/bench-$shape.toml" "${settings[@]}" "$@"
+}
+section "speed"
+quick=(-- --steps 5 --warmup 2)
+bench bench_124m_1024 40 124m 1024 "${quick[@]}"
+bench bench_1.5b_4096 60 1.5b 4096 "${quick[@]}"
+[[ $simt == yes ]] ||  # the other one on the machine would take minutes
+  bench bench_attention 40 124m 1024 train.global_batch_size=2 train.micro_batch_size=2 \
+    -- --steps 1 --attention 1
+bench bench_1.5b_4096_chunk_192 60 1.5b 4096 train.loss_chunk=192 "${quick[@]}"
 
-echo
-printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped" | tee -a summary.txt
+section training
+# The CPU's losses come with a bundle, and elsewhere are made before the clock goes on.
+if [[ -z $absent && -d $gpu/reference ]]; then
+  cp -r "$gpu/reference/." .
+elif [[ -z $absent ]] && ((SECONDS < deadline)); then
+  begun=$SECONDS options=()
+  [[ $simt == no ]] || options=(--small)
+  "$gpu/reference.sh" . "${options[@]}" > "$logs/reference.log" 2>&1 ||
+    fail reference "$(tail -n 1 "$logs/reference.log")"
+  deadline=$((deadline + SECONDS - begun))
+fi
+trained() {  # NAME LIMIT RANKS TOLERANCE SETTING...
+  line "train_$1" "$2" "$gpu/checks.sh" trained "$1" "$3" "$4" precision.compute=fp32 "${@:5}"
+}
+trained fp32 30 1 2e-3
+trained bf16 30 1 3e-2 precision.compute=bf16
+line the_same_twice 40 "$gpu/checks.sh" twice
+
+section tools
+# find_tool NAME: its path. TRUNKLINE_TOOLS is the one folder to look in, where set.
+find_tool() {
+  local places=("$(command -v "$1" || true)" /usr/local/cuda*/bin/"$1" /opt/nvidia/*/*/"$1") place
+  [[ -z ${TRUNKLINE_TOOLS:-} ]] || places=("$TRUNKLINE_TOOLS/$1")
+  for place in "${places[@]}"; do
+    [[ ! -x $place ]] || { echo "$place"; return; }
+  done
+}
+under() {  # NAME LIMIT MARK TOOL OPTION... -- PROGRAM ARGUMENT...
+  local name=$1 limit=$2 mark=$3 tool
+  tool=$(find_tool "$4")
+  if [[ -z $absent && $simt == yes && -z ${TRUNKLINE_TOOLS:-} ]]; then
+    skip "$name" "not for the SIMT test machine"
+  elif [[ -z $absent && -z $tool ]]; then
+    skip "$name" "no $4"
+  else
+    line "$name" "$limit" "$gpu/checks.sh" tool "$mark" "$tool" "${@:5}"
+  fi
+}
+# One step of one micro-batch. The launches after it belong to other measurements.
+profiled=("$trunkline" bench "$root/configs/bench-124m.toml" --steps 1 --warmup 0
+  --set run.device=cuda --set precision.compute=bf16 --set train.sequence_length=1024
+  --set train.global_batch_size=16 --set train.micro_batch_size=16)
+under ncu_step 60 gpu__time_duration ncu --target-processes all --clock-control none --csv --print-units base \
+  --kernel-name-base function --metrics gpu__time_duration.sum --launch-count 800 -- \
+  "${profiled[@]}"
+under ncu_attention_backward 40 BackwardKernel ncu --target-processes all --clock-control none \
+  --set full --kernel-name-base function --kernel-name regex:^BackwardKernel --launch-count 1 -- \
+  "${profiled[@]}"
+if [[ $simt == yes ]]; then
+  skip torch "not for the SIMT test machine"
+else
+  line torch_attention 60 python3 "$gpu/torch_speed.py" --attention
+  line torch_124m_1024 80 python3 "$gpu/torch_speed.py" --train 124m 1024 $((batch[124m] * 4))
+fi
+
+section collectives
+line nccl_1_rank 30 "$gpu/checks.sh" mpi 1 "$collectives" --gtest_filter='*Nccl*'
+line staged_2_ranks 30 "$gpu/checks.sh" mpi 2 "$collectives" --gtest_filter='*Staged*'
+if [[ -z $absent ]] && ((gpus < 2)); then
+  skip nccl_all_gpus "$gpus GPU"
+else
+  line nccl_all_gpus 30 "$gpu/checks.sh" mpi "$gpus" "$collectives" --gtest_filter='*Nccl*'
+fi
+trained nccl 30 1 2e-3 parallel.transport=nccl
+grid() {  # RANKS TENSOR SETTING...: ranks that share what GPUs there are; a process each
+  trained "grid_$(($1 / $2))x$2" 40 "$1" 2e-3 parallel.transport=staged parallel.tensor="$2" \
+    train.micro_batch_size=1 "${@:3}"
+}
+grid 2 1 run.stop_after=10
+
+section sanitizers
+sanitize() {  # TOOL OPTION...: over the kernels with most to hide
+  under "sanitizer_$1" 60 "ERROR SUMMARY\|RACECHECK SUMMARY" compute-sanitizer \
+    --target-processes all --tool "$@" -- \
+    "${kernels[0]}" --gtest_filter='*AttentionOf.HeadSizes*:*CrossEntropy.*:*Norm*'
+}
+sanitize memcheck --error-exitcode 9
+sanitize racecheck --error-exitcode 9
+sanitize initcheck  # padding that is read and not used is no failure
+
+section "the rest"
+trained fp16 30 1 1e-2 precision.compute=fp16
+line cpu_to_gpu 30 "$gpu/checks.sh" cpu_to_gpu
+line gpu_to_cpu 30 "$gpu/checks.sh" gpu_to_cpu
+grid 2 2
+if [[ $simt == no ]]; then
+  bench bench_124m_4096 40 124m 4096 "${quick[@]}"
+  bench bench_1.5b_1024 60 1.5b 1024 "${quick[@]}"
+  for length in 1024 4096; do
+    bench "bench_0.5b_$length" 60 0.5b "$length" "${quick[@]}"
+    bench "bench_3b_$length" 60 3b "$length" "${quick[@]}"
+  done
+  line staged_4_ranks 30 "$gpu/checks.sh" mpi 4 "$collectives" --gtest_filter='*Staged*'
+  for tensor in 1 2 4; do
+    grid 4 "$tensor"
+  done
+  for shape in 0.5b 1.5b 3b; do
+    line "torch_${shape}_4096" 100 python3 "$gpu/torch_speed.py" --train "$shape" 4096 "${batch[$shape]}"
+  done
+fi
+
+tell "$passed ok, $failed FAILED, $skipped skipped in $SECONDS s"
+archive
 ((failed == 0))

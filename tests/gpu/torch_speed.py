@@ -1,7 +1,9 @@
 """PyTorch's speed on this GPU, in the shapes that `trunkline bench` prints: attention by SDPA's flash
-and cuDNN backends, and a compiled model's training step.
+and cuDNN backends, or a compiled model's training step. Prints "value NAME VALUE UNIT" rows, and exits
+with 77 where there is no PyTorch.
 
-  python3 tests/gpu/torch_speed.py [--shapes 124m,0.5b,1.5b,3b]
+  python3 tests/gpu/torch_speed.py --attention
+  python3 tests/gpu/torch_speed.py --train SHAPE LENGTH MICRO_BATCH     124m, 0.5b, 1.5b or 3b
 
 FLOPs are counted as in `trunkline bench`: 4 B H T^2 D for attention forward, 2.5 times that backward,
 half of it where causal.
@@ -9,23 +11,28 @@ half of it where causal.
 
 import argparse
 import statistics
+import sys
 import time
 
-import torch
-import torch.nn.functional as F
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+try:
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+except ImportError as error:
+    print(f"no PyTorch here: {error}")
+    sys.exit(77)
 
-# As in configs/bench-*.toml; batch: sequences of 4096 in a micro-batch, as run.sh has it.
+# As in configs/bench-*.toml.
 SHAPES = {
     "124m": dict(layers=12, hidden=768, heads=12, kv_heads=12, ffn=2048, vocab=50304, bias=False,
-                 theta=1e4, batch=8),
+                 theta=1e4),
     "0.5b": dict(layers=24, hidden=896, heads=14, kv_heads=2, ffn=4864, vocab=151936, bias=True,
-                 theta=1e6, batch=4),
+                 theta=1e6),
     "1.5b": dict(layers=28, hidden=1536, heads=12, kv_heads=2, ffn=8960, vocab=151936, bias=True,
-                 theta=1e6, batch=2),
+                 theta=1e6),
     "3b": dict(layers=36, hidden=2048, heads=16, kv_heads=2, ffn=11008, vocab=151936, bias=True,
-               theta=1e6, batch=1),
+               theta=1e6),
 }
 TOKENS = 65536  # of a step
 
@@ -43,6 +50,10 @@ def seconds(work, runs=10):
     return statistics.median(times)
 
 
+def value(name, number, unit):
+    print("value", name, number, unit, flush=True)
+
+
 def attention():
     for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION):
         for d in (64, 128):
@@ -52,9 +63,8 @@ def attention():
                     q, k, v = (torch.randn(batch, heads, length, d, device="cuda",
                                            dtype=torch.bfloat16, requires_grad=True)
                                for _ in range(3))
-                    name = backend.name.split("_")[0].lower()
-                    row = f"torch {name}: heads of {d}, length {length}, " + (
-                        "causal" if causal else "full")
+                    name = (f"{backend.name.split('_')[0].lower()}_d{d}_t{length}_"
+                            + ("causal" if causal else "full"))
                     try:
                         with sdpa_kernel(backend):
                             out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
@@ -65,11 +75,11 @@ def attention():
                                 lambda: torch.autograd.grad(out, (q, k, v), d_out,
                                                             retain_graph=True))
                     except RuntimeError as error:
-                        print(f"{row}: not available ({str(error).splitlines()[0]})")
+                        print(f"{name}: not available ({str(error).splitlines()[0]})")
                         continue
                     flops = 4 * batch * heads * length**2 * d * (0.5 if causal else 1.0)
-                    print(f"{row}: {flops / forward / 1e12:.1f} TFLOP/s forward, "
-                          f"{2.5 * flops / backward / 1e12:.1f} backward")
+                    value(f"{name}_forward", f"{flops / forward / 1e12:.1f}", "TFLOP/s")
+                    value(f"{name}_backward", f"{2.5 * flops / backward / 1e12:.1f}", "TFLOP/s")
 
 
 class Block(nn.Module):
@@ -119,9 +129,8 @@ class Model(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
-def model(name, length):
+def train(name, length, batch):
     s = SHAPES[name]
-    batch = s["batch"] * 4096 // length
     micro_batches = TOKENS // (batch * length)
     net = torch.compile(Model(s, length).cuda())
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
@@ -136,22 +145,23 @@ def model(name, length):
         optimizer.zero_grad(set_to_none=True)
 
     t = seconds(step)
-    print(f"torch compiled {name}, {micro_batches} x {batch} x {length}: {t * 1e3:.1f} ms per step, "
-          f"{TOKENS / t:.0f} tokens/s")
+    value("step", f"{t * 1e3:.1f}", "ms")
+    value("tokens", f"{TOKENS / t:.0f}", "tokens/s")
+    value("allocated", f"{torch.cuda.max_memory_allocated() / 2**30:.1f}", "GiB")
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--shapes", default="124m,0.5b,1.5b,3b")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--attention", action="store_true")
+    what.add_argument("--train", nargs=3, metavar=("SHAPE", "LENGTH", "MICRO_BATCH"))
     arguments = parser.parse_args()
     print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}")
-    attention()
-    for name in arguments.shapes.split(","):
-        for length in (1024, 4096):
-            try:
-                model(name, length)
-            except torch.OutOfMemoryError:
-                print(f"torch compiled {name}, length {length}: out of memory")
+    if arguments.attention:
+        attention()
+    else:
+        shape, length, batch = arguments.train
+        train(shape, int(length), int(batch))
 
 
 if __name__ == "__main__":

@@ -75,4 +75,21 @@ grep -q "^step 3/3" "$work/log"
 if [[ -x $root/opt/moved\ elsewhere/bin/mpi_device_collectives_test ]]; then
   run_with mpirun -n 2 "$in_bundle/bin/mpi_device_collectives_test" | tail -n 3
 fi
+# The checks of GPUs come along with what they compare with, and find all of it where they lie.
+bundle=$root/opt/moved\ elsewhere
+for file in settings train.tok eval.tok runs/cpu/metrics.jsonl runs/cpu/step_00000010/manifest.json; do
+  [[ -s $bundle/tests/gpu/reference/$file ]]
+done
+[[ $(grep -c '"loss":' "$bundle/tests/gpu/reference/runs/cpu/metrics.jsonl") == 20 ]]
+if "$build/trunkline" info | grep '^  cuda  *none: '; then
+  (cd / && "$bundle/tests/gpu/run.sh" --out "$work/results") | tee "$work/log"
+  grep -q '^train_bf16 skipped ' "$work/log"
+  grep -q '^0 ok, 0 FAILED, ' "$work/log"
+fi
+# A tool that does not follow the launcher sees the program by the bundle's loader.
+printf '#!/bin/bash\n"$@" && [[ $1 == */ld-linux-x86-64.so.2 ]] && echo seen\n' > "$work/tool"
+chmod +x "$work/tool"
+(cd "$work" && root=$bundle "$bundle/tests/gpu/checks.sh" tool '^seen' ./tool -- \
+  "$bundle/bin/trunkline" --version) | tee "$work/log"
+[[ $(grep -c '^trunkline ' "$work/log") == 2 ]]
 echo "the bundle trained on two ranks $where"

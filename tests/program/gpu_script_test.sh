@@ -1,36 +1,160 @@
 #!/bin/bash
-# tests/gpu/run.sh where there is no GPU: every check that needs one is skipped, by name and with the
-# reason, the count is theirs, and nothing fails.
+# tests/gpu/run.sh where there is no GPU: skipping every line by name; on the SIMT test machine, with
+# lines that fail and lines that hang; at the end of its budget; and ended by a signal.
 #   tests/program/gpu_script_test.sh BUILD
 set -euo pipefail
 build=$(cd "$1" && pwd)
 script=$(cd "$(dirname "${BASH_SOURCE[0]}")/../gpu" && pwd)/run.sh
-if ! "$build/trunkline" info | grep -q '^  cuda  *none: '; then
+reason=$("$build/trunkline" info | sed -n 's/^  cuda  *none: //p')
+if [[ -z $reason ]]; then
   echo "skipped: there is a GPU; run tests/gpu/run.sh"
   exit 0
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-if ! TRUNKLINE_BUILD=$build "$script" "$work/results" > "$work/log" 2>&1; then
-  cat "$work/log"
-  echo "the script fails"
-  exit 1
-fi
-cat "$work/log"
-summary=$work/results/summary.txt
 fail() {
   echo "FAILED: $1"
   exit 1
 }
-reason=$("$build/trunkline" info | sed -n 's/^  cuda  *none: //p')
-for name in kernels sanitizer_{memcheck,racecheck,initcheck} nccl_1_rank staged_{2,4}_ranks \
-  nccl_all_gpus train_{cpu,gpu,gpu_nccl,bf16,fp16,again} loss_{as_on_the_cpu,over_nccl,bf16,fp16} \
-  {train,loss}_staged_{2_tensor_1,2_tensor_2,4_tensor_1,4_tensor_2,4_tensor_4} the_same_twice \
-  weights_of_the_{cpu,gpu} from_cpu_to_gpu from_gpu_to_cpu bench_{124m,0.5b,1.5b,3b}_{1024,4096} \
-  bench_attention torch; do
-  [[ $(grep -c "^skipped   $name: ." "$summary") == 1 ]] || fail "$name is not named once as skipped"
+# run EXIT_CODE OUT OPTION...: its summary is what it prints, and nothing of it is left.
+run() {
+  local want=$1 out=$work/$2 begun=$SECONDS status=0
+  shift 2
+  echo "== run.sh $*"
+  env TRUNKLINE_BUILD="$fake" TRUNKLINE_TOOLS="$work/tools" TL_GPU_SCRIPT_TEST="$work" \
+    "$script" --out "$out" "$@" > "$out.log" 2>&1 || status=$?
+  took=$((SECONDS - begun))
+  summary=$out/summary.txt
+  cat "$out.log"
+  [[ $status == "$want" ]] || fail "exit code $status, expected $want"
+  if grep -lsz "^TL_GPU_SCRIPT_TEST=$work" /proc/[0-9]*/environ; then fail "processes are left"; fi
+  tar -C "$out" -xzf "$out/results.tar.gz"
+  diff "$summary" <(tar -xzOf "$out/results.tar.gz" summary.txt) || fail "the archive is old"
+  [[ $(tail -n 1 "$summary") == "$(grep -c ' ok [0-9]* s$' "$summary") ok, $(
+    grep -c '^[^ ]* FAILED ' "$summary") FAILED, $(grep -c '^[^ ]* skipped ' "$summary"
+    ) skipped in "* ]] || fail "the counts are wrong"
+}
+says() {  # LINE: once
+  [[ $(grep -cxE "$1" "$summary") == 1 ]] || fail "not once: $1"
+}
+
+# No GPU. CUDA's libraries are looked for among Python's packages.
+fake=$build
+export PYTHONUSERBASE=$work/python
+packages=$(python3 -m site --user-site 2> /dev/null) || true
+[[ -z $packages ]] || mkdir -p "$packages/nvidia/cu13/lib"
+run 0 none
+grep -q "^LD_LIBRARY_PATH .*${packages:+$packages/nvidia/cu13/lib}" "$work/none/logs/machine.log" ||
+  fail "no libraries of Python's packages"
+((took < 30)) || fail "it takes $took s to do nothing"
+for name in bench_{124m,0.5b,1.5b,3b}_{1024,4096} bench_1.5b_4096_chunk_192 bench_attention \
+  train_{fp32,bf16,fp16,nccl} train_grid_{2x1,1x2,4x1,2x2,1x4} the_same_twice {cpu_to_gpu,gpu_to_cpu} \
+  ncu_{step,attention_backward} sanitizer_{memcheck,racecheck,initcheck} nccl_{1_rank,all_gpus} \
+  staged_{2,4}_ranks torch_{attention,124m_1024,{0.5b,1.5b,3b}_4096}; do
+  says "$name skipped $reason"
 done
-[[ $(grep -c "^skipped .*: $reason\$" "$summary") -ge 40 ]] || fail "the reason is not given"
-skipped=$(grep -c '^skipped ' "$summary")
-[[ $(tail -n 1 "$summary") == "1 passed, 0 failed, $skipped skipped" ]] || fail "the count is wrong"
+if [[ -x $build/tests/gpu_tests ]]; then
+  for name in test_AttentionOf_{fp32,bf16,fp16} test_Matmul test_OnDevice_Cuda; do
+    says "$name skipped $reason"
+  done
+  [[ $(grep -m 1 ^test_ "$summary") == test_AttentionOf_fp32* ]] || fail "attention is not first"
+fi
+
+if [[ ! -x $build/tests/simt_trunkline ]]; then
+  echo "no SIMT test machine in this build"
+  exit 0
+fi
+# The machine's programs, but for some that fail and some that hang, with children in a session of
+# their own, whatever they are told.
+fake=$work/build
+mkdir -p "$fake/tests" "$work/tools"
+ln -s "$build/trunkline" "$fake/"
+ln -s "$build/tests"/simt_* "$fake/tests/"
+replace() {  # FILE: by stdin
+  rm -f "$1"
+  cat - > "$1"
+  chmod +x "$1"
+}
+hang='trap "" TERM; setsid sleep 3600 & sleep 3600; sleep 3600'
+replace "$fake/tests/simt_rope" << 'PROGRAM'
+#!/bin/bash
+[[ $1 == --gtest_list_tests ]] && printf 'Rope.\n  A\nTypes/Rope.\n  B/bf16  # a type\n  C/bf16\n' && exit
+[[ $1 == --gtest_filter=Types/Rope.\*/bf16 ]] || exit 3
+printf 'ratio a 0.25\nratio b 1.5\nratio c 0.5\n'
+kill -ABRT $$
+PROGRAM
+replace "$fake/tests/simt_mpi_device_collectives" << PROGRAM
+#!/bin/bash
+[[ \$1 != *Staged* ]] || { $hang; }
+exec "$build/tests/simt_mpi_device_collectives" "\$@"
+PROGRAM
+replace "$work/tools/compute-sanitizer" << 'TOOL'
+#!/bin/bash
+case $4 in
+  memcheck) echo "========= ERROR SUMMARY: 2 errors" && exit 9 ;;
+  racecheck) echo "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" ;;
+  *) echo "no kernel" ;;
+esac
+TOOL
+replace "$work/tools/ncu" << 'TOOL'
+#!/bin/bash
+[[ $* == *gpu__time_duration.sum* ]] || { echo "==ERROR== ERR_NVGPUCTRPERM" && exit 1; }
+row() {
+  echo "\"$1\",\"7\",\"trunkline\",\"host\",\"$2\",\"1\",\"7\",\"(128, 1, 1)\",\"(12, 1, 1)\",\"0\",\"9.0\",\"Command line profiler metrics\",\"gpu__time_duration.sum\",\"ns\",\"$3\""
+}
+row 0 RopeKernel 1,500,000
+row 1 "void nvjet<a, b>" 4000000
+row 2 RopeKernel 500000
+TOOL
+
+run 1 simt --simt --limit staged_2_ranks=2
+for failed in "test_Rope FAILED exit code 3 after [0-9]* s" \
+  "test_Rope_bf16 FAILED signal ABRT after [0-9]* s" "staged_2_ranks FAILED timed out after 2 s" \
+  "sanitizer_memcheck FAILED exit code 9 after [0-9]* s" \
+  "sanitizer_initcheck FAILED exit code 1 after [0-9]* s"; do
+  says "$failed"
+done
+[[ $(grep -c '^[^ ]* FAILED ' "$summary") == 5 ]] || fail "more fails than was made to fail"
+for value in "ratio_Rope_bf16 1.5 of_bound" "sanitizer_memcheck_errors 2 errors" \
+  "sanitizer_racecheck_hazards 0 hazards" "ncu_step_total 6 ms" "ncu_step_ropekernel 2 ms" \
+  "ncu_step_void_nvjet_a_b_ 4 ms" \
+  "ncu_attention_backward skipped the driver lets only root read performance counters" \
+  "bench_124m_1024_tokens [0-9]+ tokens/s" "bench_124m_1024_planned [0-9.]+ [KM]iB" \
+  "bench_124m_1024_attention_d32_t16_causal_backward [0-9.]+ TFLOP/s" \
+  "train_fp32_difference [-0-9.e]+ of_the_loss" "the_same_twice_difference 0 of_the_loss"; do
+  says "$value"
+done
+for name in test_{FinishGradients,Dropout,HeadMetrics} train_{fp32,bf16,fp16,nccl} train_grid_{2x1,1x2} the_same_twice cpu_to_gpu \
+  gpu_to_cpu ncu_step sanitizer_racecheck nccl_1_rank bench_{124m_1024,1.5b_4096}; do
+  says "$name ok [0-9]+ s"
+  [[ -s $work/simt/logs/$name.log ]] || fail "no log of $name in the archive"
+done
+
+# The budget ends while the first line hangs: that one is cut off, the others are passed over.
+replace "$fake/tests/simt_finish_gradients" << PROGRAM
+#!/bin/bash
+[[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
+$hang
+PROGRAM
+run 0 budget --simt --budget 8 --limit test_FinishGradients=4
+((took < 12)) || fail "$took s where 8 were allowed"
+says "test_FinishGradients skipped cut off after [2-3] s, at the end of the budget"
+for name in test_Rope bench_124m_1024 train_fp32 the_same_twice cpu_to_gpu; do
+  says "$name skipped [0-9] s of the budget are left, its limit is [0-9]+ s"
+done
+
+# Ended by a signal: what there is by then is in the archive.
+env TRUNKLINE_BUILD="$fake" TL_GPU_SCRIPT_TEST="$work" "$script" --simt --out "$work/ended" \
+  > "$work/ended.log" 2>&1 &
+for ((i = 0; i < 100; i++)); do
+  grep -q '^-- kernels' "$work/ended.log" && break
+  sleep 0.1
+done
+sleep 0.5
+kill %1
+status=0
+wait %1 || status=$?
+[[ $status == 143 ]] || fail "exit code $status after a signal"
+if grep -lsz "^TL_GPU_SCRIPT_TEST=$work" /proc/[0-9]*/environ; then fail "processes are left"; fi
+tar -C "$work/ended" -xzf "$work/ended/results.tar.gz" logs/test_FinishGradients.log
+echo "all as expected"
