@@ -1,7 +1,6 @@
 // Kernels as the driver knows them, and its rules of a launch: each is kept at the call, which
 // reports what it refuses and returns the error.
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <map>
 #include <set>
@@ -28,17 +27,13 @@ struct Kernel {
   size_t static_bytes = 0;
   std::map<int, size_t> attribute;  // MaxDynamicSharedMemorySize by device, where it was set
 
-  // The smallest aligned ones last, so that nothing lies between them.
+  // As ptxas does: nothing lies between them, and dynamic memory begins at a multiple of its own
+  // alignment.
   void CountArrays() {
-    std::vector<size_t> sizes;
-    for (const SharedArray* array : arrays) sizes.push_back(array->bytes);
-    const auto alignment = [](size_t bytes) { return size_t{1} << std::countr_zero(bytes | 16); };
-    std::sort(sizes.begin(), sizes.end(),
-              [&](size_t a, size_t b) { return alignment(a) > alignment(b); });
-    static_bytes = 0;
-    for (const size_t bytes : sizes)
-      static_bytes =
-          (static_bytes + alignment(bytes) - 1) / alignment(bytes) * alignment(bytes) + bytes;
+    constexpr size_t kDynamicAlignment = 128;  // TL_DYNAMIC_SHARED's
+    size_t sum = 0;
+    for (const SharedArray* array : arrays) sum += array->bytes;
+    static_bytes = (sum + kDynamicAlignment - 1) / kDynamicAlignment * kDynamicAlignment;
   }
   size_t MostDynamic(int device) const {
     if (const auto set = attribute.find(device); set != attribute.end()) return set->second;

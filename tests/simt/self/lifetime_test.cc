@@ -114,6 +114,7 @@ TEST_F(Lifetimes, OfPinnedMemory) {
 }
 
 TEST_F(Lifetimes, OfPageableMemory) {
+  simt::SetOrder(simt::Order::kAscending);
   const std::string end = " was changed or freed before the stream came to it";
   const std::string copy = "pageable memory that a copy of 400 bytes on a stream of device 0 ";
   std::vector<char> values(kBytes, 1);
