@@ -58,4 +58,16 @@ void CheckArgs(const AttentionBackwardArgs& args) {
   CheckStatistics(args.delta, args.q);
 }
 
+int64_t AttentionBackwardScratch(const AttentionSizes& sizes) {
+  const auto padded = [](int64_t t) { return (t + 127) / 128 * 128; };
+  int64_t d = 256;
+  for (const int64_t next : {192, 128, 96, 64}) d = sizes.d <= next ? next : d;
+  const int64_t positions = sizes.batch * padded(sizes.tq), queries = positions * sizes.q_heads;
+  const int64_t keys =
+      sizes.q_heads > sizes.k_heads ? sizes.batch * padded(sizes.tk) * sizes.k_heads : 0;
+  // Two counters for each 32 rows at most; tables start at cache lines.
+  const int64_t words = queries * (d + 2) + keys * 2 * d + positions * 2 + (queries + keys) / 16;
+  return 4 * words + 9 * 128;
+}
+
 }  // namespace tl

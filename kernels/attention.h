@@ -42,8 +42,8 @@ TL_DECLARE_OP(Attention);
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i.
 // dq, dk, dv have the layouts of q, k, v and are overwritten; they alias nothing. delta: fp32
 // [B, Hq, Tq], receives D_i. Sums are fp32, in an order that depends on shapes and the number of
-// threads only: same input, same bits. On CUDA devices the 16-bit types take scratch of the stream:
-// 4 bytes for each element of q and 8 for each of lse, T and D rounded up to whole tiles.
+// threads only: same input, same bits. On CUDA devices the 16-bit types take scratch of the stream,
+// at most AttentionBackwardScratch of their sizes.
 struct AttentionBackwardArgs {
   Tensor dq;
   Tensor dk;
@@ -64,5 +64,12 @@ struct AttentionBackwardArgs {
   float scale = 0.0f;
 };
 TL_DECLARE_OP(AttentionBackward);
+
+struct AttentionSizes {
+  int64_t batch, tq, tk, q_heads, k_heads, d;
+};
+// Bytes, with D rounded up to the next of 64, 96, 128, 192, 256 and T to multiples of 128: fp32 dq;
+// where heads share keys also fp32 dk and dv; a few for each row and tile.
+int64_t AttentionBackwardScratch(const AttentionSizes& sizes);
 
 }  // namespace tl

@@ -44,10 +44,32 @@ Params ParamsOf(const Args& args) {
   return p;
 }
 
+ForwardParams ForwardParamsOf(const AttentionArgs& args) {
+  auto p = ParamsOf<ForwardParams>(args);
+  p.factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
+  return p;
+}
+
+BackwardParams BackwardParamsOf(const AttentionBackwardArgs& args) {
+  auto p = ParamsOf<BackwardParams>(args);
+  p.d_o = View(args.d_o);
+  p.dq = View(args.dq);
+  p.dk = View(args.dk);
+  p.dv = View(args.dv);
+  p.delta = args.delta.as<float>();
+  return p;
+}
+
 // Whether tensor cores' copies can read and write the views.
 template <class... Views>
-bool FitsMma(DType dtype, const Views&... views) {
-  return dtype != DType::kF32 && (views.Aligned(2) && ...);
+bool Aligned(const Views&... views) {
+  return (views.Aligned(2) && ...);
+}
+bool FitsMma(DType dtype, const ForwardParams& p) {
+  return dtype != DType::kF32 && Aligned(p.o, p.q, p.k, p.v);
+}
+bool FitsMma(DType dtype, const BackwardParams& p) {
+  return dtype != DType::kF32 && Aligned(p.dq, p.dk, p.dv, p.d_o, p.o, p.q, p.k, p.v);
 }
 
 }  // namespace
@@ -62,27 +84,31 @@ bool FitsSharedMemory(size_t bytes) {
 
 // A path of one architecture alone comes before those below.
 void Attention(Stream& stream, const AttentionArgs& args) {
-  auto p = ParamsOf<ForwardParams>(args);
-  p.factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
+  const auto p = ForwardParamsOf(args);
   if (p.batch == 0 || p.mask.tq == 0 || p.q_heads == 0) return;
   const DType dtype = args.q.dtype;
-  if (FitsMma(dtype, p.o, p.q, p.k, p.v) && AttentionForwardMma(stream, p, dtype)) return;
+  if (FitsMma(dtype, p) && AttentionForwardMma(stream, p, dtype)) return;
   AttentionForwardPlain(stream, p, dtype);
 }
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
-  auto p = ParamsOf<BackwardParams>(args);
+  const auto p = BackwardParamsOf(args);
   if (p.batch == 0 || p.q_heads == 0) return;
-  p.d_o = View(args.d_o);
-  p.dq = View(args.dq);
-  p.dk = View(args.dk);
-  p.dv = View(args.dv);
-  p.delta = args.delta.as<float>();
   const DType dtype = args.q.dtype;
-  if (FitsMma(dtype, p.dq, p.dk, p.dv, p.d_o, p.o, p.q, p.k, p.v) &&
-      AttentionBackwardMma(stream, p, dtype))
-    return;
+  if (FitsMma(dtype, p) && AttentionBackwardMma(stream, p, dtype)) return;
   AttentionBackwardPlain(stream, p, dtype);
+}
+
+std::optional<AttentionLaunch> LaunchOf(const AttentionArgs& args) {
+  const auto p = ForwardParamsOf(args);
+  if (!FitsMma(args.q.dtype, p)) return std::nullopt;
+  return ForwardMmaLaunch(p, args.q.dtype);
+}
+
+std::optional<AttentionLaunch> LaunchOf(const AttentionBackwardArgs& args) {
+  const auto p = BackwardParamsOf(args);
+  if (!FitsMma(args.q.dtype, p)) return std::nullopt;
+  return BackwardMmaLaunch(p, args.q.dtype);
 }
 
 }  // namespace tl::cuda

@@ -5,6 +5,7 @@
 
 #include <limits>
 #include <numbers>
+#include <utility>
 
 #include "kernels/cuda/attention_params.h"
 #include "kernels/cuda/common.h"
@@ -27,26 +28,70 @@ struct BackwardTraits {
   using KTile = SharedTile<T, kN, kD>;
   using DsTile = SharedTile<T, kN, kM>;  // dS^T
   static constexpr int kSharedBytes = 4 * QTile::kBytes + 2 * KTile::kBytes + DsTile::kBytes;
+  static constexpr int kStaticBytes = 2 * 16 * kM + 128;
   // Of dQ's tile each warp makes 16 rows, and kDqCols columns of kOut.
   static constexpr int kDqRowWarps = kM / 16;
   static constexpr int kDqCols = kOut * kDqRowWarps / kWarps;
   using Dq = Accumulators<1, kDqCols / 8>;
-  using OutTile = SharedTile<T, kM, kOut>;
+  using OutTile = SharedTile<T, kM, kOut>;  // dQ
+  using SumTile = SharedTile<T, kN, kOut>;  // dK, dV
   static constexpr int kDqFloats = kM * kOut;
+  static constexpr int kSumFloats = 2 * kN * kOut;
   static_assert(kD % kOut == 0 && kWarps % kDqRowWarps == 0 && kDqCols % 16 == 0);
 };
 
 // Scratch. Rows of queries are padded to whole tiles: pad rows have the last row's keys, weights of
-// zero. dq holds a tile's accumulators as its warps' lanes hold them.
+// zero. dq and sums hold a tile's accumulators as its warps' lanes hold them.
 struct BackwardScratch {
   int* ticket;
-  int* turns;    // [B, Hq, tiles, parts]: how many blocks have added to this tile of dQ
-  float* lse;    // [B, Hq, rows], in units of log 2; +inf where a query sees no key
-  float* delta;  // [B, Hq, rows]
-  int* begin;    // [B, rows]: the keys that a query sees
+  int* turns;      // [B, Hq, tiles, parts]: how many blocks have added to this tile of dQ
+  int* sum_turns;  // [key blocks, B, Hkv, parts]: how many heads have added to these dK and dV
+  float* lse;      // [B, Hq, rows], in units of log 2; +inf where a query sees no key
+  float* delta;    // [B, Hq, rows]
+  int* begin;      // [B, rows]: the keys that a query sees
   int* end;
-  float* dq;  // [B, Hq, tiles, parts, kM kOut]
+  float* dq;    // [B, Hq, tiles, parts, kM kOut]
+  float* sums;  // [key blocks, B, Hkv, parts, 2 kN kOut]: dK and dV, where heads share them
   int tiles, rows;
+};
+
+// Where the scratch lies, in words from its start.
+template <class Traits>
+struct BackwardLayout {
+  int tiles, rows, key_blocks;
+  int64_t words = 0;
+  int64_t ticket, turns, sum_turns, lse, delta, begin, end, dq, sums;
+
+  explicit BackwardLayout(const BackwardParams& p)
+      : tiles(CeilDiv(p.mask.tq, Traits::kM)),
+        rows(tiles * Traits::kM),
+        key_blocks(CeilDiv(p.mask.tk, Traits::kN)) {
+    const int64_t heads = int64_t{p.batch} * p.q_heads, dq_tiles = heads * tiles * Traits::kParts;
+    const bool shared = p.q_heads > p.k_heads;
+    const int64_t sum_tiles =
+        shared ? int64_t{key_blocks} * p.batch * p.k_heads * Traits::kParts : 0;
+    const auto take = [this](int64_t count) {  // in cache lines
+      return std::exchange(words, words + CeilDiv(count, 32) * 32);
+    };
+    ticket = take(1);
+    turns = take(dq_tiles);
+    sum_turns = take(sum_tiles);
+    lse = take(heads * rows);
+    delta = take(heads * rows);
+    begin = take(int64_t{p.batch} * rows);
+    end = take(int64_t{p.batch} * rows);
+    dq = take(dq_tiles * Traits::kDqFloats);
+    sums = take(sum_tiles * Traits::kSumFloats);
+  }
+  size_t bytes() const { return static_cast<size_t>(words) * 4; }
+  // What must be zero before the first block.
+  size_t counter_bytes() const { return static_cast<size_t>(lse) * 4; }
+  BackwardScratch At(std::byte* memory) const {
+    int* const i = reinterpret_cast<int*>(memory);
+    float* const f = reinterpret_cast<float*>(memory);
+    return {i + ticket, i + turns, i + sum_turns, f + lse, f + delta, i + begin,
+            i + end,    f + dq,    f + sums,      tiles,   rows};
+  }
 };
 
 // kPrepareTeam lanes to a query.

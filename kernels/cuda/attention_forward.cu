@@ -25,6 +25,7 @@ struct ForwardTraits {
   using Scores = Accumulators<kRowTiles, kN / 8>;
   using Sums = Accumulators<kRowTiles, kD / 8>;
   static constexpr int kSharedBytes = QTile::kBytes + 2 * KTile::kBytes;
+  static constexpr int kStaticBytes = 2 * kM * static_cast<int>(sizeof(int));
   static_assert(kThreads >= kM && kSharedBytes <= 160 << 10);
 };
 
@@ -214,31 +215,47 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
 }
 
 template <class Traits>
-bool Run(Stream& stream, const ForwardParams& p) {
-  if (!FitsSharedMemory(Traits::kSharedBytes + 2 * Traits::kM * sizeof(int))) return false;
-  const dim3 grid(static_cast<unsigned>((p.mask.tq + Traits::kM - 1) / Traits::kM),
-                  static_cast<unsigned>(p.q_heads), static_cast<unsigned>(p.batch));
-  Launch(ForwardKernel<Traits>, grid, dim3(Traits::kThreads), size_t{Traits::kSharedBytes}, stream,
-         p);
-  return true;
+AttentionLaunch LaunchOf(const ForwardParams& p) {
+  return {.grid = dim3(static_cast<unsigned>((p.mask.tq + Traits::kM - 1) / Traits::kM),
+                       static_cast<unsigned>(p.q_heads), static_cast<unsigned>(p.batch)),
+          .threads = Traits::kThreads,
+          .shared_bytes = Traits::kSharedBytes,
+          .blocks_per_processor = Traits::kBlocksPerSm,
+          .queries = Traits::kM,
+          .keys = Traits::kN,
+          .parts = 1,
+          .scratch_bytes = 0};
 }
 
-template <typename T>
-bool RunOf(Stream& stream, const ForwardParams& p) {
-  if (p.d <= 64) return Run<ForwardTraits<T, 64, 128, 64, 4>>(stream, p);
-  if (p.d <= 96) return Run<ForwardTraits<T, 96, 128, 64, 4>>(stream, p);
-  if (p.d <= 128) return Run<ForwardTraits<T, 128, 128, 32, 4>>(stream, p);
-  if (p.d <= 192) return Run<ForwardTraits<T, 192, 128, 64, 8>>(stream, p);
+template <typename T, class F>
+bool WithTraits(int d, const F& f) {
+  if (d <= 64) return WithFirstThatFits<ForwardTraits<T, 64, 128, 64, 4>>(f);
+  if (d <= 96) return WithFirstThatFits<ForwardTraits<T, 96, 128, 64, 4>>(f);
+  if (d <= 128) return WithFirstThatFits<ForwardTraits<T, 128, 128, 32, 4>>(f);
+  if (d <= 192) return WithFirstThatFits<ForwardTraits<T, 192, 128, 64, 8>>(f);
   // The second for GPUs with 99 KiB for a block.
-  return Run<ForwardTraits<T, 256, 128, 64, 8>>(stream, p) ||
-         Run<ForwardTraits<T, 256, 64, 32, 4>>(stream, p);
+  return WithFirstThatFits<ForwardTraits<T, 256, 128, 64, 8>, ForwardTraits<T, 256, 64, 32, 4>>(f);
+}
+
+template <class F>
+bool WithTraits(const ForwardParams& p, DType dtype, const F& f) {
+  return dtype == DType::kBF16 ? WithTraits<__nv_bfloat16>(p.d, f) : WithTraits<__half>(p.d, f);
 }
 
 }  // namespace
 
-bool AttentionForwardMma(Stream& stream, const ForwardParams& params, DType dtype) {
-  return dtype == DType::kBF16 ? RunOf<__nv_bfloat16>(stream, params)
-                               : RunOf<__half>(stream, params);
+std::optional<AttentionLaunch> ForwardMmaLaunch(const ForwardParams& p, DType dtype) {
+  std::optional<AttentionLaunch> launch;
+  WithTraits(p, dtype, [&]<class Traits>(Traits) { launch = LaunchOf<Traits>(p); });
+  return launch;
+}
+
+bool AttentionForwardMma(Stream& stream, const ForwardParams& p, DType dtype) {
+  return WithTraits(p, dtype, [&]<class Traits>(Traits) {
+    const AttentionLaunch launch = LaunchOf<Traits>(p);
+    Launch(ForwardKernel<Traits>, launch.grid, dim3(launch.threads), launch.shared_bytes, stream,
+           p);
+  });
 }
 
 }  // namespace tl::cuda

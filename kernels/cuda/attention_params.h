@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/attention.h"
+#include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/launch.h"
 
 namespace tl::cuda {
@@ -97,12 +98,20 @@ struct BackwardParams {
 
 // Whether a block of the current device can have so much shared memory, static and dynamic.
 bool FitsSharedMemory(size_t bytes);
+// Calls f with the first of the traits whose shared memory the device has; false where none fits.
+template <class... Traits, class F>
+bool WithFirstThatFits(const F& f) {
+  return ((FitsSharedMemory(Traits::kSharedBytes + Traits::kStaticBytes) && (f(Traits()), true)) ||
+          ...);
+}
 
 // Tensor cores: mma.sync, on every GPU since Ampere; 16-bit types, 16-byte aligned views. A path of
 // one architecture alone gets a file of its own and its place in the choice in attention.cu. False
 // where the device has too little shared memory.
 bool AttentionForwardMma(Stream& stream, const ForwardParams& params, DType dtype);
 bool AttentionBackwardMma(Stream& stream, const BackwardParams& params, DType dtype);
+std::optional<AttentionLaunch> ForwardMmaLaunch(const ForwardParams& params, DType dtype);
+std::optional<AttentionLaunch> BackwardMmaLaunch(const BackwardParams& params, DType dtype);
 // Fused multiply-adds alone: fp32, and views whose vectors are not 16-byte aligned.
 void AttentionForwardPlain(Stream& stream, const ForwardParams& params, DType dtype);
 void AttentionBackwardPlain(Stream& stream, const BackwardParams& params, DType dtype);

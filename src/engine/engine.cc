@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "device/profiler_range.h"
 #include "engine/memory.h"
+#include "kernels/attention.h"
 #include "kernels/head_metrics.h"
 #include "kernels/matmul.h"
 
@@ -130,15 +131,18 @@ int64_t Engine::input_bytes() const {
 int64_t Engine::scratch_bytes() const {
   if (options_.device.type == DeviceType::kCpu) return 0;
   const ModelConfig& m = options_.model;
-  // The widest product with a bias; counting tokens; sums over rows in parts; attention's gradient
-  // of the queries in fp32, whole tiles of 128, with 4 words for each row.
+  // The widest product with a bias; counting tokens; sums over rows in parts.
   const int64_t matmul = kMatmulWorkspace + 3 * m.heads * m.head_dim_or_default() * 4 + 256;
   const int64_t embedding = 4 * (2 * m.vocab + 3 * rows() + 1);
   const int64_t norm = 4 * 1056 * m.hidden;
-  const int64_t d = m.head_dim_or_default(), padded = d <= 64 ? 64 : d <= 128 ? 128 : 256;
-  const int64_t tiles =
-      options_.batch * m.heads / geometry_.tensor_size * ((options_.sequence_length + 127) / 128);
-  const int64_t attention = 4 * (tiles * 128 * (padded + 4) + 8 * tiles + 1024);
+  const int64_t tensor = geometry_.tensor_size;
+  const int64_t attention =
+      AttentionBackwardScratch({.batch = options_.batch,
+                                .tq = options_.sequence_length,
+                                .tk = options_.sequence_length,
+                                .q_heads = m.heads / tensor,
+                                .k_heads = std::max<int64_t>(1, m.kv_heads_or_default() / tensor),
+                                .d = m.head_dim_or_default()});
   return std::max({matmul, embedding, norm, attention});
 }
 

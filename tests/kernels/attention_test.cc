@@ -288,15 +288,31 @@ TEST_P(AttentionOf, LittleSharedMemory) {
 
 TEST_P(AttentionOf, GroupedHeadsAndBatches) {
   const int64_t t = Brief(GetParam()) ? 65 : 130;
-  for (const int64_t k_heads : {1, 2, 6}) {
-    if (Brief(GetParam()) && k_heads == 2) continue;
-    Check({.batch = 2,
+  constexpr int64_t kHeads[][2] = {{6, 1}, {6, 6}, {6, 3}, {14, 2}, {8, 1}};
+  for (const auto& [q_heads, k_heads] : kHeads) {
+    if (Brief(GetParam()) && q_heads != 6) continue;
+    Check({.batch = q_heads == 6 ? 2 : 1,
            .tq = t,
            .tk = t,
-           .q_heads = 6,
+           .q_heads = q_heads,
            .k_heads = k_heads,
            .d = 32,
            .mask = MaskKind::kCausal},
+          GetParam());
+  }
+}
+
+TEST_P(AttentionOf, GroupedHeadsOfEverySize) {
+  if (Brief(GetParam())) GTEST_SKIP() << "as bf16, or by scalars alone";
+  for (const int64_t d : {64, 80, 128, 168, 256}) {
+    Check({.tq = 70,
+           .tk = 140,
+           .q_heads = 3,
+           .k_heads = 1,
+           .d = d,
+           .mask = MaskKind::kWindow,
+           .window = 50,
+           .q_start = 60},
           GetParam());
   }
 }
@@ -324,7 +340,7 @@ TEST_P(AttentionOf, FullyMaskedRows) {
   // The first 150 queries come before every key; in the other case no query sees any.
   Check({.tq = 300, .tk = 150, .d = 64, .mask = MaskKind::kCausal, .k_start = 150}, GetParam());
   const AttentionOptions none{
-      .tq = 70, .tk = 90, .d = 64, .mask = MaskKind::kCausal, .k_start = 100};
+      .tq = 70, .tk = 90, .q_heads = 2, .d = 64, .mask = MaskKind::kCausal, .k_start = 100};
   Check(none, GetParam());
   const auto x = Normal(none.QuerySize(), GetParam(), 1), y = Normal(none.KeySize(), GetParam(), 2);
   const Outputs run = RunKernels(none, GetParam(), x, y, y, x);

@@ -48,24 +48,23 @@ struct Conflicts {
   int64_t forward, prepare, backward, finish;
 };
 
-// Two tiles of queries and keys and a rest, causal.
+// Two tiles of queries and keys and a rest, causal; two heads share their keys.
 Conflicts OfAttention(int64_t d) {
-  constexpr int64_t kT = 300;
-  const Shape shape = {1, kT, 1, d}, statistics = {1, 1, kT};
+  constexpr int64_t kT = 300, kHeads = 2;
   Stream stream = Stream::On(kMachine);
   std::vector<OnDevice<uint16_t>> memory;
-  const auto tensor = [&] {
-    memory.emplace_back(stream, std::vector<uint16_t>(kT * d, 0x3c00));
-    return Tensor::Contiguous(reinterpret_cast<std::byte*>(memory.back().data()), shape,
+  const auto tensor = [&](int64_t heads) {
+    memory.emplace_back(stream, std::vector<uint16_t>(kT * heads * d, 0x3c00));
+    return Tensor::Contiguous(reinterpret_cast<std::byte*>(memory.back().data()), {1, kT, heads, d},
                               DType::kBF16, kMachine);
   };
-  OnDevice<float> lse_memory(stream, kT), delta_memory(stream, kT);
+  OnDevice<float> lse_memory(stream, kHeads * kT), delta_memory(stream, kHeads * kT);
   const auto row = [&](const OnDevice<float>& x) {
-    return Tensor::Contiguous(reinterpret_cast<std::byte*>(x.data()), statistics, DType::kF32,
+    return Tensor::Contiguous(reinterpret_cast<std::byte*>(x.data()), {1, kHeads, kT}, DType::kF32,
                               kMachine);
   };
-  const Tensor q = tensor(), k = tensor(), v = tensor(), o = tensor(), d_o = tensor();
-  const Tensor dq = tensor(), dk = tensor(), dv = tensor();
+  const Tensor q = tensor(kHeads), o = tensor(kHeads), d_o = tensor(kHeads), dq = tensor(kHeads);
+  const Tensor k = tensor(1), v = tensor(1), dk = tensor(1), dv = tensor(1);
   simt::CountAccesses count;
   Attention(stream, {.o = o, .lse = row(lse_memory), .q = q, .k = k, .v = v});
   AttentionBackward(stream, {.dq = dq,
@@ -93,7 +92,7 @@ Conflicts OfAttention(int64_t d) {
 }
 
 TEST(Count, ConflictsOfAttention) {
-  for (const int64_t d : {64, 96, 128, 256}) {
+  for (const int64_t d : {64, 96, 128, 192, 256}) {
     const Conflicts conflicts = OfAttention(d);
     EXPECT_EQ(conflicts.forward, 0) << d;
     EXPECT_EQ(conflicts.prepare, 0) << d;
