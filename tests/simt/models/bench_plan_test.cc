@@ -6,17 +6,21 @@
 
 #include "cli/config.h"
 #include "engine/placement.h"
+#include "train/plan_check.h"
 #include "train/stepper.h"
 
 namespace tl {
 namespace {
 
+// loss_chunk 0: what the config leaves to the device.
 absl::StatusOr<std::vector<MemoryRow>> Plan(const std::string& shape, int64_t micro_batch,
-                                            int64_t length, int64_t* parameters) {
+                                            int64_t length, int64_t* parameters,
+                                            int64_t loss_chunk = 0) {
   const auto config = LoadConfig(TL_SOURCE_DIR "/configs/bench-" + shape + ".toml",
                                  {"run.device=cuda", "precision.compute=bf16",
                                   "train.sequence_length=" + std::to_string(length),
                                   "train.micro_batch_size=" + std::to_string(micro_batch),
+                                  "train.loss_chunk=" + std::to_string(loss_chunk),
                                   "train.global_batch_size=" + std::to_string(65536 / length)});
   TL_CHECK_OK(config.status());
   TL_CHECK_OK(Validate(*config, 1));
@@ -31,7 +35,7 @@ absl::StatusOr<std::vector<MemoryRow>> Plan(const std::string& shape, int64_t mi
     for (const ParamPart& part : params[id].spec.parts) *parameters += part.shape.elements();
   }
   std::vector<MemoryRow> plan = (*stepper)->MemoryPlan();
-  const absl::Status fits = CheckMemory(plan, *mesh);
+  const absl::Status fits = CheckPlan(*config, **stepper, *mesh);
   if (!fits.ok()) return fits;
   return plan;
 }
@@ -93,6 +97,34 @@ TEST(BenchPlan, IsRefusedWhereItDoesNotFit) {
   EXPECT_NE(std::string(plan.status().message()).find("has 40.0 GiB of memory available"),
             std::string::npos)
       << plan.status();
+  ASSERT_EQ(unsetenv("TL_SIMT_MEMORY_GIB"), 0);
+}
+
+// On a device that is too small by less than a GiB.
+TEST(BenchPlan, NamesTheChunkOfTheLossThatFits) {
+  int64_t parameters = 0, total = 0;
+  ASSERT_EQ(setenv("TL_SIMT_MEMORY_GIB", "200", 1), 0);
+  const auto plan = Plan("1.5b", 2, 4096, &parameters);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  for (const MemoryRow& row : *plan) total += row.bytes;
+  ASSERT_EQ(setenv("TL_SIMT_MEMORY_GIB", std::to_string(total >> 30).c_str(), 1), 0);
+  const auto refused = Plan("1.5b", 2, 4096, &parameters);
+  ASSERT_FALSE(refused.ok());
+  const std::string message(refused.status().message());
+  const std::string before = "; [train] loss_chunk = ";
+  const size_t at = message.find(before);
+  ASSERT_NE(at, std::string::npos) << message;
+  const int64_t chunk = std::atoll(message.c_str() + at + before.size());
+  EXPECT_GE(chunk, 64);
+  EXPECT_LE(chunk, 1024);
+  EXPECT_EQ(message.substr(at), before + std::to_string(chunk) + " fits");
+  EXPECT_TRUE(Plan("1.5b", 2, 4096, &parameters, chunk).ok());
+  EXPECT_FALSE(Plan("1.5b", 2, 4096, &parameters, 2 * chunk).ok());
+  // No chunk helps where weights alone are too large.
+  ASSERT_EQ(setenv("TL_SIMT_MEMORY_GIB", "24", 1), 0);
+  const auto hopeless = Plan("1.5b", 2, 4096, &parameters);
+  ASSERT_FALSE(hopeless.ok());
+  EXPECT_EQ(hopeless.status().message().find(before), std::string::npos);
   ASSERT_EQ(unsetenv("TL_SIMT_MEMORY_GIB"), 0);
 }
 
