@@ -74,8 +74,10 @@ line() {
   fi
   awk -v name="$name" -f "$values_of" "$log" | while IFS= read -r value; do tell "$value"; done
   if ((status != 0 && status != 77)); then
-    { grep -iE -m 3 '(^|[^a-z])(error|fatal|failure|failed)([^a-z]|$)' "$log" || true; tail -n 4 "$log"; } |
-      cut -c 1-300 | sed 's/^/    /'
+    awk '
+      { text[NR] = "    " substr($0, 1, 300) }
+      tolower($0) ~ /(^|[^a-z])(error|fatal|failure|failed)([^a-z]|$)/ && ++n <= 3 { says[NR] }
+      END { for (i = 1; i <= NR; ++i) if (i in says || i > NR - 4) print text[i] }' "$log"
   fi
 }
 
