@@ -52,7 +52,7 @@ line() {
 
   marks=$((marks + 1)) mark=$$.$marks
   TL_GPU_LINE=$mark timeout -k "$grace" "$seconds" "$@" > "$log" 2>&1 < /dev/null &
-  wait $! || status=$?
+  { wait $! || status=$?; } 2> /dev/null  # the shell's word of a signal
   end_line
   took=$((SECONDS - begun))
 
