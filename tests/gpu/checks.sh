@@ -41,7 +41,7 @@ compare() {
       ++n
     }
     END {
-      if (n > 0) print "value difference", most, "of_the_loss"
+      if (n > 0) print "value difference", most + 0, "of_the_loss"
       exit !(n > 1 && most <= tolerance)
     }' <(echo "$a") <(echo "$b")
 }

@@ -52,7 +52,7 @@ line() {
 
   marks=$((marks + 1)) mark=$$.$marks
   TL_GPU_LINE=$mark timeout -k "$grace" "$seconds" "$@" > "$log" 2>&1 < /dev/null &
-  wait $! || status=$?
+  { wait $! || status=$?; } 2> /dev/null  # the shell's word of a signal
   end_line
   took=$((SECONDS - begun))
 
@@ -74,8 +74,10 @@ line() {
   fi
   awk -v name="$name" -f "$values_of" "$log" | while IFS= read -r value; do tell "$value"; done
   if ((status != 0 && status != 77)); then
-    { grep -iE -m 3 '(^|[^a-z])(error|fatal|failure|failed)([^a-z]|$)' "$log" || true; tail -n 4 "$log"; } |
-      cut -c 1-300 | sed 's/^/    /'
+    awk '
+      { text[NR] = "    " substr($0, 1, 300) }
+      tolower($0) ~ /(^|[^a-z])(error|fatal|failure|failed)([^a-z]|$)/ && ++n <= 3 { says[NR] }
+      END { for (i = 1; i <= NR; ++i) if (i in says || i > NR - 4) print text[i] }' "$log"
   fi
 }
 

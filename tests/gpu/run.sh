@@ -121,24 +121,27 @@ done
 # that fill a GPU of 80 GB, or one of 141 GB.
 declare -A batch=([124m]=8 [0.5b]=4 [1.5b]=2 [3b]=1)
 ((${memory:-0} < 120)) || batch=([124m]=16 [0.5b]=8 [1.5b]=4 [3b]=2)
-small=(model.layers=1 model.hidden=64 model.heads=2 model.kv_heads=1 model.ffn=64 model.vocab=256
-  train.sequence_length=16 train.global_batch_size=2 train.micro_batch_size=1)
 bench() {
-  local name=$1 limit=$2 shape=$3 length=$4 settings=(precision.compute=bf16)
+  local name=$1 limit=$2 shape=$3 length=$4
   shift 4
-  settings+=(train.sequence_length="$length" train.global_batch_size=$((65536 / length))
-    train.micro_batch_size=$((batch[$shape] * 4096 / length)))
-  [[ $simt == no ]] || settings=(precision.compute=bf16 "${small[@]}")
-  line "$name" "$limit" "$gpu/checks.sh" bench "$root/configs/bench-$shape.toml" "${settings[@]}" "$@"
+  line "$name" "$limit" "$gpu/checks.sh" bench "$root/configs/bench-$shape.toml" \
+    precision.compute=bf16 train.sequence_length="$length" \
+    train.global_batch_size=$((65536 / length)) \
+    train.micro_batch_size=$((batch[$shape] * 4096 / length)) "$@"
 }
-section "speed"
-quick=(-- --steps 5 --warmup 2)
-bench bench_124m_1024 40 124m 1024 "${quick[@]}"
-bench bench_1.5b_4096 60 1.5b 4096 "${quick[@]}"
-[[ $simt == yes ]] ||  # the other one on the machine would take minutes
+section speed
+few=(-- --steps 5 --warmup 2)
+if [[ $simt == yes ]]; then
+  line bench 40 "$gpu/checks.sh" bench "$root/configs/bench-124m.toml" precision.compute=bf16 \
+    model.{layers=1,hidden=64,heads=2,ffn=64,vocab=256} train.{sequence_length=16,global_batch_size=1} \
+    train.micro_batch_size=1 -- --steps 1 --warmup 0
+else
+  bench bench_124m_1024 40 124m 1024 "${few[@]}"
+  bench bench_1.5b_4096 60 1.5b 4096 "${few[@]}"
   bench bench_attention 40 124m 1024 train.global_batch_size=2 train.micro_batch_size=2 \
     -- --steps 1 --attention 1
-bench bench_1.5b_4096_chunk_192 60 1.5b 4096 train.loss_chunk=192 "${quick[@]}"
+  bench bench_1.5b_4096_chunk_192 60 1.5b 4096 train.loss_chunk=192 "${few[@]}"
+fi
 
 section training
 # The CPU's losses come with a bundle, and elsewhere are made before the clock goes on.
@@ -226,11 +229,11 @@ line cpu_to_gpu 30 "$gpu/checks.sh" cpu_to_gpu
 line gpu_to_cpu 30 "$gpu/checks.sh" gpu_to_cpu
 grid 2 2
 if [[ $simt == no ]]; then
-  bench bench_124m_4096 40 124m 4096 "${quick[@]}"
-  bench bench_1.5b_1024 60 1.5b 1024 "${quick[@]}"
+  bench bench_124m_4096 40 124m 4096 "${few[@]}"
+  bench bench_1.5b_1024 60 1.5b 1024 "${few[@]}"
   for length in 1024 4096; do
-    bench "bench_0.5b_$length" 60 0.5b "$length" "${quick[@]}"
-    bench "bench_3b_$length" 60 3b "$length" "${quick[@]}"
+    bench "bench_0.5b_$length" 60 0.5b "$length" "${few[@]}"
+    bench "bench_3b_$length" 60 3b "$length" "${few[@]}"
   done
   line staged_4_ranks 30 "$gpu/checks.sh" mpi 4 "$collectives" --gtest_filter='*Staged*'
   for tensor in 1 2 4; do

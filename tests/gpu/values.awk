@@ -2,8 +2,10 @@
 #   awk -v name=LINE -f tests/gpu/values.awk LOG
 function tell(what, value, unit) { print name "_" what, value, unit }
 function word(text) {
-  gsub(/[^A-Za-z0-9.]+/, "_", text)
-  return tolower(text)
+  gsub(/[^A-Za-z0-9]+/, "_", text)
+  sub(/^_/, "", text)
+  sub(/_$/, "", text)
+  return text
 }
 
 # Programs that name their figures themselves: tests/gpu/checks.sh and torch_speed.py.

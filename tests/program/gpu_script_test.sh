@@ -107,7 +107,7 @@ row 1 "void nvjet<a, b>" 4000000
 row 2 RopeKernel 500000
 TOOL
 
-run 1 simt --simt --limit staged_2_ranks=2
+run 1 simt --simt --limit staged_2_ranks=2 --limit bench=300  # on a busy machine
 for failed in "test_Rope FAILED exit code 3 after [0-9]* s" \
   "test_Rope_bf16 FAILED signal ABRT after [0-9]* s" "staged_2_ranks FAILED timed out after 2 s" \
   "sanitizer_memcheck FAILED exit code 9 after [0-9]* s" \
@@ -116,16 +116,16 @@ for failed in "test_Rope FAILED exit code 3 after [0-9]* s" \
 done
 [[ $(grep -c '^[^ ]* FAILED ' "$summary") == 5 ]] || fail "more fails than was made to fail"
 for value in "ratio_Rope_bf16 1.5 of_bound" "sanitizer_memcheck_errors 2 errors" \
-  "sanitizer_racecheck_hazards 0 hazards" "ncu_step_total 6 ms" "ncu_step_ropekernel 2 ms" \
-  "ncu_step_void_nvjet_a_b_ 4 ms" \
+  "sanitizer_racecheck_hazards 0 hazards" "ncu_step_total 6 ms" "ncu_step_RopeKernel 2 ms" \
+  "ncu_step_void_nvjet_a_b 4 ms" \
   "ncu_attention_backward skipped the driver lets only root read performance counters" \
-  "bench_124m_1024_tokens [0-9]+ tokens/s" "bench_124m_1024_planned [0-9.]+ [KM]iB" \
-  "bench_124m_1024_attention_d32_t16_causal_backward [0-9.]+ TFLOP/s" \
+  "bench_tokens [0-9]+ tokens/s" "bench_planned [0-9.]+ [KM]iB" \
+  "bench_attention_d32_t16_causal_backward [0-9.]+ TFLOP/s" \
   "train_fp32_difference [-0-9.e]+ of_the_loss" "the_same_twice_difference 0 of_the_loss"; do
   says "$value"
 done
 for name in test_{FinishGradients,Dropout,HeadMetrics} train_{fp32,bf16,fp16,nccl} train_grid_{2x1,1x2} the_same_twice cpu_to_gpu \
-  gpu_to_cpu ncu_step sanitizer_racecheck nccl_1_rank bench_{124m_1024,1.5b_4096}; do
+  gpu_to_cpu ncu_step sanitizer_racecheck nccl_1_rank bench; do
   says "$name ok [0-9]+ s"
   [[ -s $work/simt/logs/$name.log ]] || fail "no log of $name in the archive"
 done
@@ -134,27 +134,29 @@ done
 replace "$fake/tests/simt_finish_gradients" << PROGRAM
 #!/bin/bash
 [[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
-$hang
+touch "$work/hangs"
+sleep 3600
 PROGRAM
-run 0 budget --simt --budget 8 --limit test_FinishGradients=4
-((took < 12)) || fail "$took s where 8 were allowed"
-says "test_FinishGradients skipped cut off after [2-3] s, at the end of the budget"
-for name in test_Rope bench_124m_1024 train_fp32 the_same_twice cpu_to_gpu; do
+run 0 budget --simt --budget 16 --limit test_FinishGradients=12
+((took <= 18)) || fail "$took s where 16 were allowed"
+says "test_FinishGradients skipped cut off after [0-9]+ s, at the end of the budget"
+for name in test_Rope bench train_fp32 the_same_twice cpu_to_gpu; do
   says "$name skipped [0-9] s of the budget are left, its limit is [0-9]+ s"
 done
 
 # Ended by a signal: what there is by then is in the archive.
+rm "$work/hangs"
 env TRUNKLINE_BUILD="$fake" TL_GPU_SCRIPT_TEST="$work" "$script" --simt --out "$work/ended" \
   > "$work/ended.log" 2>&1 &
-for ((i = 0; i < 100; i++)); do
-  grep -q '^-- kernels' "$work/ended.log" && break
+for ((i = 0; i < 300; i++)); do
+  [[ ! -e $work/hangs ]] || break
   sleep 0.1
 done
-sleep 0.5
 kill %1
 status=0
 wait %1 || status=$?
 [[ $status == 143 ]] || fail "exit code $status after a signal"
 if grep -lsz "^TL_GPU_SCRIPT_TEST=$work" /proc/[0-9]*/environ; then fail "processes are left"; fi
-tar -C "$work/ended" -xzf "$work/ended/results.tar.gz" logs/test_FinishGradients.log
+tar -C "$work/ended" -xzf "$work/ended/results.tar.gz"
+[[ -e $work/ended/logs/test_FinishGradients.log ]] || fail "what was there is not in the archive"
 echo "all as expected"
