@@ -202,11 +202,11 @@ __global__ void __launch_bounds__(kThreads, 3) CachedAttentionKernel(CachedParam
     }
     ShareSums(scores);
     constexpr int kOwn = kKeys * kHeads / kTeam;
+    Pack<float, kOwn> own;
 #pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const int at = lane * kOwn + i;
-      weights[first * kHeads + at] = valid(first + at / kHeads) ? scores[i] * p.factor : -kInfinity;
-    }
+    for (int i = 0; i < kOwn; ++i)
+      own.v[i] = valid(first + (lane * kOwn + i) / kHeads) ? scores[i] * p.factor : -kInfinity;
+    StorePack(weights + first * kHeads + lane * kOwn, own);
   }
   __syncthreads();
 
@@ -238,10 +238,11 @@ __global__ void __launch_bounds__(kThreads, 3) CachedAttentionKernel(CachedParam
       const int t = step + i * teams + team;
       if (!valid(t)) continue;
       const Pack<float, V> wide = Widen(x[i]);
+      const Pack<float, kHeads> w = LoadPack<kHeads>(weights + t * kHeads);
 #pragma unroll
       for (int h = 0; h < kHeads; ++h)
 #pragma unroll
-        for (int c = 0; c < V; ++c) o[h].v[c] = fmaf(weights[t * kHeads + h], wide.v[c], o[h].v[c]);
+        for (int c = 0; c < V; ++c) o[h].v[c] = fmaf(w.v[h], wide.v[c], o[h].v[c]);
     }
   }
 

@@ -44,35 +44,23 @@ std::vector<int32_t> LikeliestTokens(const LogitsRow& logits, int64_t count) {
 Law TokenLaw(const LogitsRow& logits, const SamplingOptions& options) {
   const absl::Span<const float> values = logits.values;
   TL_CHECK(!values.empty());
-  // Tokens and their logits: all in order, or those kept, the likeliest first.
-  const auto likeliest = [&]() -> size_t {
-    if (!logits.ids.empty()) return 0;
-    return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
-  }();
-  const auto id_at = [&](size_t i) {
-    return logits.ids.empty() ? static_cast<int32_t>(i) : logits.ids[i];
-  };
-  if (options.temperature == 0.0) return {.p = {1.0f}, .ids = {id_at(likeliest)}};
+  const bool every = logits.ids.empty();
+  const auto likeliest = static_cast<size_t>(
+      every ? std::max_element(values.begin(), values.end()) - values.begin() : 0);
+  if (options.temperature == 0.0)
+    return {.p = {1.0f}, .ids = {every ? static_cast<int32_t>(likeliest) : logits.ids[0]}};
   const double most = values[likeliest];
-  const auto weight = [&](float value) {
-    return std::exp((static_cast<double>(value) - most) / options.temperature);
-  };
   const auto count = static_cast<int64_t>(values.size());
-  const bool by_rank = options.top_p < 1.0;
-  const bool cut = options.top_k > 0 && options.top_k < count;
+  const bool cut = options.top_k > 0 && options.top_k < count, by_rank = options.top_p < 1.0;
+  std::vector<int32_t> ids;  // kept, the likeliest first; none: all tokens in order
+  if (!every || cut || by_rank) ids = LikeliestTokens(logits, cut ? options.top_k : count);
+  std::vector<double> weights(ids.empty() ? values.size() : ids.size());
   double sum = 0.0;
-  std::vector<double> weights;
-  if (logits.ids.empty() && !cut && !by_rank) {
-    weights.reserve(values.size());
-    for (const float value : values) sum += weights.emplace_back(weight(value));
-    Law law{.p = std::vector<float>(values.size())};
-    for (size_t i = 0; i < weights.size(); ++i) law.p[i] = static_cast<float>(weights[i] / sum);
-    return law;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const size_t at = every && !ids.empty() ? static_cast<size_t>(ids[i]) : i;
+    weights[i] = std::exp((static_cast<double>(values[at]) - most) / options.temperature);
+    sum += weights[i];
   }
-  std::vector<int32_t> ids = LikeliestTokens(logits, cut ? options.top_k : count);
-  for (size_t i = 0; i < ids.size(); ++i)
-    sum += weights.emplace_back(
-        weight(logits.ids.empty() ? values[static_cast<size_t>(ids[i])] : values[i]));
   if (by_rank) {
     double reached = 0.0;
     size_t kept = 0;
@@ -80,6 +68,12 @@ Law TokenLaw(const LogitsRow& logits, const SamplingOptions& options) {
       reached += weights[kept++];
     ids.resize(kept);
     sum = reached;
+  }
+  if (ids.empty() || static_cast<int64_t>(ids.size()) > kMostTop) {
+    Law law{.p = std::vector<float>(values.size())};
+    for (size_t i = 0; i < (ids.empty() ? weights.size() : ids.size()); ++i)
+      law.p[ids.empty() ? i : static_cast<size_t>(ids[i])] = static_cast<float>(weights[i] / sum);
+    return law;
   }
   std::vector<size_t> order(ids.size());
   std::iota(order.begin(), order.end(), size_t{0});
