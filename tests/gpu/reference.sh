@@ -7,6 +7,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 trunkline=${TRUNKLINE_BUILD:-$root/build}/trunkline
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # threads that spin stand still on a busy machine
 [[ $# == 1 || ($# == 2 && $2 == --small) ]] || {
   sed -n '4p' "${BASH_SOURCE[0]}"
   exit 2

@@ -118,9 +118,9 @@ for program in "${kernels[@]}"; do
 done
 
 # bench NAME LIMIT SHAPE LENGTH [SETTING]... [-- OPTION...]: steps of 65536 tokens, in micro-batches
-# that fill a GPU of 80 GB, or one of 141 GB.
+# for a GPU of 80 GB, or of 141 GB.
 declare -A batch=([124m]=8 [0.5b]=4 [1.5b]=2 [3b]=1)
-((${memory:-0} < 120)) || batch=([124m]=16 [0.5b]=8 [1.5b]=4 [3b]=2)
+((${memory:-0} < 120)) || batch=([124m]=16 [0.5b]=16 [1.5b]=8 [3b]=4)
 bench() {
   local name=$1 limit=$2 shape=$3 length=$4
   shift 4

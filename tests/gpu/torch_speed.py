@@ -3,7 +3,8 @@ and cuDNN backends, or a compiled model's training step. Prints "value NAME VALU
 with 77 where there is no PyTorch.
 
   python3 tests/gpu/torch_speed.py --attention
-  python3 tests/gpu/torch_speed.py --train SHAPE LENGTH MICRO_BATCH     124m, 0.5b, 1.5b or 3b
+  python3 tests/gpu/torch_speed.py --train SHAPE LENGTH MICRO_BATCH     124m, 0.5b, 1.5b or 3b;
+                                      smaller ones where memory does not hold them
 
 FLOPs are counted as in `trunkline bench`: 4 B H T^2 D for attention forward, 2.5 times that backward,
 half of it where causal.
@@ -145,6 +146,7 @@ def train(name, length, batch):
         optimizer.zero_grad(set_to_none=True)
 
     t = seconds(step)
+    value("micro_batch", batch, "sequences")
     value("step", f"{t * 1e3:.1f}", "ms")
     value("tokens", f"{TOKENS / t:.0f}", "tokens/s")
     value("allocated", f"{torch.cuda.max_memory_allocated() / 2**30:.1f}", "GiB")
@@ -161,7 +163,17 @@ def main():
         attention()
     else:
         shape, length, batch = arguments.train
-        train(shape, int(length), int(batch))
+        batch = int(batch)
+        while batch > 0:
+            try:
+                train(shape, int(length), batch)
+                return
+            except torch.OutOfMemoryError:
+                print(f"out of memory with micro-batches of {batch}")
+                batch //= 2
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        sys.exit(77)
 
 
 if __name__ == "__main__":

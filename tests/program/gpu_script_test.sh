@@ -137,8 +137,8 @@ replace "$fake/tests/simt_finish_gradients" << PROGRAM
 touch "$work/hangs"
 sleep 3600
 PROGRAM
-run 0 budget --simt --budget 16 --limit test_FinishGradients=12
-((took <= 18)) || fail "$took s where 16 were allowed"
+run 0 budget --simt --budget 14 --limit test_FinishGradients=10
+((took <= 16)) || fail "$took s where 14 were allowed"
 says "test_FinishGradients skipped cut off after [0-9]+ s, at the end of the budget"
 for name in test_Rope bench train_fp32 the_same_twice cpu_to_gpu; do
   says "$name skipped [0-9] s of the budget are left, its limit is [0-9]+ s"

@@ -48,9 +48,9 @@ struct Shape {
 };
 // Parameters of the last three as Qwen2.5's model cards have them: 0.49, 1.54 and 3.09 billion.
 constexpr Shape kShapes[] = {{"124m", 123587328, 8, 16},
-                             {"0.5b", 494032768, 4, 8},
-                             {"1.5b", 1543714304, 2, 4},
-                             {"3b", 3085938688, 1, 2}};
+                             {"0.5b", 494032768, 4, 16},
+                             {"1.5b", 1543714304, 2, 8},
+                             {"3b", 3085938688, 1, 4}};
 
 void ExpectFits(const Shape& shape, int64_t batch, int64_t length) {
   SCOPED_TRACE(std::string(shape.name) + " " + std::to_string(length));
