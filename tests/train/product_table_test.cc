@@ -9,9 +9,14 @@ TimedProduct Product(int64_t calls, std::vector<double> seconds) {
   TimedProduct product;
   product.seconds = std::move(seconds);
   product.made.calls = calls;
-  product.made.args = {.c = {.shape = {1000, 200}, .strides = {256, 1}},
-                       .a = {.shape = {50, 1000}, .strides = {1000, 1}, .dtype = DType::kBF16},
-                       .b = {.shape = {50, 200}, .strides = {208, 1}, .dtype = DType::kBF16},
+  const auto matrix = [](int64_t rows, int64_t columns, int64_t stride, DType dtype) {
+    Tensor x = Tensor::Contiguous(nullptr, {rows, columns}, dtype);
+    x.strides[0] = stride;
+    return x;
+  };
+  product.made.args = {.c = matrix(1000, 200, 256, DType::kF32),
+                       .a = matrix(50, 1000, 1000, DType::kBF16),
+                       .b = matrix(50, 200, 208, DType::kBF16),
                        .trans_a = Transpose::kYes,
                        .beta = 1.0f};
   product.made.choices = {
