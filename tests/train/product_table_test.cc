@@ -33,12 +33,13 @@ TimedProduct Product(int64_t calls, std::vector<double> seconds) {
 
 TEST(ProductTable, NamesTheWinnerAndItsGain) {
   const std::string table =
-      ProductTable({Product(10, {1e-3, 0.9e-3, 0.5e-3}), Product(30, {1e-3, 1.1e-3, 1.2e-3})});
+      ProductTable({Product(10, {1e-6, 0.9e-6, 0.5e-6}), Product(30, {1e-6, 1.1e-6, 1.2e-6})});
   for (const char* part :
-       {"1000     200      50 TN +=   bf16 to fp32  1000 208 256              1.0000    0.5000     "
-        "0.0  50.0 %  2 of mask 0x7: algorithm 66, tile 20, 2 parts in place\n",
-        "    1.0000    1.0000      0.0   0.0 %  1 of mask 0x2: algorithm 21, tile 18\n",
-        // 40 ms in all, 35 by the best, 39 by the best of the mask.
+       {" 10    1000     200      50 TN +=   bf16 to fp32  1000 208 256 ",
+        " 0.0010    0.0005     40.0  50.0 %  2 of mask 0x7: algorithm 66, tile 20, 2 parts in "
+        "place\n",
+        " 0.0010    0.0010     20.0   0.0 %  1 of mask 0x2: algorithm 21, tile 18\n",
+        // 40 us in all, 35 by the best, 39 by the best of the mask.
         "the best would take 12.5 % less time, the best of mask 0x2 2.5 % less\n"})
     EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
 }
