@@ -9,9 +9,14 @@ TimedProduct Product(int64_t calls, std::vector<double> seconds) {
   TimedProduct product;
   product.seconds = std::move(seconds);
   product.made.calls = calls;
-  product.made.args = {.c = {.shape = {1000, 200}, .strides = {256, 1}},
-                       .a = {.shape = {50, 1000}, .strides = {1000, 1}, .dtype = DType::kBF16},
-                       .b = {.shape = {50, 200}, .strides = {208, 1}, .dtype = DType::kBF16},
+  const auto matrix = [](int64_t rows, int64_t columns, int64_t stride, DType dtype) {
+    Tensor x = Tensor::Contiguous(nullptr, {rows, columns}, dtype);
+    x.strides[0] = stride;
+    return x;
+  };
+  product.made.args = {.c = matrix(1000, 200, 256, DType::kF32),
+                       .a = matrix(50, 1000, 1000, DType::kBF16),
+                       .b = matrix(50, 200, 208, DType::kBF16),
                        .trans_a = Transpose::kYes,
                        .beta = 1.0f};
   product.made.choices = {
@@ -28,12 +33,13 @@ TimedProduct Product(int64_t calls, std::vector<double> seconds) {
 
 TEST(ProductTable, NamesTheWinnerAndItsGain) {
   const std::string table =
-      ProductTable({Product(10, {1e-3, 0.9e-3, 0.5e-3}), Product(30, {1e-3, 1.1e-3, 1.2e-3})});
+      ProductTable({Product(10, {1e-6, 0.9e-6, 0.5e-6}), Product(30, {1e-6, 1.1e-6, 1.2e-6})});
   for (const char* part :
-       {"1000     200      50 TN +=   bf16 to fp32  1000 208 256              1.0000    0.5000     "
-        "0.0  50.0 %  2 of mask 0x7: algorithm 66, tile 20, 2 parts in place\n",
-        "    1.0000    1.0000      0.0   0.0 %  1 of mask 0x2: algorithm 21, tile 18\n",
-        // 40 ms in all, 35 by the best, 39 by the best of the mask.
+       {" 10    1000     200      50 TN +=   bf16 to fp32  1000 208 256 ",
+        " 0.0010    0.0005     40.0  50.0 %  2 of mask 0x7: algorithm 66, tile 20, 2 parts in "
+        "place\n",
+        " 0.0010    0.0010     20.0   0.0 %  1 of mask 0x2: algorithm 21, tile 18\n",
+        // 40 us in all, 35 by the best, 39 by the best of the mask.
         "the best would take 12.5 % less time, the best of mask 0x2 2.5 % less\n"})
     EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
 }
