@@ -176,7 +176,9 @@ LossWork RecordLoss(Config config) {
   auto engine = Engine::Create(options, *mesh);
   TL_CHECK_OK(engine.status());
   (*engine)->Allocate();
-  HostBatch batch{.count = options.batch, .sequence_length = options.sequence_length};
+  HostBatch batch;
+  batch.count = options.batch;
+  batch.sequence_length = options.sequence_length;
   batch.lookahead = (*engine)->lookahead();
   const size_t rows = static_cast<size_t>((*engine)->rows());
   for (auto* column : {&batch.inputs, &batch.positions, &batch.segments, &batch.targets_storage})
