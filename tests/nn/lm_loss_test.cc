@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "nn/embedding.h"
+
 namespace tl {
 namespace {
 

@@ -176,7 +176,9 @@ LossWork RecordLoss(Config config) {
   auto engine = Engine::Create(options, *mesh);
   TL_CHECK_OK(engine.status());
   (*engine)->Allocate();
-  HostBatch batch{.count = options.batch, .sequence_length = options.sequence_length};
+  HostBatch batch;
+  batch.count = options.batch;
+  batch.sequence_length = options.sequence_length;
   batch.lookahead = (*engine)->lookahead();
   const size_t rows = static_cast<size_t>((*engine)->rows());
   for (auto* column : {&batch.inputs, &batch.positions, &batch.segments, &batch.targets_storage})
@@ -196,9 +198,10 @@ LossWork RecordLoss(Config config) {
     const simt::RecordedProduct& p = recorded.products()[i];
     if (p.m != vocab && p.n != vocab && p.k != vocab) continue;
     work.flops += 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n * p.k);
-    if (p.m * p.n != weight) continue;
+    // Logits of as many rows as the weight has columns have its size too, but add to nothing.
+    if (p.m * p.n != weight || !p.adds) continue;
     ++work.chunks;
-    work.gradient_bytes += static_cast<double>(weight * p.sum_bytes * (p.adds ? 2 : 1));
+    work.gradient_bytes += 2.0 * static_cast<double>(weight * p.sum_bytes);
   }
   return work;
 }
