@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 # Runs the lines of tests/gpu/run.sh: commands with a name and a limit in seconds. Sourced, with
-# `out`, the folder of the results, `work`, that of the run, `logs` in it, `limits` and `budget`,
-# seconds from now, set.
+# `out`, the folder of the results, `work`, that of the run, `logs` in it, `limits` by name, what the
+# other limits are multiplied with, `patience`, and `budget`, seconds from now, set.
 passed=0 failed=0 skipped=0
 deadline=$((SECONDS + budget))
 absent=          # why no line can run
@@ -36,7 +36,7 @@ end_line() {
 # than half of its limit is left of the budget; a command that exits with 77 says itself, in its
 # last line, why it does nothing.
 line() {
-  local name=$1 limit=${limits[$1]:-$2} log=$logs/$1.log begun=$SECONDS status=0 seconds took
+  local name=$1 limit=${limits[$1]:-$(($2 * patience))} log=$logs/$1.log begun=$SECONDS status=0 seconds took
   shift 2
   if [[ -n $absent ]]; then
     skip "$name" "$absent"

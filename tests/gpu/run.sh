@@ -6,7 +6,8 @@
 #     --budget   for all of it, 560 by default; what there is no time for is skipped
 #     --out      for summary.txt and results.tar.gz, all logs so far; ./gpu-results by default
 #     --limit    another limit for a line
-#     --simt     small shapes on the SIMT test machine (tests/simt) of a tree, in place of a GPU
+#     --simt     small shapes on the SIMT test machine (tests/simt) of a tree, in place of a GPU; the
+#                limits are ten times as long
 # Prints as they come "NAME ok SECONDS", "NAME FAILED WHY", "NAME skipped WHY" and the figures, as
 # "NAME VALUE UNIT". Fails where a line FAILED. Without a GPU every line is skipped.
 set -euo pipefail
@@ -14,7 +15,7 @@ export root trunkline cores
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 gpu=$root/tests/gpu
 usage() {
-  sed -n '5,9s/^# *//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '5,10s/^# *//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 
@@ -35,6 +36,8 @@ while (($# > 0)); do
   shift || usage
 done
 [[ $budget =~ ^[0-9]+$ && -n $out ]] || usage
+patience=1
+[[ $simt == no ]] || patience=10
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 work=$(mktemp -d)

@@ -107,7 +107,7 @@ row 1 "void nvjet<a, b>" 4000000
 row 2 RopeKernel 500000
 TOOL
 
-run 1 simt --simt --limit staged_2_ranks=2 --limit bench=300  # on a busy machine
+run 1 simt --simt --budget 800 --limit staged_2_ranks=2
 for failed in "test_Rope FAILED exit code 3 after [0-9]* s" \
   "test_Rope_bf16 FAILED signal ABRT after [0-9]* s" "staged_2_ranks FAILED timed out after 2 s" \
   "sanitizer_memcheck FAILED exit code 9 after [0-9]* s" \
