@@ -104,6 +104,10 @@ void Drain(cudaStream_t stream) {
   while (!stream->queue.empty()) Step(stream);
 }
 
+void DrainAll() {
+  for (size_t i = 0; i < Streams().size(); ++i) Drain(Streams()[i]);
+}
+
 void DrainDevice(int device) {
   for (size_t i = 0; i < Streams().size(); ++i)
     if (Streams()[i]->device == device) Drain(Streams()[i]);

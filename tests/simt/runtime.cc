@@ -22,7 +22,7 @@ void CheckUnused(const char* call, const Allocation& freed) {
   const std::string copy = QueuedCopyOf(freed.data, freed.bytes);
   if (copy.empty()) return;
   Report(std::string(call) + " of " + std::to_string(freed.bytes) + " bytes that " + copy);
-  for (int i = 0; i < DeviceCount(); ++i) DrainDevice(i);
+  DrainAll();
 }
 
 cudaError_t Free(const char* call, void* data, bool pinned_host) {

@@ -28,7 +28,7 @@ struct Work {
 // Returns the stream, where it was null the default one.
 cudaStream_t Push(cudaStream_t stream, Work work);
 void Drain(cudaStream_t stream);
-// All streams of the device.
+void DrainAll();
 void DrainDevice(int device);
 // Until the moment is complete.
 void DrainTo(const std::shared_ptr<Moment>& moment);
