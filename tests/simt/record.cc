@@ -1,7 +1,6 @@
 #include <map>
 
 #include "base/check.h"
-#include "tests/simt/driver.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/runtime.h"
 
@@ -15,7 +14,7 @@ RecordLaunches* g_recorder = nullptr;
 // What was asked before runs, and what is asked now never does.
 RecordLaunches::RecordLaunches() {
   TL_CHECK(g_recorder == nullptr);
-  for (int i = 0; i < DeviceCount(); ++i) DrainDevice(i);
+  DrainAll();
   g_recorder = this;
 }
 RecordLaunches::~RecordLaunches() { g_recorder = nullptr; }
