@@ -14,19 +14,14 @@
 #include "base/watchdog.h"
 
 namespace tl {
-namespace {
 
-constexpr int kNice = 10;
-
-}  // namespace
-
-WorkerThread::WorkerThread() {
+WorkerThread::WorkerThread(int nice) {
   // Requests to stop are the main thread's; a crash of this one must still say where it was.
   sigset_t most, before;
   sigfillset(&most);
   for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&most, crash);
   pthread_sigmask(SIG_SETMASK, &most, &before);
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::thread([this, nice] { Run(nice); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -60,9 +55,8 @@ void WorkerThread::Wait(const std::atomic<int64_t>& progress) {
   }
 }
 
-void WorkerThread::Run() {
-  // It takes what the training's threads leave, and a tenth of a core beside one that leaves none.
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
+void WorkerThread::Run(int nice) {
+  if (nice > 0) setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), nice);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return ends_ || job_ != nullptr; });

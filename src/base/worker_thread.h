@@ -13,8 +13,8 @@ namespace tl {
 
 class WorkerThread {
  public:
-  // Signals are left to the other threads.
-  WorkerThread();
+  // nice: how far it stands back behind other threads, 0 to 19. Signals are left to those.
+  explicit WorkerThread(int nice);
   // Waits for the job in progress.
   ~WorkerThread();
 
@@ -29,7 +29,7 @@ class WorkerThread {
   double cpu_seconds() const { return cpu_seconds_; }
 
  private:
-  void Run();
+  void Run(int nice);
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -85,7 +85,8 @@ class Checkpointer {
   Manifest manifest_;  // of the save in flight
   FileRecord file_;    // that this rank wrote
   std::atomic<int64_t> written_ = 0;
-  WorkerThread writer_;
+  // It takes what the training's threads leave, and a tenth of a core beside one that leaves none.
+  WorkerThread writer_{/*nice=*/10};
 };
 
 }  // namespace tl

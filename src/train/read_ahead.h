@@ -48,7 +48,9 @@ class ReadAhead {
   const Fill fill_;
   std::atomic<int64_t> filled_ = 0;  // micro-batches so far
   Read now_, next_;
-  WorkerThread thread_;  // last: it ends before what it writes to
+  // The end of a step waits for it: it stands back behind nobody. Last: it ends before what it
+  // writes to.
+  WorkerThread thread_{/*nice=*/0};
 };
 
 }  // namespace tl
