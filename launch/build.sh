@@ -51,7 +51,7 @@ if [[ $target != trunkline ]] && ! grep -qs '^TRUNKLINE_TESTS:BOOL=ON' "$cache";
   configure=yes
   options+=(-DTRUNKLINE_TESTS=ON)
 fi
-if [[ $preset == ci ]] && ! grep -qs '^CMAKE_COMPILE_WARNING_AS_ERROR:.*=ON' "$cache"; then
+if [[ $preset == ci ]] && ! grep -qs '^TRUNKLINE_WARNINGS_AS_ERRORS:.*=ON' "$cache"; then
   configure=yes
 fi
 if [[ $configure == yes ]]; then
