@@ -78,8 +78,14 @@ function(trunkline_add_cuda target)
   target_sources(${target} PRIVATE ${kernels} ${CMAKE_BINARY_DIR}/generated/missing_cuda_ops.cc)
   target_compile_definitions(${target} PUBLIC TL_WITH_CUDA)
   target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+  set(cuda_errors)
+  set(list_errors)
+  if(TRUNKLINE_WARNINGS_AS_ERRORS)
+    set(cuda_errors -Werror=all-warnings)
+    set(list_errors ,-Werror)
+  endif()
   # A kernel that spills registers is a kernel to be changed. Machine code compresses to a fifth.
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
-    -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off
-    -Xptxas=-warn-spills,-Werror -Xfatbin=-compress-all --expt-relaxed-constexpr -lineinfo>)
+    ${cuda_errors} -Xcompiler=-Wall,-Wextra${list_errors},-ffp-contract=off
+    -Xptxas=-warn-spills${list_errors} -Xfatbin=-compress-all --expt-relaxed-constexpr -lineinfo>)
 endfunction()

@@ -2,6 +2,7 @@
 # Builds the program as build/trunkline.
 #   launch/build.sh                the program
 #   launch/build.sh --tests        and the tests
+#   launch/build.sh --ci           the same, warnings as errors
 #   launch/build.sh --sanitize     the unit tests with AddressSanitizer and UBSan, in build-asan/
 # What follows "--" goes to cmake's configure step: launch/build.sh -- -DCMAKE_CXX_COMPILER=clang++
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -14,6 +15,10 @@ configure=no
 while (($#)); do
   case $1 in
     --tests) target=all ;;
+    --ci)
+      preset=ci
+      target=all
+      ;;
     --sanitize)
       preset=sanitize
       directory=build-asan
@@ -45,6 +50,9 @@ fi
 if [[ $target != trunkline ]] && ! grep -qs '^TRUNKLINE_TESTS:BOOL=ON' "$cache"; then
   configure=yes
   options+=(-DTRUNKLINE_TESTS=ON)
+fi
+if [[ $preset == ci ]] && ! grep -qs '^TRUNKLINE_WARNINGS_AS_ERRORS:.*=ON' "$cache"; then
+  configure=yes
 fi
 if [[ $configure == yes ]]; then
   mkdir -p "$directory"

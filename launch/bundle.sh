@@ -74,7 +74,7 @@ if find "$root/lib" -regex '.*/lib\(cuda\|cublas\|nccl\|nvidia\)[^/]*' | grep .;
 fi
 
 # Loaders for them all.
-"${CXX:-g++}" -std=c++20 -O2 -static -Wall -Wextra -Werror -o "$work/start" launch/bundle_start.cc
+"${CXX:-g++}" -std=c++20 -O2 -static -Wall -Wextra -o "$work/start" launch/bundle_start.cc
 find "$root" -type f \( -name '*.so*' -o -path '*/libexec/*' \) -exec chmod u+w {} + \
   -exec strip --strip-unneeded {} + 2> /dev/null
 strip "$work/start"

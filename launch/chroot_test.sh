@@ -1,36 +1,48 @@
 #!/bin/bash
-# The test of the quick start: a bare Debian 12 in a chroot (debootstrap's minbase and git, nothing
+# The test of the quick start: a bare Debian in a chroot (debootstrap's minbase and git, nothing
 # else), a clean clone of this commit in it, and the two commands of the README, timed. As root, on
-# a Debian with debootstrap; apt's sources, settings and keys are this machine's.
-#   launch/chroot_test.sh DIR                  quickstart.sh and test.sh, each twice
-#   launch/chroot_test.sh DIR COMMAND...       this command in the clone instead
+# a Debian with debootstrap; apt's mirror and settings are this machine's.
+#   launch/chroot_test.sh DIR [--suite bookworm|trixie]    quickstart.sh and test.sh, each twice
+#   launch/chroot_test.sh DIR [--suite ...] COMMAND...     this command in the clone instead
+# bookworm is Debian 12, the default, and trixie Debian 13.
 # DIR is made where it does not exist, and kept: a DIR that is there is used again with a new clone.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-[[ $# -ge 1 && $1 == /* ]] || die "usage: launch/chroot_test.sh /ABSOLUTE/DIR [COMMAND...]"
+[[ $# -ge 1 && $1 == /* ]] || die "usage: launch/chroot_test.sh /ABSOLUTE/DIR [--suite bookworm|trixie] [COMMAND...]"
 [[ $(id -u) == 0 ]] || die "a chroot needs root"
 command -v debootstrap > /dev/null || die "debootstrap is missing; apt-get install debootstrap"
 root=$1
 shift
+suite=bookworm
+if [[ ${1:-} == --suite ]]; then
+  suite=${2:-}
+  [[ $suite == bookworm || $suite == trixie ]] || die "--suite $suite: expected bookworm or trixie"
+  shift 2
+fi
 
 if [[ ! -e $root ]]; then
   say "making $root"
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
-    'Codename: bookworm' 'Component: main' | head -n 1)
+    'Origin: Debian' 'Component: main' | head -n 1)
+  mirror=${mirror:-http://deb.debian.org/debian}
   # Half of a chroot must not look like one.
-  debootstrap --variant=minbase --include=git bookworm "$root.part" \
-    "${mirror:-http://deb.debian.org/debian}" > "$root.log" || {
+  debootstrap --variant=minbase --include=git "$suite" "$root.part" "$mirror" > "$root.log" || {
     tail -n 5 "$root.log"
     die "debootstrap failed; see $root.log and remove $root.part"
   }
-  rm -f "$root.log" "$root.part/etc/apt/sources.list"
-  cp -a /etc/apt/. "$root.part/etc/apt/"
+  rm -f "$root.log"
+  # How this machine reaches its mirror; the sources themselves are debootstrap's.
+  cp -a /etc/apt/apt.conf.d/. "$root.part/etc/apt/apt.conf.d/"
+  cp -a /etc/apt/auth.conf.d "$root.part/etc/apt/" 2> /dev/null || true
   cp -aL /etc/hosts /etc/resolv.conf "$root.part/etc/"
   mkdir -p "$root.part/etc/ssl/certs" "$root.part/usr/local/share"
   cp -aL /etc/ssl/certs/ca-certificates.crt "$root.part/etc/ssl/certs/" 2> /dev/null || true
   cp -a /etc/pip.conf "$root.part/etc/" 2> /dev/null || true
   mv "$root.part" "$root"
 fi
+
+grep -q "^VERSION_CODENAME=$suite$" "$root/etc/os-release" ||
+  die "$root is there already, and is not $suite"
 
 mounted=()
 unmount() {

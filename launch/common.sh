@@ -14,7 +14,9 @@ cores=$(nproc)
 # Open MPI on one machine, for mpirun in these scripts and in ctest.
 local_mpi_environment() {
   # Ranks share the cores given to the job; binding would put all threads of a rank on one core.
+  # Open MPI 5 starts ranks by PRRTE, which has its own name for it.
   export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy:-none}"
+  export PRTE_MCA_hwloc_default_binding_policy="${PRTE_MCA_hwloc_default_binding_policy:-none}"
   # Chroots often lack /sys, and hwloc says so from every rank.
   export HWLOC_HIDE_ERRORS="${HWLOC_HIDE_ERRORS:-2}"
   # Open MPI looks up "localhost"; without that name here a slow DNS costs 5 s a time.

@@ -17,7 +17,7 @@ packages=(
 )
 while (($#)); do
   case $1 in
-    --tests) packages+=(libgtest-dev clang-format-14 xz-utils) ;;
+    --tests) packages+=(libgtest-dev clang-format-19 xz-utils) ;;
     --peers) packages+=(python3-venv) ;;
     --experiments) packages+=(dict-gcide) ;;
     --slurm) packages+=(slurmctld slurmd slurm-client munge) ;;

@@ -22,14 +22,14 @@ launch/setup.sh --tests
 
 say "checking the format"
 git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' |
-  xargs -0 -n 16 -P "$cores" clang-format-14 --dry-run -Werror
+  xargs -0 -n 16 -P "$cores" clang-format-19 --dry-run -Werror
 
 if command -v shellcheck > /dev/null; then
   shellcheck -x launch/slurm/*.sh tests/slurm/*.sh tests/gpu/*.sh
 fi
 
 say "building"
-launch/build.sh --tests
+launch/build.sh --ci
 
 local_mpi_environment
 # Two tests at a time share the cores: threads that spin would only take turns.

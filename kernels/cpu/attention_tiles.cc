@@ -25,7 +25,7 @@ dnnl::matmul::primitive_desc ProductDesc(const Desc& a, const Desc& b, const Des
     ops.append_sum(1.0f);
     attr.set_post_ops(ops);
   }
-  return {dnnl::matmul::desc(a, b, c), attr, OneDnnEngine()};
+  return DescribeProduct(a, b, {}, c, attr);
 }
 
 Desc PackedDesc(DType type, int64_t k, int64_t n) {

@@ -56,9 +56,7 @@ Product MakeProduct(const Key& key) {
     attr.set_post_ops(ops);
   }
   if (key.has_bias) bias = dnnl::memory::desc({1, key.n}, in, Dims{key.n, 1});
-  const dnnl::matmul::desc desc =
-      key.has_bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
-  const dnnl::matmul::primitive_desc pd(desc, attr, OneDnnEngine());
+  const dnnl::matmul::primitive_desc pd = DescribeProduct(a, b, bias, c, attr);
   Product product;
   product.primitive = dnnl::matmul(pd);
   product.a = dnnl::memory(a, OneDnnEngine(), nullptr);

@@ -15,6 +15,18 @@ dnnl::memory::data_type OneDnnType(DType dtype) {
   return dtype == DType::kBF16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
+dnnl::matmul::primitive_desc DescribeProduct(const dnnl::memory::desc& a,
+                                             const dnnl::memory::desc& b,
+                                             const dnnl::memory::desc& bias,
+                                             const dnnl::memory::desc& c,
+                                             const dnnl::primitive_attr& attr) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {OneDnnEngine(), a, b, bias, c, attr};
+#else
+  return {dnnl::matmul::desc(a, b, bias, c), attr, OneDnnEngine()};
+#endif
+}
+
 DType ProductType(DType dtype) {
   static const bool has_bf16 = [] {
     constexpr unsigned kBf16 = dnnl_cpu_isa_avx512_core_bf16;

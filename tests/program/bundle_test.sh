@@ -47,7 +47,7 @@ for ((i = 0; i < 200; i++)); do echo "line $i of a text to train on"; done > "$r
 
 in_bundle="/opt/moved elsewhere"
 settings=(OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  OMPI_MCA_rmaps_base_oversubscribe=1)
+  OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe)
 if [[ $(id -u) == 0 ]] && mount -t proc proc "$root/proc" 2> /dev/null; then
   mounted+=("$root/proc")
   for device in null zero urandom; do

@@ -31,6 +31,9 @@ inline void SetJobEnvironment() {
                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"})
     setenv(name, "1", 1);
   setenv("OMPI_MCA_hwloc_base_binding_policy", "none", 0);
+  // The same for Open MPI 5, whose ranks PRRTE starts.
+  setenv("PRTE_MCA_hwloc_default_binding_policy", "none", 0);
+  setenv("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe", 0);
   // Where a rank ends with an error, mpirun asks the others to end and waits a second.
   setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0);
   setenv("HWLOC_HIDE_ERRORS", "2", 0);

@@ -21,8 +21,7 @@ function(trunkline_add_simt_mpi_test name source)
       COMMAND ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe -n ${ranks}
               $<TARGET_FILE:${target}>)
     set_tests_properties(simt${ranks}.${name} PROPERTIES PROCESSORS 2 TIMEOUT 900
-      ENVIRONMENT "OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive;\
-OMPI_MCA_rmaps_base_oversubscribe=1;TL_SIMT_DEVICES=${ranks}")
+      ENVIRONMENT "OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive;TL_SIMT_DEVICES=${ranks}")
   endforeach()
 endfunction()
 
