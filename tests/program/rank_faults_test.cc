@@ -187,7 +187,7 @@ TEST_F(RankFaults, TimeLimitSavesForARequeue) {
 }
 
 TEST_F(RankFaults, TerminateAndInterruptSave) {
-  for (const int signal : {SIGTERM, SIGINT}) {
+  for (const int signal : {SIGTERM, SIGHUP, SIGINT}) {
     const int before = Steps();
     LiveJob job(1, TrainArguments({}), log());
     ASSERT_TRUE(WaitForSteps(job, before + 2));
@@ -195,6 +195,24 @@ TEST_F(RankFaults, TerminateAndInterruptSave) {
     ExpectEnd(job, 128 + signal, kPatience);
     EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << job.Output();
   }
+}
+
+TEST_F(RankFaults, AClosedPipeSaves) {
+  const std::string line = ProgramLine(1, TrainArguments({"run.log_every=1"}));
+  const Outcome end =
+      RunShell("bash -c " + Quote(line + " | head -n 1; exit ${PIPESTATUS[0]}"), kPatience);
+  EXPECT_EQ(end.exit_code, 128 + SIGPIPE) << end.output;
+  EXPECT_NE(end.output.find("stopped by SIGPIPE after step"), std::string::npos) << end.output;
+  EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << end.output;
+}
+
+TEST_F(RankFaults, UnderNohupTrainingGoesOn) {
+  LiveJob job(1, TrainArguments({}), log(), "nohup");
+  ASSERT_TRUE(WaitForSteps(job, 2));
+  ASSERT_TRUE(job.Signal(0, SIGHUP));
+  ASSERT_TRUE(WaitForSteps(job, Steps() + 20));
+  ASSERT_TRUE(job.Signal(0, SIGTERM));
+  ExpectEnd(job, 128 + SIGTERM, kPatience);
 }
 
 }  // namespace
