@@ -215,5 +215,26 @@ TEST_F(RankFaults, UnderNohupTrainingGoesOn) {
   ExpectEnd(job, 128 + SIGTERM, kPatience);
 }
 
+// Of formats that say nothing about their tokens a bad one is met when it is read.
+TEST_F(RankFaults, ABadTokenCostsNoStep) {
+  constexpr int kTokens = 16000, kBad = 15000;
+  std::vector<int32_t> header(256);
+  header[0] = 20240520, header[1] = 1, header[2] = kTokens;
+  std::vector<uint16_t> tokens(kTokens, 7);
+  tokens[kBad] = 300;
+  const auto bytes = [](const auto& v) {
+    return std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(v[0]));
+  };
+  WriteFile(At("late.bin"), bytes(header) + bytes(tokens));
+  for (const int ranks : {1, 2}) {
+    std::filesystem::remove_all(run());
+    LiveJob job(ranks, TrainArguments({"data.train=" + At("late.bin")}), log());
+    ExpectEnd(job, kExitError, kPatience);
+    ExpectSays(job, "/late.bin: token 15000 is 300.*; step [0-9]+ is saved in ");
+    EXPECT_GT(Steps(), 0);
+    EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << job.Output();
+  }
+}
+
 }  // namespace
 }  // namespace tl
