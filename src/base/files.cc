@@ -125,6 +125,31 @@ absl::Status MakeWritableFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
+absl::Status CheckReplaceable(const std::string& path, const std::string& magic,
+                              const std::string& kind, const std::vector<std::string>& inputs) {
+  struct stat there;
+  if (::lstat(path.c_str(), &there) != 0)
+    return errno == ENOENT ? absl::OkStatus() : SystemError(path, "look it up", errno);
+  const auto refuse = [&](const std::string& found) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": expected a new name or that of ",
+                                                      kind, " to replace, found ", found));
+  };
+  if (S_ISLNK(there.st_mode)) return refuse("a symbolic link");
+  if (S_ISDIR(there.st_mode)) return refuse("a folder");
+  if (!S_ISREG(there.st_mode)) return refuse("something that is not a regular file");
+  for (const std::string& input : inputs) {
+    struct stat read;
+    if (::stat(input.c_str(), &read) == 0 && read.st_dev == there.st_dev &&
+        read.st_ino == there.st_ino)
+      return refuse("an input of this command, " + input);
+  }
+  TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY));
+  std::string begin(magic.size(), '\0');
+  const bool same = there.st_size >= static_cast<int64_t>(magic.size()) &&
+                    ReadAt(file, begin.data(), begin.size(), 0, path).ok() && begin == magic;
+  return same ? absl::OkStatus() : refuse("another file");
+}
+
 absl::Status ReplaceFile(const std::string& path, const std::string& bytes) {
   const std::string temporary = path + ".tmp";
   TL_ASSIGN_OR_RETURN(File file, OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -49,6 +50,12 @@ absl::Status Sync(const File& file, const std::string& path);
 absl::Status SyncFolder(const std::string& path);
 // Makes the folder and its parents, and finds out whether files can be made in it.
 absl::Status MakeWritableFolder(const std::string& path);
+// Whether a file may be put at `path` by a rename: nothing is there yet, or a regular file that
+// begins with `magic` and is none of `inputs`, by whatever name. A link, folder, FIFO or device
+// there, an input, or a file of another kind is an error (FailedPrecondition). kind: "a token
+// file".
+absl::Status CheckReplaceable(const std::string& path, const std::string& magic,
+                              const std::string& kind, const std::vector<std::string>& inputs);
 // Replaces the file in one step: a reader sees the old contents or the new.
 absl::Status ReplaceFile(const std::string& path, const std::string& bytes);
 

@@ -8,18 +8,9 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
+#include "base/cgroup.h"
 
 namespace tl {
-namespace {
-
-// The number in a one-number file, or -1 ("max", or no such file).
-int64_t ReadNumber(const char* path) {
-  std::ifstream file(path);
-  int64_t value = -1;
-  return file >> value ? value : -1;
-}
-
-}  // namespace
 
 int64_t AvailableMemory() {
   std::ifstream meminfo("/proc/meminfo");
@@ -30,11 +21,7 @@ int64_t AvailableMemory() {
     if (key == "MemAvailable:" && meminfo >> kib) available = kib * 1024;
     std::getline(meminfo, key);
   }
-  const int64_t limit = ReadNumber("/sys/fs/cgroup/memory.max");
-  const int64_t current = ReadNumber("/sys/fs/cgroup/memory.current");
-  if (limit > 0 && current >= 0)
-    available = std::min(available, std::max<int64_t>(1, limit - current));
-  return available;
+  return available == 0 ? 0 : std::min(available, ReadCgroupLimits().free_memory);
 }
 
 int64_t PeakResidentMemory() {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -40,6 +41,14 @@ auto AtLeast(T least) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> Unescaped(const std::string& option, const std::string& text) {
+  std::string out, error;
+  if (absl::CUnescape(text, &out, &error)) return out;
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, " ", text,
+                   ": expected a text with C's escapes, \\\\ for a backslash; found: ", error));
+}
 
 struct Arguments::Impl {
   CLI::App app;

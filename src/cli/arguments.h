@@ -11,6 +11,10 @@
 
 namespace tl {
 
+// A text that people write on a command line, with C's escapes (\n, \t, \x1e, \\) replaced.
+// option: "--stop", for the error.
+absl::StatusOr<std::string> Unescaped(const std::string& option, const std::string& text);
+
 class Arguments {
  public:
   // command: "train". example: lines shown at the end of the help.

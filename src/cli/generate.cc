@@ -90,7 +90,8 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       .Option("--top-p", &options.sampling.top_p, 0.0,
               "Choose among the likeliest tokens that together reach this probability")
       .Option("--seed", &seed, 0, "The same seed gives the same text")
-      .Option("--stop", &options.stops, "End before this text; may be given several times")
+      .Option("--stop", &options.stops,
+              "End before this text, \\n and the like as in C; may be given several times")
       .Option("--speculate", &options.speculate,
               "Who drafts: " + DrafterNames() + "; auto: what `trunkline calibrate` found fastest")
       .Option("--drafts", &options.drafts, 1, "Drafted tokens per sequence and pass, at most")
@@ -115,6 +116,9 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   options.seed = static_cast<uint64_t>(seed);
+  for (std::string& stop : options.stops) {
+    TL_ASSIGN_OR_RETURN(stop, Unescaped("--stop", stop));
+  }
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(dir, overrides, world));
   TL_RETURN_IF_ERROR(GatherPrompts(prompt, prompts_from, &options.prompts, world));
   std::optional<Config> draft_config;

@@ -2,7 +2,9 @@
 
 #include <cstdio>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "cli/command.h"
 
@@ -45,14 +47,19 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
               "Leave out each merge of a SentencePiece BPE model with this probability, so that "
               "training sees words in many pieces; the held-out text keeps its own")
       .Option("--seed", &options.seed, 0, "Of what is left out")
-      .Option("--separator", &options.separator, "Text that ends a document wherever it occurs");
+      .Option("--separator", &options.separator,
+              "Text that ends a document wherever it occurs; \\n, \\t, \\x1e and \\\\ as in C");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(options.separator, Unescaped("--separator", options.separator));
   TokenizeReport report, holdout;
   TL_RETURN_IF_ERROR(TokenizeFiles(options, &report, &holdout));
   PrintReport(options.out, report);
   if (!options.holdout_out.empty()) PrintReport(options.holdout_out, holdout);
+  if (!options.separator.empty() && report.separators + holdout.separators == 0)
+    LogWarning("--separator '" + absl::CEscape(options.separator) +
+               "' occurs nowhere in the text: each file is one document");
   return absl::OkStatus();
 }
 

@@ -17,7 +17,7 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
       "grid; alone it trains on one. Progress goes to the screen; metrics.jsonl, TensorBoard "
       "events, the resolved config and the saves go to [run] dir. Started again, it goes on from "
       "the newest save there. SIGUSR1 and [checkpoint] time_limit save and end it with exit code "
-      "85, SIGTERM and SIGINT with 143 and 130.",
+      "85, SIGHUP, SIGINT, SIGPIPE and SIGTERM with 128 + their number.",
       "  trunkline train configs/quickstart.toml --set train.steps=200 run.dir=/tmp/first\n"
       "  mpirun -n 4 trunkline train configs/kjv-10m.toml --set parallel.tensor=2 "
       "precision.compute=bf16\n");

@@ -6,13 +6,16 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/philox.h"
 #include "base/status.h"
 #include "data/token_file.h"
+#include "data/token_file_format.h"
 #include "data/tokenizer.h"
 #include "data/utf8.h"
 
@@ -98,6 +101,7 @@ class TextWriter {
         if (at == std::string::npos) break;
         TL_RETURN_IF_ERROR(Add(path, offset + used, {text.data() + used, at - used}));
         TL_RETURN_IF_ERROR(EndDocument());
+        ++separators_;
         used = searched = at + separator_.size();
       }
       if (read == end) {
@@ -120,6 +124,8 @@ class TextWriter {
     }
     return EndDocument();
   }
+
+  int64_t separators() const { return separators_; }
 
  private:
   absl::Status Add(const std::string& path, int64_t offset, absl::string_view text) {
@@ -153,6 +159,7 @@ class TextWriter {
     return writer_.Append({&end_id_, 1}, 0);
   }
 
+  int64_t separators_ = 0;
   const std::string& separator_;
   const double dropout_;
   const uint64_t seed_;
@@ -163,11 +170,32 @@ class TextWriter {
   std::vector<int32_t> ids_;
 };
 
-void Report(const Tokenizer& tokenizer, const TokenFileWriter& writer, TokenizeReport* report) {
+// Nothing that is read may be written over, and nothing that these outputs are not.
+absl::Status CheckOutputs(const TokenizeOptions& options) {
+  std::vector<std::string> inputs = options.texts;
+  if (options.train_vocab > 0) {
+    if (options.tokenizer == options.out || options.tokenizer == options.holdout_out)
+      return absl::InvalidArgumentError(
+          absl::StrCat(options.tokenizer, ": given for the tokenizer and for the tokens"));
+    // The first field of a SentencePiece model has this tag.
+    TL_RETURN_IF_ERROR(CheckReplaceable(options.tokenizer, "\n", "a SentencePiece model", inputs));
+  }
+  if (options.tokenizer != "bytes") inputs.push_back(options.tokenizer);
+  const std::string magic(std::begin(internal::kTokenFileMagic),
+                          std::end(internal::kTokenFileMagic));
+  for (const std::string& out : {options.out, options.holdout_out}) {
+    if (!out.empty()) TL_RETURN_IF_ERROR(CheckReplaceable(out, magic, "a token file", inputs));
+  }
+  return absl::OkStatus();
+}
+
+void Report(const Tokenizer& tokenizer, const TokenFileWriter& writer, int64_t separators,
+            TokenizeReport* report) {
   if (report == nullptr) return;
   *report = {.tokens = writer.token_count(),
              .documents = writer.document_count(),
              .text_bytes = writer.text_bytes(),
+             .separators = separators,
              .vocab_size = tokenizer.vocab_size(),
              .tokenizer_name = tokenizer.name()};
 }
@@ -194,6 +222,7 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     return absl::InvalidArgumentError(
         absl::StrCat("bpe-dropout: expected a number from 0 to 1, found ", options.bpe_dropout));
   }
+  TL_RETURN_IF_ERROR(CheckOutputs(options));
   std::vector<int64_t> sizes;
   int64_t total = 0;
   for (const std::string& path : options.texts) {
@@ -230,6 +259,7 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     TL_RETURN_IF_ERROR(tokenizer->EncodeWithDropout("", options.bpe_dropout, 0, &none));
   }
   std::unique_ptr<TokenFileWriter> out, holdout;
+  int64_t held_separators = 0;
   TL_ASSIGN_OR_RETURN(out, TokenFileWriter::Create(options.out, *tokenizer));
   TextWriter text(options, options.bpe_dropout, *tokenizer, out.get());
   for (size_t i = 0; i < sizes.size() && i <= cut_file; ++i) {
@@ -241,13 +271,14 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     for (size_t i = cut_file; i < sizes.size(); ++i) {
       TL_RETURN_IF_ERROR(held_text.AddFile(options.texts[i], i == cut_file ? cut_at : 0, sizes[i]));
     }
+    held_separators = held_text.separators();
   }
   if (holds_out) {
     TL_RETURN_IF_ERROR(holdout->Finish());
-    Report(*tokenizer, *holdout, holdout_report);
+    Report(*tokenizer, *holdout, held_separators, holdout_report);
   }
   TL_RETURN_IF_ERROR(out->Finish());
-  Report(*tokenizer, *out, report);
+  Report(*tokenizer, *out, text.separators(), report);
   return absl::OkStatus();
 }
 

@@ -36,6 +36,7 @@ struct TokenizeReport {
   int64_t tokens = 0;
   int64_t documents = 0;
   int64_t text_bytes = 0;
+  int64_t separators = 0;  // found in the text
   int64_t vocab_size = 0;
   std::string tokenizer_name;
 };

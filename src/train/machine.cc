@@ -4,18 +4,21 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
-#include <limits>
 #include <set>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/cgroup.h"
+#include "base/logging.h"
 #include "comm/host.h"
 #include "train/signals.h"
 
@@ -59,17 +62,6 @@ std::set<int> CoresOf(const std::vector<int>& cpus) {
     cores.insert(core >= 0 && core < kMaxCpus ? core : cpu);
   }
   return cores;
-}
-
-// CPUs' worth of time that the container may use.
-double CpuQuota() {
-  constexpr double kNone = std::numeric_limits<double>::infinity();
-  std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  double quota = 0.0, period = 0.0;
-  if (v2 >> quota >> period && quota > 0.0 && period > 0.0) return quota / period;
-  quota = ReadNumber("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", -1.0);
-  period = ReadNumber("/sys/fs/cgroup/cpu/cpu.cfs_period_us", -1.0);
-  return quota > 0.0 && period > 0.0 ? quota / period : kNone;
 }
 
 // Makes the threads of parallel regions, which take no signal that asks for a stop: those are for
@@ -126,22 +118,38 @@ std::string Describe(const CpuInfo& cpu) {
   return text;
 }
 
+int ThreadsAskedFor(const std::string& value) {
+  constexpr int kMost = 1024;
+  int threads = 0;
+  const std::string first = value.substr(0, value.find(','));
+  return absl::SimpleAtoi(first, &threads) && threads >= 1 && threads <= kMost ? threads : 0;
+}
+
 int SetThreads(int threads, Communicator& world) {
   const int share = DefaultThreads(world);  // of logical CPUs
   const int local_ranks = LocalRanks(world);
-  if (threads == 0 && std::getenv("OMP_NUM_THREADS") != nullptr) threads = omp_get_max_threads();
+  const char* const asked = std::getenv("OMP_NUM_THREADS");
+  const bool looked_at = threads == 0 && asked != nullptr;
+  if (looked_at) threads = ThreadsAskedFor(asked);
+  const bool useless = looked_at && threads == 0;
   if (threads == 0) {
     // Two threads on one core would share the units that multiply matrices.
     const CpuInfo cpu = ReadCpuInfo();
     const double cores = static_cast<double>(share) * cpu.cores / cpu.logical_cpus;
-    threads = std::max(1, static_cast<int>(std::min(cores, CpuQuota() / local_ranks) + 1e-6));
+    threads = std::max(
+        1, static_cast<int>(std::min(cores, ReadCgroupLimits().cpus / local_ranks) + 1e-6));
   }
   // Ranks of a tensor group make the same sums of the same numbers, which depend on how many
   // threads make them; and all wait for the slowest anyway.
   Stream stream = Stream::Cpu();
-  int32_t negative = -threads;
-  world.AllReduce(stream, Tensor::Of(&negative, {1}), ReduceOp::kMax);
-  threads = -negative;
+  std::array<int32_t, 2> most = {-threads, useless ? 1 : 0};
+  world.AllReduce(stream, Tensor::Of(most.data(), {2}), ReduceOp::kMax);
+  threads = -most[0];
+  if (most[1] != 0 && world.rank() == 0) {
+    LogWarning(absl::StrCat(
+        "OMP_NUM_THREADS", useless ? absl::StrCat(" is \"", asked, "\"") : " of a rank",
+        ", expected a number of threads: its share of the cores instead, ", threads, " per rank"));
+  }
   omp_set_num_threads(threads);
   MakeThreads(threads);
   return threads;

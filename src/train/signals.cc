@@ -13,15 +13,24 @@ namespace {
 std::atomic<int32_t> g_reason = 0;
 static_assert(std::atomic<int32_t>::is_always_lock_free);
 
+struct Stop {
+  StopReason reason;
+  int signal;  // 0: none
+  const char* name;
+};
+constexpr Stop kStops[] = {{StopReason::kNone, 0, "none"},
+                           {StopReason::kTimeLimit, 0, "[checkpoint] time_limit"},
+                           {StopReason::kUser, SIGUSR1, "SIGUSR1"},
+                           {StopReason::kPipe, SIGPIPE, "SIGPIPE"},
+                           {StopReason::kHangup, SIGHUP, "SIGHUP"},
+                           {StopReason::kTerminate, SIGTERM, "SIGTERM"},
+                           {StopReason::kInterrupt, SIGINT, "SIGINT"}};
+const Stop& StopOf(StopReason reason) { return kStops[static_cast<int32_t>(reason)]; }
+
 // Only calls that a signal handler may make.
 void OnSignal(int signal) {
-  StopReason reason = StopReason::kUser;
-  if (signal == SIGTERM) {
-    reason = StopReason::kTerminate;
-    ShortenWaits();
-  }
+  if (signal == SIGTERM) ShortenWaits();
   if (signal == SIGINT) {
-    reason = StopReason::kInterrupt;
     struct sigaction by_default {};
     by_default.sa_handler = SIG_DFL;
     sigaction(SIGINT, &by_default, nullptr);
@@ -30,7 +39,10 @@ void OnSignal(int signal) {
       // Nobody to tell.
     }
   }
-  const auto value = static_cast<int32_t>(reason);
+  int32_t value = 0;
+  for (const Stop& stop : kStops) {
+    if (stop.signal == signal) value = static_cast<int32_t>(stop.reason);
+  }
   int32_t before = g_reason;
   while (before < value && !g_reason.compare_exchange_weak(before, value)) {
   }
@@ -55,41 +67,24 @@ void InstallStopSignals() {
   // a buffer of the heap meanwhile, where the frame of a handler would overwrite what lies before
   // it.
   action.sa_flags = SA_RESTART | SA_ONSTACK;
-  for (const int signal : kStopSignals) sigaction(signal, &action, nullptr);
+  for (const int signal : kStopSignals) {
+    struct sigaction before {};
+    sigaction(signal, nullptr, &before);
+    const bool may_be_ignored = signal == SIGHUP || signal == SIGPIPE;
+    if (may_be_ignored && before.sa_handler == SIG_IGN) continue;
+    sigaction(signal, &action, nullptr);
+  }
   MaskUserSignal(SIG_UNBLOCK);
 }
 
 StopReason StopSignal() { return static_cast<StopReason>(g_reason.load()); }
 
-const char* Name(StopReason reason) {
-  switch (reason) {
-    case StopReason::kNone:
-      return "none";
-    case StopReason::kTimeLimit:
-      return "[checkpoint] time_limit";
-    case StopReason::kUser:
-      return "SIGUSR1";
-    case StopReason::kTerminate:
-      return "SIGTERM";
-    case StopReason::kInterrupt:
-      return "SIGINT";
-  }
-  return "?";
-}
+const char* Name(StopReason reason) { return StopOf(reason).name; }
 
 int ExitCodeOf(StopReason reason) {
-  switch (reason) {
-    case StopReason::kNone:
-      return kExitDone;
-    case StopReason::kTimeLimit:
-    case StopReason::kUser:
-      return kExitRequeue;
-    case StopReason::kTerminate:
-      return 128 + SIGTERM;
-    case StopReason::kInterrupt:
-      return 128 + SIGINT;
-  }
-  return kExitError;
+  if (reason == StopReason::kNone) return kExitDone;
+  const bool again = reason == StopReason::kTimeLimit || reason == StopReason::kUser;
+  return again ? kExitRequeue : 128 + StopOf(reason).signal;
 }
 
 }  // namespace tl

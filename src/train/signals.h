@@ -13,19 +13,21 @@ enum class StopReason : int32_t {
   kNone,
   kTimeLimit,  // [checkpoint] time_limit
   kUser,       // SIGUSR1: what a batch system sends ahead of the end of a job's time
+  kPipe,       // SIGPIPE: who read the output is gone
+  kHangup,     // SIGHUP: the terminal is gone
   kTerminate,  // SIGTERM
   kInterrupt   // SIGINT
 };
 
 // What asks for a stop.
-inline constexpr int kStopSignals[] = {SIGUSR1, SIGTERM, SIGINT};
+inline constexpr int kStopSignals[] = {SIGUSR1, SIGPIPE, SIGHUP, SIGTERM, SIGINT};
 
 // A batch system may send SIGUSR1 before a process listens, whose end it would be: from now on it
 // waits for InstallStopSignals. Before other threads are made.
 void HoldUserSignal();
-// From now on SIGUSR1, SIGTERM and SIGINT ask for a stop. Main thread, after InstallCrashHandlers,
-// on whose stack they are handled. After the first SIGINT the next one ends
-// the process at once.
+// From now on the stop signals ask for a stop, but for SIGHUP and SIGPIPE where they are ignored,
+// as nohup arranges. Main thread, after InstallCrashHandlers, on whose stack they are handled.
+// After the first SIGINT the next one ends the process at once.
 void InstallStopSignals();
 // The strongest signal so far.
 StopReason StopSignal();

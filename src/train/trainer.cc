@@ -197,6 +197,21 @@ struct Trainer {
     return absl::OkStatus();
   }
 
+  // Trains to the end. An error that leaves the state of all ranks whole, that of the last step,
+  // costs nothing of it: it is saved first.
+  absl::Status Run() {
+    const int64_t begun = stepper.run().step;
+    const absl::Status end = Loop();
+    if (end.ok() || ExitCodeOf(end) != kExitError || absl::IsAborted(end)) return end;
+    const int64_t step = stepper.run().step;
+    if (step == begun) return end;
+    const absl::Status saved = saves->Now();
+    const std::string what =
+        saved.ok() ? absl::StrCat(" is saved in ", CheckpointFolder(config, config.run.dir))
+                   : absl::StrCat(" could not be saved: ", saved.message());
+    return {end.code(), absl::StrCat(end.message(), "; step ", step, what)};
+  }
+
   bool EvaluatesAt(int64_t step) const {
     const int64_t every = config.train.eval_every;
     return step == LastStep() || (every > 0 && step % every == 0);
@@ -292,7 +307,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
             " is of step " + std::to_string(stepper->run().step));
   TL_RETURN_IF_ERROR(trainer.EvaluateWhatWasMissed());
-  const absl::Status end = trainer.Loop();
+  const absl::Status end = trainer.Run();
   if (trainer.log) trainer.log->Finish();
   return end;
 }

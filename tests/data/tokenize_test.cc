@@ -90,6 +90,43 @@ TEST(Tokenize, SplitsAtSeparators) {
   EXPECT_EQ(r.text_bytes, kept);
 }
 
+TEST(Tokenize, CountsSeparators) {
+  const std::string text = MakeText("count.txt", "one\x1etwo\x1ethree");
+  TokenizeReport report;
+  const std::string out = Folder() + "/counted.tok";
+  ASSERT_TRUE(TokenizeFiles({.texts = {text}, .out = out, .separator = "\x1e"}, &report).ok());
+  EXPECT_EQ(report.separators, 2);
+  ASSERT_TRUE(TokenizeFiles({.texts = {text}, .out = out, .separator = "\\x1e"}, &report).ok());
+  EXPECT_EQ(report.separators, 0);
+}
+
+// Nothing that is read is written over, nor anything but a token file.
+TEST(Tokenize, RefusesWhatItMustNotReplace) {
+  const std::string text = MakeText("input.txt", "some text\n"), other = MakeText("other.txt", "x");
+  const std::string link = Folder() + "/link.tok", hard = Folder() + "/hard.tok";
+  const std::string fifo = Folder() + "/fifo.tok", folder = Folder() + "/folder.tok";
+  std::filesystem::create_symlink(text, link);
+  std::filesystem::create_hard_link(text, hard);
+  std::filesystem::create_directory(folder);
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  for (const std::string& out : {text, other, link, hard, fifo, folder, std::string("/dev/null")}) {
+    const absl::Status status = TokenizeFiles({.texts = {text}, .out = out});
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << out << ": " << status;
+    EXPECT_NE(status.message().find(out + ": expected a new name"), std::string::npos) << status;
+    EXPECT_TRUE(absl::IsFailedPrecondition(TokenizeFiles(
+        {.texts = {text}, .out = Folder() + "/fresh.tok", .holdout = 0.5, .holdout_out = out})))
+        << out;
+  }
+  EXPECT_FALSE(std::filesystem::exists(Folder() + "/fresh.tok"));
+  const std::string json = MakeText("tokenizer.json", "{}");
+  EXPECT_TRUE(absl::IsFailedPrecondition(TokenizeFiles(
+      {.tokenizer = json, .train_vocab = 300, .texts = {text}, .out = Folder() + "/fresh.tok"})));
+  std::ifstream read(text);
+  std::string line;
+  std::getline(read, line);
+  EXPECT_EQ(line, "some text");
+}
+
 TEST(Tokenize, HoldsOutTheLastLines) {
   const std::string a = MakeText("ha.txt", "0123456\n89\n");
   const std::string b = MakeText("hb.txt", "bcdef\nhijklm\nopq\n");

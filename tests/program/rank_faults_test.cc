@@ -187,12 +187,51 @@ TEST_F(RankFaults, TimeLimitSavesForARequeue) {
 }
 
 TEST_F(RankFaults, TerminateAndInterruptSave) {
-  for (const int signal : {SIGTERM, SIGINT}) {
+  for (const int signal : {SIGTERM, SIGHUP, SIGINT}) {
     const int before = Steps();
     LiveJob job(1, TrainArguments({}), log());
     ASSERT_TRUE(WaitForSteps(job, before + 2));
     ASSERT_TRUE(job.Signal(0, signal));
     ExpectEnd(job, 128 + signal, kPatience);
+    EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << job.Output();
+  }
+}
+
+TEST_F(RankFaults, AClosedPipeSaves) {
+  const std::string line = ProgramLine(1, TrainArguments({"run.log_every=1"}));
+  const Outcome end =
+      RunShell("bash -c " + Quote(line + " | head -n 1; exit ${PIPESTATUS[0]}"), kPatience);
+  EXPECT_EQ(end.exit_code, 128 + SIGPIPE) << end.output;
+  EXPECT_NE(end.output.find("stopped by SIGPIPE after step"), std::string::npos) << end.output;
+  EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << end.output;
+}
+
+TEST_F(RankFaults, UnderNohupTrainingGoesOn) {
+  LiveJob job(1, TrainArguments({}), log(), "nohup");
+  ASSERT_TRUE(WaitForSteps(job, 2));
+  ASSERT_TRUE(job.Signal(0, SIGHUP));
+  ASSERT_TRUE(WaitForSteps(job, Steps() + 20));
+  ASSERT_TRUE(job.Signal(0, SIGTERM));
+  ExpectEnd(job, 128 + SIGTERM, kPatience);
+}
+
+// Of formats that say nothing about their tokens a bad one is met when it is read.
+TEST_F(RankFaults, ABadTokenCostsNoStep) {
+  constexpr int kTokens = 16000, kBad = 15000;
+  std::vector<int32_t> header(256);
+  header[0] = 20240520, header[1] = 1, header[2] = kTokens;
+  std::vector<uint16_t> tokens(kTokens, 7);
+  tokens[kBad] = 300;
+  const auto bytes = [](const auto& v) {
+    return std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(v[0]));
+  };
+  WriteFile(At("late.bin"), bytes(header) + bytes(tokens));
+  for (const int ranks : {1, 2}) {
+    std::filesystem::remove_all(run());
+    LiveJob job(ranks, TrainArguments({"data.train=" + At("late.bin")}), log());
+    ExpectEnd(job, kExitError, kPatience);
+    ExpectSays(job, "/late.bin: token 15000 is 300.*; step [0-9]+ is saved in ");
+    EXPECT_GT(Steps(), 0);
     EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << job.Output();
   }
 }
