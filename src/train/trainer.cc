@@ -167,7 +167,7 @@ struct Trainer {
   void ReportMemory() const {
     const Device device = mesh.place().device;
     if (device.type == DeviceType::kCuda && log)
-      LogInfo(absl::StrCat("memory of ", Describe(device), " after the first step: ",
+      LogInfo(absl::StrCat("memory of ", ToString(device), " after the first step: ",
                            Describe(FindTaken(room, memory, device.index))));
   }
 
