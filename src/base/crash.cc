@@ -73,7 +73,7 @@ void InstallCrashHandlers() {
   alternate.ss_sp = stack.data();
   alternate.ss_size = stack.size();
   sigaltstack(&alternate, nullptr);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = OnCrash;
   action.sa_flags = SA_ONSTACK;
   for (size_t i = 0; i < std::size(kCrashes); ++i)

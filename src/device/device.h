@@ -68,7 +68,7 @@ class Stream {
   enum class Mode {
     kCompute,  // tasks complete before the call that enqueued them returns
     kAsync     // tasks stay in flight; Poll() and waits progress them, in order
-  };           // On CUDA devices both stay in flight, and kAsync goes first.
+  };  // On CUDA devices both stay in flight, and kAsync goes first.
   static Stream Cpu(Mode mode = Mode::kCompute);
   static Stream Cuda(int index, Mode mode = Mode::kCompute);
   static Stream On(Device device, Mode mode = Mode::kCompute);

@@ -31,7 +31,7 @@ const Stop& StopOf(StopReason reason) { return kStops[static_cast<int32_t>(reaso
 void OnSignal(int signal) {
   if (signal == SIGTERM) ShortenWaits();
   if (signal == SIGINT) {
-    struct sigaction by_default {};
+    struct sigaction by_default{};
     by_default.sa_handler = SIG_DFL;
     sigaction(SIGINT, &by_default, nullptr);
     constexpr char kText[] = "\nsaving after this step; once more ends at once\n";
@@ -61,14 +61,14 @@ void MaskUserSignal(int how) {
 void HoldUserSignal() { MaskUserSignal(SIG_BLOCK); }
 
 void InstallStopSignals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = OnSignal;
   // On InstallCrashHandlers' stack: oneDNN's products for AVX and AVX2 point the stack pointer into
   // a buffer of the heap meanwhile, where the frame of a handler would overwrite what lies before
   // it.
   action.sa_flags = SA_RESTART | SA_ONSTACK;
   for (const int signal : kStopSignals) {
-    struct sigaction before {};
+    struct sigaction before{};
     sigaction(signal, nullptr, &before);
     const bool may_be_ignored = signal == SIGHUP || signal == SIGPIPE;
     if (may_be_ignored && before.sa_handler == SIG_IGN) continue;

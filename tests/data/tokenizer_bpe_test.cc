@@ -151,11 +151,8 @@ TEST(Bpe, RefusesByNameWhatItCannotDo) {
   ExpectRefused([](Json* j) { (*j)["model"]["vocab"].erase("Ġ"); }, "none for byte 32 ('Ġ')");
   ExpectRefused([](Json* j) { (*j)["model"]["merges"] = 3; }, "model.merges");
   ExpectRefused([](Json* j) { (*j)["model"]["merges"].push_back("ab"); }, "found \"ab\"");
-  ExpectRefused(
-      [](Json* j) {
-        (*j)["model"]["merges"].push_back({"qq", "zz"});
-      },
-      "[\"qq\",\"zz\"]");
+  ExpectRefused([](Json* j) { (*j)["model"]["merges"].push_back({"qq", "zz"}); },
+                "[\"qq\",\"zz\"]");
   ExpectRefused([](Json* j) { (*j)["normalizer"] = {{"type", "Lowercase"}}; }, "Lowercase");
   ExpectRefused([](Json* j) { (*j)["pre_tokenizer"] = nullptr; }, "pre_tokenizer null");
   ExpectRefused([](Json* j) { (*j)["pre_tokenizer"] = {{"type", "Metaspace"}}; }, "Metaspace");

@@ -121,10 +121,7 @@ TEST(GrowTree, StopsWhereNothingIsLeft) {
   EXPECT_EQ(GrowTree(100, 2, 3, half, nullptr).size(), 3 + 9);
   EXPECT_EQ(GrowTree(1000, 8, 3, half, nullptr).size(), 127);
   EXPECT_EQ(GrowTree(8, 0, 3, half, nullptr).size(), 0);
-  EXPECT_EQ(GrowTree(
-                8, 3, 3, [](const RankPath&) { return 0.0; }, nullptr)
-                .size(),
-            0);
+  EXPECT_EQ(GrowTree(8, 3, 3, [](const RankPath&) { return 0.0; }, nullptr).size(), 0);
   // Of equals the shorter, then the lower.
   EXPECT_EQ(Paths(GrowTree(
                 3, 2, 2, [](const RankPath&) { return 1.0; }, nullptr)),

@@ -72,7 +72,7 @@ class StormTraining {
   // ---- Damaged checkpoints.
 
   static ino_t Inode(const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
   }
   // harmless: may be resumed from all the same.

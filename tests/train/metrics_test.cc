@@ -111,9 +111,13 @@ TEST_F(Metrics, ResumeDropsLaterAndTornLines) {
   for (int64_t step = 1; step <= 10; ++step) expected += ToJson(Report(step));
   expected += ToJson(EvalReport{.step = 8}) + ToJson(Report(11));
   EXPECT_EQ(ReadAll(path), expected);
-  { MetricsFile file = MetricsFile::Open(path, 11).value(); }
+  {
+    MetricsFile file = MetricsFile::Open(path, 11).value();
+  }
   EXPECT_EQ(ReadAll(path), expected);
-  { MetricsFile file = MetricsFile::Open(path, 0).value(); }
+  {
+    MetricsFile file = MetricsFile::Open(path, 0).value();
+  }
   EXPECT_EQ(ReadAll(path), "");
 }
 

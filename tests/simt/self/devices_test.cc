@@ -21,7 +21,9 @@ TEST(Devices, AThreadThatChoosesNoneStartsDevice0) {
   Stream stream = Stream::On(kSecond);
   InAThread([] {
     simt::CollectReports collected;
-    { const Buffer pinned = Buffer::AllocateHost(kSecond, 64); }
+    {
+      const Buffer pinned = Buffer::AllocateHost(kSecond, 64);
+    }
     EXPECT_EQ(collected.reports(), std::vector<std::string>{});
   });
   EXPECT_EQ(simt::DevicesWithContext(), std::vector<int>{1});
