@@ -236,15 +236,17 @@ std::string DecodingRow(int64_t length) {
   const auto queries = [&] { return memory.Make({1, kHeads, kD}, DType::kBF16); };
   const auto cache = [&] { return memory.Make({1, kKeyHeads, length, kD}, DType::kBF16); };
   Stream stream = Stream::On(kDevice);
-  CachedAttention(stream, {.o = queries(),
-                           .q = queries(),
-                           .k = cache(),
-                           .v = cache(),
-                           .sequences = memory.Make({1}, DType::kI32),
-                           .prefix = memory.Make({1}, DType::kI32),
-                           .ancestors = memory.Make({1, 4}, DType::kI32)});
-  // One for each row and head of queries.
+  const CachedAttentionArgs args = {.o = queries(),
+                                    .q = queries(),
+                                    .k = cache(),
+                                    .v = cache(),
+                                    .sequences = memory.Make({1}, DType::kI32),
+                                    .prefix = memory.Make({1}, DType::kI32),
+                                    .ancestors = memory.Make({1, 4}, DType::kI32)};
+  CachedAttention(stream, args);
+  // One for each row and head of queries, which read all keys and values of their head.
   constexpr int64_t kBefore = kHeads;
+  const double read_before = static_cast<double>(kHeads * length * kD * 2 * 2);
   std::string now;
   int64_t most = 0;
   for (const simt::RecordedLaunch& launch : recorded.Of("")) {
@@ -254,8 +256,9 @@ std::string DecodingRow(int64_t length) {
   const auto share = [](int64_t blocks) {
     return 100.0 * static_cast<double>(std::min<int64_t>(blocks, kProcessors)) / kProcessors;
   };
-  return absl::StrFormat("| %d | %d | %.0f %% | %s | %.0f %% |\n", length, kBefore, share(kBefore),
-                         now, share(most));
+  const auto read = static_cast<double>(LaunchOf(args).read_bytes);
+  return absl::StrFormat("| %d | %d | %.0f %% | %.1f | %s | %.0f %% | %.1f |\n", length, kBefore,
+                         share(kBefore), read_before / 1e6, now, share(most), read / 1e6);
 }
 
 constexpr char kTitle[] = "## Predicted, not measured\n";
@@ -289,10 +292,10 @@ loss_chunk = 0`) read and write of the weight's fp32 gradient: GB, ms, and part 
   for (const Model& model : Models()) text += LossRow(model);
   text += R"(
 Attention over the K/V cache, one layer and one row: 12 query heads of 128, 2 key/value heads. Busy:
-processors that have a block.
+processors that have a block. MB: keys and values read.
 
-| keys | blocks before | busy | blocks | busy |
-|---|---|---|---|---|
+| keys | blocks before | busy | MB | blocks | busy | MB |
+|---|---|---|---|---|---|---|
 )";
   for (const int64_t length : {4096, 32768}) text += DecodingRow(length);
   return text + "\n";
