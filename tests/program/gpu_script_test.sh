@@ -119,7 +119,7 @@ for value in "ratio_Rope_bf16 1.5 of_bound" "sanitizer_memcheck_errors 2 errors"
   "sanitizer_racecheck_hazards 0 hazards" "ncu_step_total 6 ms" "ncu_step_RopeKernel 2 ms" \
   "ncu_step_void_nvjet_a_b 4 ms" \
   "ncu_attention_backward skipped the driver lets only root read performance counters" \
-  "bench_tokens [0-9]+ tokens/s" "bench_planned [0-9.]+ [KM]iB" \
+  "bench_tokens [0-9]+ tokens/s" "bench_planned [0-9.]+ [KMG]iB" \
   "bench_attention_d32_t16_causal_backward [0-9.]+ TFLOP/s" \
   "train_fp32_difference [-0-9.e]+ of_the_loss" "the_same_twice_difference 0 of_the_loss"; do
   says "$value"
