@@ -71,11 +71,12 @@ inline int64_t Aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 // output's gradient, and the stream itself where blocks keep nothing.
 inline int64_t SavedBytes(const Quantities& s) {
   const int64_t stream = s.r * s.H * s.e, rstd = Aligned(s.r * 4);
+  const int64_t lse = Aligned(s.R * s.q / s.d * 4);
   int64_t kept = 2 * rstd + s.R * (s.q + 2 * s.kv) * s.e  // q, k, v
-                 + s.R * s.q * s.e + s.R * s.q / s.d * 4  // o, log-sum-exp
+                 + s.R * s.q * s.e + lse                  // o, log-sum-exp
                  + stream                                 // h between the halves
                  + s.R * 2 * s.F * s.e;                   // gate, up
-  if (s.m.qk_norm) kept += s.R * (s.q + s.kv) * s.e + s.R * (s.q + s.kv) / s.d * 4;
+  if (s.m.qk_norm) kept += s.R * (s.q + s.kv) * s.e + lse + Aligned(s.R * s.kv / s.d * 4);
   const int64_t cheap = 2 * stream + s.R * s.F * s.e;  // both norms' outputs, silu(gate) up
   if (s.recompute == Recompute::kNone) kept += cheap;
   if (s.recompute == Recompute::kFull) kept = 0;
