@@ -171,15 +171,29 @@ struct Trainer {
                            Describe(FindTaken(room, memory, device.index))));
   }
 
+  // Saves first where an error ends the training that leaves the state of all ranks whole, that of
+  // the last step. begun: the step it started from.
+  absl::Status SaveBeforeEnd(const absl::Status& error, int64_t begun) {
+    const int64_t step = stepper.run().step;
+    if (error.ok() || step == begun) return error;
+    const absl::Status saved = saves->Now();
+    const std::string what =
+        saved.ok() ? absl::StrCat(" is saved in ", CheckpointFolder(config, config.run.dir))
+                   : absl::StrCat(" could not be saved: ", saved.message());
+    return {error.code(), absl::StrCat(error.message(), "; step ", step, what)};
+  }
+
   absl::Status Loop() {
-    const int64_t last = LastStep();
+    const int64_t last = LastStep(), begun = stepper.run().step;
     limit.TurnEnds(SecondsSinceStart());
     int64_t skipped_in_a_row = 0;
     bool first = true;
     while (stepper.run().step < last) {
       const auto start = Clock::now();
       SetStep(stepper.run().step + 1);
-      TL_ASSIGN_OR_RETURN(const StepResult result, stepper.Run(*train));
+      const absl::StatusOr<StepResult> ran = stepper.Run(*train);
+      if (!ran.ok()) return SaveBeforeEnd(ran.status(), begun);
+      const StepResult& result = *ran;
       StopReason stop = StopReason::kNone;
       Report(result, MillisecondsSince(start), &stop);
       if (std::exchange(first, false)) ReportMemory();
@@ -192,24 +206,9 @@ struct Trainer {
       // First the save: a bad file to evaluate on costs no training.
       TL_RETURN_IF_ERROR(Save(step == last || stop != StopReason::kNone));
       if (stop != StopReason::kNone) return Stopped(stop);
-      if (EvaluatesAt(step)) TL_RETURN_IF_ERROR(Evaluate());
+      if (EvaluatesAt(step)) TL_RETURN_IF_ERROR(SaveBeforeEnd(Evaluate(), begun));
     }
     return absl::OkStatus();
-  }
-
-  // Trains to the end. An error that leaves the state of all ranks whole, that of the last step,
-  // costs nothing of it: it is saved first.
-  absl::Status Run() {
-    const int64_t begun = stepper.run().step;
-    const absl::Status end = Loop();
-    if (end.ok() || ExitCodeOf(end) != kExitError || absl::IsAborted(end)) return end;
-    const int64_t step = stepper.run().step;
-    if (step == begun) return end;
-    const absl::Status saved = saves->Now();
-    const std::string what =
-        saved.ok() ? absl::StrCat(" is saved in ", CheckpointFolder(config, config.run.dir))
-                   : absl::StrCat(" could not be saved: ", saved.message());
-    return {end.code(), absl::StrCat(end.message(), "; step ", step, what)};
   }
 
   bool EvaluatesAt(int64_t step) const {
@@ -307,7 +306,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
             " is of step " + std::to_string(stepper->run().step));
   TL_RETURN_IF_ERROR(trainer.EvaluateWhatWasMissed());
-  const absl::Status end = trainer.Run();
+  const absl::Status end = trainer.Loop();
   if (trainer.log) trainer.log->Finish();
   return end;
 }
