@@ -42,7 +42,7 @@ TL_DECLARE_OP(CachedAttention);
 struct CachedAttentionLaunch {
   int64_t chunks = 1;        // of a row, at most
   int64_t heads = 1;         // 1, 4 or 8
-  int64_t blocks = 0;        // N * chunks * Hkv * ceil(Hq / Hkv / heads)
+  int64_t tiles = 1;         // Hkv * ceil(Hq / Hkv / heads); N * chunks * tiles blocks
   int64_t merge_blocks = 0;  // N * Hq, none where chunks = 1
   int64_t scratch_bytes = 0;
   int64_t read_bytes = 0;  // of keys and values, where every row has most_keys

@@ -44,12 +44,6 @@ Params ParamsOf(const Args& args) {
   return p;
 }
 
-ForwardParams ForwardParamsOf(const AttentionArgs& args) {
-  auto p = ParamsOf<ForwardParams>(args);
-  p.factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
-  return p;
-}
-
 BackwardParams BackwardParamsOf(const AttentionBackwardArgs& args) {
   auto p = ParamsOf<BackwardParams>(args);
   p.d_o = View(args.d_o);
@@ -84,7 +78,8 @@ bool FitsSharedMemory(size_t bytes) {
 
 // A path of one architecture alone comes before those below.
 void Attention(Stream& stream, const AttentionArgs& args) {
-  const auto p = ForwardParamsOf(args);
+  auto p = ParamsOf<ForwardParams>(args);
+  p.factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
   if (p.batch == 0 || p.mask.tq == 0 || p.q_heads == 0) return;
   const DType dtype = args.q.dtype;
   if (FitsMma(dtype, p) && AttentionForwardMma(stream, p, dtype)) return;
@@ -97,12 +92,6 @@ void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
   const DType dtype = args.q.dtype;
   if (FitsMma(dtype, p) && AttentionBackwardMma(stream, p, dtype)) return;
   AttentionBackwardPlain(stream, p, dtype);
-}
-
-std::optional<AttentionLaunch> LaunchOf(const AttentionArgs& args) {
-  const auto p = ForwardParamsOf(args);
-  if (!FitsMma(args.q.dtype, p)) return std::nullopt;
-  return ForwardMmaLaunch(p, args.q.dtype);
 }
 
 std::optional<AttentionLaunch> LaunchOf(const AttentionBackwardArgs& args) {

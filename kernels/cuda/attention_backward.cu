@@ -210,10 +210,7 @@ AttentionLaunch LaunchOf(const BackwardParams& p) {
   return {.grid = Blocks(int64_t{layout.key_blocks} * p.batch * p.q_heads * Traits::kParts),
           .threads = Traits::kThreads,
           .shared_bytes = Traits::kSharedBytes,
-          .blocks_per_processor = 1,
-          .queries = Traits::kM,
           .keys = Traits::kN,
-          .parts = Traits::kParts,
           .scratch_bytes = layout.bytes()};
 }
 

@@ -37,6 +37,8 @@ struct BackwardTraits {
   using SumTile = SharedTile<T, kN, kOut>;  // dK, dV
   static constexpr int kDqFloats = kM * kOut;
   static constexpr int kSumFloats = 2 * kN * kOut;
+  // As AttentionBackwardScratch has it.
+  static_assert(kM >= 32 && kN >= 64 && kParts <= 2);
   static_assert(kD % kOut == 0 && kWarps % kDqRowWarps == 0 && kDqCols % 16 == 0);
 };
 

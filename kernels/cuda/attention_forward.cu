@@ -214,19 +214,6 @@ __global__ void __launch_bounds__(Traits::kThreads, Traits::kBlocksPerSm)
   StoreForward<Traits>(p, q_tile, o, rows, factor, b, head, q0);
 }
 
-template <class Traits>
-AttentionLaunch LaunchOf(const ForwardParams& p) {
-  return {.grid = dim3(static_cast<unsigned>((p.mask.tq + Traits::kM - 1) / Traits::kM),
-                       static_cast<unsigned>(p.q_heads), static_cast<unsigned>(p.batch)),
-          .threads = Traits::kThreads,
-          .shared_bytes = Traits::kSharedBytes,
-          .blocks_per_processor = Traits::kBlocksPerSm,
-          .queries = Traits::kM,
-          .keys = Traits::kN,
-          .parts = 1,
-          .scratch_bytes = 0};
-}
-
 template <typename T, class F>
 bool WithTraits(int d, const F& f) {
   if (d <= 64) return WithFirstThatFits<ForwardTraits<T, 64, 128, 64, 4>>(f);
@@ -244,17 +231,12 @@ bool WithTraits(const ForwardParams& p, DType dtype, const F& f) {
 
 }  // namespace
 
-std::optional<AttentionLaunch> ForwardMmaLaunch(const ForwardParams& p, DType dtype) {
-  std::optional<AttentionLaunch> launch;
-  WithTraits(p, dtype, [&]<class Traits>(Traits) { launch = LaunchOf<Traits>(p); });
-  return launch;
-}
-
 bool AttentionForwardMma(Stream& stream, const ForwardParams& p, DType dtype) {
   return WithTraits(p, dtype, [&]<class Traits>(Traits) {
-    const AttentionLaunch launch = LaunchOf<Traits>(p);
-    Launch(ForwardKernel<Traits>, launch.grid, dim3(launch.threads), launch.shared_bytes, stream,
-           p);
+    const dim3 grid(static_cast<unsigned>(CeilDiv(p.mask.tq, Traits::kM)),
+                    static_cast<unsigned>(p.q_heads), static_cast<unsigned>(p.batch));
+    Launch(ForwardKernel<Traits>, grid, dim3(Traits::kThreads), size_t{Traits::kSharedBytes},
+           stream, p);
   });
 }
 

@@ -110,7 +110,6 @@ bool WithFirstThatFits(const F& f) {
 // where the device has too little shared memory.
 bool AttentionForwardMma(Stream& stream, const ForwardParams& params, DType dtype);
 bool AttentionBackwardMma(Stream& stream, const BackwardParams& params, DType dtype);
-std::optional<AttentionLaunch> ForwardMmaLaunch(const ForwardParams& params, DType dtype);
 std::optional<AttentionLaunch> BackwardMmaLaunch(const BackwardParams& params, DType dtype);
 // Fused multiply-adds alone: fp32, and views whose vectors are not 16-byte aligned.
 void AttentionForwardPlain(Stream& stream, const ForwardParams& params, DType dtype);

@@ -69,7 +69,7 @@ struct RowKeys {
       if (bits[word] != 0) last = 32 * word + 32 - __clz(bits[word]);
     }
     known = 0 <= sequence && sequence < p.cache_sequences && 0 <= prefix &&
-            prefix + last <= p.capacity && prefix + picked <= p.most_keys;
+            int64_t{prefix} + last <= p.capacity && int64_t{prefix} + picked <= p.most_keys;
     end = known ? prefix + picked : 0;
     begin = p.window > 0 && p.window < end ? end - static_cast<int>(p.window) : 0;
     first_chunk = begin / kChunk;
@@ -324,7 +324,6 @@ void CachedAttention(Stream& stream, const CachedAttentionArgs& args) {
   TL_CHECK_LE(heads, 65535);
   const CachedAttentionLaunch launch = LaunchOf(args);
   auto* const scratch = reinterpret_cast<float*>(stream.Scratch(launch.scratch_bytes));
-  const int64_t tiles = CeilDiv(heads / key_heads, launch.heads);
   const float scale = args.scale != 0.0f ? args.scale : 1.0f / std::sqrt(static_cast<float>(d));
   WithFloatType(args.q.dtype, [&](auto type) {
     using T = decltype(type);
@@ -354,16 +353,16 @@ void CachedAttention(Stream& stream, const CachedAttentionArgs& args) {
                             .heads = heads,
                             .chunks = static_cast<int>(launch.chunks),
                             .group = static_cast<int>(heads / key_heads),
-                            .tiles = static_cast<int>(tiles),
+                            .tiles = static_cast<int>(launch.tiles / key_heads),
                             .d = static_cast<int>(d),
                             .value_lanes = PowerOfTwoFrom(CeilDiv(d, int64_t{kVector<T>})),
                             .factor = scale * std::numbers::log2e_v<float>};
-    const bool vectors = d % kVector<T> == 0 && Aligned(args.q, args.k, args.v);
+    const bool vectors = d % kVector<T> == 0 && Aligned(args.k, args.v);
     WithVector<kVector<T>>(vectors, [&](auto n) {
       WithHeads(launch.heads, [&](auto tile) {
         Launch(CachedAttentionKernel<T, tile, n>,
-               dim3(Blocks(rows * launch.chunks).x, static_cast<unsigned>(key_heads * tiles)),
-               kThreads, 0, stream, p);
+               dim3(Blocks(rows * launch.chunks).x, static_cast<unsigned>(launch.tiles)), kThreads,
+               0, stream, p);
       });
     });
     if (launch.merge_blocks > 0)

@@ -80,10 +80,12 @@ std::vector<Mount> ReadMounts(const std::string& root) {
 // The folders of the process's group and of those above it, innermost first. `path` is the group's
 // name in its hierarchy; what lies above the mount's own group cannot be seen from here.
 std::vector<std::string> Levels(const std::string& root, const Mount& mount, std::string path) {
-  const std::string above = mount.group == "/" ? "" : mount.group;
-  // A group outside of the namespace starts with "/..": only the mount's own can be seen.
-  if (path.rfind("/..", 0) == 0) path = above;
-  if (!above.empty() && path.rfind(above, 0) == 0) path.erase(0, above.size());
+  // "/", and "/.." of a mount from outside of the namespace, are above everything.
+  const bool whole = mount.group == "/" || mount.group.rfind("/..", 0) == 0;
+  const std::string above = whole ? "" : mount.group;
+  const bool below = path.rfind(above, 0) == 0 && path.rfind("/..", 0) != 0 &&
+                     (path.size() == above.size() || path[above.size()] == '/');
+  path = below ? path.substr(above.size()) : "";
   std::vector<std::string> levels;
   while (path.size() > 1) {
     levels.push_back(root + mount.at + path);

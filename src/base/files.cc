@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -125,8 +126,8 @@ absl::Status MakeWritableFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status CheckReplaceable(const std::string& path, const std::string& magic,
-                              const std::string& kind, const std::vector<std::string>& inputs) {
+absl::Status CheckReplaceable(const std::string& path, IsKind is_kind, const std::string& name,
+                              const std::vector<std::string>& inputs) {
   struct stat there;
   if (::lstat(path.c_str(), &there) != 0)
     return errno == ENOENT ? absl::OkStatus() : SystemError(path, "look it up", errno);
@@ -144,10 +145,9 @@ absl::Status CheckReplaceable(const std::string& path, const std::string& magic,
       return refuse("an input of this command, " + input);
   }
   TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY));
-  std::string begin(magic.size(), '\0');
-  const bool same = there.st_size >= static_cast<int64_t>(magic.size()) &&
-                    ReadAt(file, begin.data(), begin.size(), 0, path).ok() && begin == magic;
-  return same ? absl::OkStatus() : refuse("another file");
+  std::string begin(static_cast<size_t>(std::min<off_t>(there.st_size, 16)), '\0');
+  TL_RETURN_IF_ERROR(ReadAt(file, begin.data(), begin.size(), 0, path));
+  return is_kind(begin) ? absl::OkStatus() : refuse("another file");
 }
 
 absl::Status ReplaceFile(const std::string& path, const std::string& bytes) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace tl {
 
@@ -50,12 +51,13 @@ absl::Status Sync(const File& file, const std::string& path);
 absl::Status SyncFolder(const std::string& path);
 // Makes the folder and its parents, and finds out whether files can be made in it.
 absl::Status MakeWritableFolder(const std::string& path);
-// Whether a file may be put at `path` by a rename: nothing is there yet, or a regular file that
-// begins with `magic` and is none of `inputs`, by whatever name. A link, folder, FIFO or device
-// there, an input, or a file of another kind is an error (FailedPrecondition). kind: "a token
-// file".
-absl::Status CheckReplaceable(const std::string& path, const std::string& magic,
-                              const std::string& kind, const std::vector<std::string>& inputs);
+// Whether a file may be put at `path` by a rename: nothing is there yet, or a regular file whose
+// first bytes are of the kind that replaces it, and that is none of `inputs`, by whatever name. A
+// link, folder, FIFO or device there, an input, or a file of another kind is an error
+// (FailedPrecondition). name: "a token file".
+using IsKind = bool (*)(absl::string_view first_bytes);
+absl::Status CheckReplaceable(const std::string& path, IsKind is_kind, const std::string& name,
+                              const std::vector<std::string>& inputs);
 // Replaces the file in one step: a reader sees the old contents or the new.
 absl::Status ReplaceFile(const std::string& path, const std::string& bytes);
 

@@ -229,7 +229,9 @@ const std::vector<ConfigKey>& Table() {
       {"train", "z_loss", TL_FIELD(train.z_loss),
        "weight of the squared log-sum-exp in the loss; 0: none", kZeroOrMore},
       {"train", "loss_chunk", TL_FIELD(train.loss_chunk),
-       "tokens whose logits exist at once; 0: by vocabulary and device, 2048 in 16 bits on GPUs",
+       "tokens whose logits exist at once; 0: by vocabulary and device, at least 2048 in 16 bits "
+       "on "
+       "GPUs",
        kZeroOrMore},
 
       {"optimizer", "name", TL_FIELD(optimizer.name), "the update rule", kAny, {"adamw"}},

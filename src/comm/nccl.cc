@@ -79,12 +79,14 @@ class NcclCommunicator : public Communicator {
     if (comm_ != nullptr) {
       watched_ = shared_->watchdog.Watch(
           comm_, absl::StrCat(name_, " group, rank ", rank(), " of ", size()));
-      shared_->watchdog.Begin(*watched_, "init");
       result = Settle(result);
-      shared_->watchdog.End(*watched_);
     }
     const absl::Status status = JoinStatus(result);
-    if (!status.ok() && comm_ != nullptr) {
+    if (comm_ == nullptr) return status;
+    // A communicator that cannot start is this thread's to the end.
+    if (status.ok()) {
+      shared_->watchdog.End(*watched_);
+    } else {
       shared_->watchdog.Forget(watched_);
       library_.CommAbort(std::exchange(comm_, nullptr));
     }

@@ -69,6 +69,9 @@ std::shared_ptr<NcclWatchdog::Watched> NcclWatchdog::Watch(nccl::Comm comm, std:
   auto watched = std::make_shared<Watched>();
   watched->comm = comm;
   watched->group = std::move(group);
+  watched->operations = 1;
+  watched->calling = true;
+  watched->call = "init";
   const std::lock_guard lock(mutex_);
   all_.push_back(watched);
   return watched;

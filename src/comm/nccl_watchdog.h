@@ -5,8 +5,8 @@
 //
 // NCCL lets one thread at a time into a communicator, and asking one for errors is no exception:
 // ncclCommGetAsyncError joins the thread of the call before and frees it. So this thread asks while
-// nobody calls, and who calls hears of errors himself. ncclCommAbort alone is made to come beside a
-// call: it is what ends one that hangs.
+// nobody calls, and the caller hears of its own errors. ncclCommAbort alone is made to come beside
+// a call: it is what ends one that hangs.
 #pragma once
 
 #include <chrono>

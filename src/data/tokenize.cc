@@ -6,10 +6,11 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <iterator>
+#include <filesystem>
 #include <memory>
 #include <numeric>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "base/philox.h"
@@ -170,21 +171,40 @@ class TextWriter {
   std::vector<int32_t> ids_;
 };
 
+bool IsTokenFile(absl::string_view begin) {
+  return absl::StartsWith(
+      begin, absl::string_view(internal::kTokenFileMagic, sizeof(internal::kTokenFileMagic)));
+}
+
+// A SentencePiece model begins with the field of its first piece, and that with the piece's text:
+// both have tag 1 and a length.
+bool IsSentencePieceModel(absl::string_view begin) {
+  return begin.size() >= 4 && begin[0] == '\n' && begin[2] == '\n';
+}
+
+// Whether both name one place, whatever is there.
+bool SamePlace(const std::string& a, const std::string& b) {
+  std::error_code error;
+  return !a.empty() && !b.empty() &&
+         std::filesystem::weakly_canonical(std::filesystem::absolute(a), error) ==
+             std::filesystem::weakly_canonical(std::filesystem::absolute(b), error);
+}
+
 // Nothing that is read may be written over, and nothing that these outputs are not.
 absl::Status CheckOutputs(const TokenizeOptions& options) {
   std::vector<std::string> inputs = options.texts;
   if (options.train_vocab > 0) {
-    if (options.tokenizer == options.out || options.tokenizer == options.holdout_out)
+    if (SamePlace(options.tokenizer, options.out) ||
+        SamePlace(options.tokenizer, options.holdout_out))
       return absl::InvalidArgumentError(
           absl::StrCat(options.tokenizer, ": given for the tokenizer and for the tokens"));
-    // The first field of a SentencePiece model has this tag.
-    TL_RETURN_IF_ERROR(CheckReplaceable(options.tokenizer, "\n", "a SentencePiece model", inputs));
+    TL_RETURN_IF_ERROR(
+        CheckReplaceable(options.tokenizer, IsSentencePieceModel, "a SentencePiece model", inputs));
   }
   if (options.tokenizer != "bytes") inputs.push_back(options.tokenizer);
-  const std::string magic(std::begin(internal::kTokenFileMagic),
-                          std::end(internal::kTokenFileMagic));
   for (const std::string& out : {options.out, options.holdout_out}) {
-    if (!out.empty()) TL_RETURN_IF_ERROR(CheckReplaceable(out, magic, "a token file", inputs));
+    if (!out.empty())
+      TL_RETURN_IF_ERROR(CheckReplaceable(out, IsTokenFile, "a token file", inputs));
   }
   return absl::OkStatus();
 }
@@ -214,7 +234,7 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
   if (holds_out != !options.holdout_out.empty()) {
     return absl::InvalidArgumentError("a holdout needs both a fraction and an output file");
   }
-  if (holds_out && options.holdout_out == options.out) {
+  if (holds_out && SamePlace(options.holdout_out, options.out)) {
     return absl::InvalidArgumentError(
         absl::StrCat(options.out, ": given for the text and for its holdout"));
   }

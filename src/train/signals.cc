@@ -18,13 +18,21 @@ struct Stop {
   int signal;  // 0: none
   const char* name;
 };
+// In the order of the reasons.
 constexpr Stop kStops[] = {{StopReason::kNone, 0, "none"},
-                           {StopReason::kTimeLimit, 0, "[checkpoint] time_limit"},
-                           {StopReason::kUser, SIGUSR1, "SIGUSR1"},
                            {StopReason::kPipe, SIGPIPE, "SIGPIPE"},
                            {StopReason::kHangup, SIGHUP, "SIGHUP"},
+                           {StopReason::kTimeLimit, 0, "[checkpoint] time_limit"},
+                           {StopReason::kUser, SIGUSR1, "SIGUSR1"},
                            {StopReason::kTerminate, SIGTERM, "SIGTERM"},
                            {StopReason::kInterrupt, SIGINT, "SIGINT"}};
+static_assert([] {
+  int32_t next = 0;
+  for (const Stop& stop : kStops) {
+    if (static_cast<int32_t>(stop.reason) != next++) return false;
+  }
+  return true;
+}());
 const Stop& StopOf(StopReason reason) { return kStops[static_cast<int32_t>(reason)]; }
 
 // Only calls that a signal handler may make.

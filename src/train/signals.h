@@ -11,10 +11,10 @@ namespace tl {
 // Where ranks have several reasons the largest counts.
 enum class StopReason : int32_t {
   kNone,
-  kTimeLimit,  // [checkpoint] time_limit
-  kUser,       // SIGUSR1: what a batch system sends ahead of the end of a job's time
   kPipe,       // SIGPIPE: who read the output is gone
   kHangup,     // SIGHUP: the terminal is gone
+  kTimeLimit,  // [checkpoint] time_limit
+  kUser,       // SIGUSR1: what a batch system sends ahead of the end of a job's time
   kTerminate,  // SIGTERM
   kInterrupt   // SIGINT
 };

@@ -70,6 +70,17 @@ TEST_F(CgroupTest, ANamespaceShowsItsOwnRoot) {
   EXPECT_EQ(Read().free_memory, 3000);
 }
 
+TEST_F(CgroupTest, AGroupBesideTheMountsOwnIsNotBelowIt) {
+  for (const char* group : {"/a/bc/d", "/other", "/a"}) {
+    WriteV2(group, "/a/b");
+    Write("/sys/fs/cgroup/memory.max", "4000");
+    Write("/sys/fs/cgroup/memory.current", "1000");
+    Write("/sys/fs/cgroup/other/memory.max", "10");
+    Write("/sys/fs/cgroup/other/memory.current", "0");
+    EXPECT_EQ(Read().free_memory, 3000) << group;
+  }
+}
+
 TEST_F(CgroupTest, Version1UnderAContainersMount) {
   Write("/proc/self/cgroup",
         "9:memory:/docker/4f0c/inner\n4:cpu,cpuacct:/docker/4f0c\n1:name=systemd:/x\n0::/x");

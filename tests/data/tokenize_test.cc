@@ -1,6 +1,7 @@
 #include "data/tokenize.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -118,9 +119,16 @@ TEST(Tokenize, RefusesWhatItMustNotReplace) {
         << out;
   }
   EXPECT_FALSE(std::filesystem::exists(Folder() + "/fresh.tok"));
-  const std::string json = MakeText("tokenizer.json", "{}");
-  EXPECT_TRUE(absl::IsFailedPrecondition(TokenizeFiles(
-      {.tokenizer = json, .train_vocab = 300, .texts = {text}, .out = Folder() + "/fresh.tok"})));
+  for (const char* bytes : {"{}", "\nnotes\n", ""}) {
+    const std::string there = MakeText("there.model", bytes);
+    EXPECT_TRUE(absl::IsFailedPrecondition(TokenizeFiles(
+        {.tokenizer = there, .train_vocab = 300, .texts = {text}, .out = Folder() + "/fresh.tok"})))
+        << bytes;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(TokenizeFiles({.tokenizer = Folder() + "/./fresh.tok",
+                                                     .train_vocab = 300,
+                                                     .texts = {text},
+                                                     .out = Folder() + "/fresh.tok"})));
   std::ifstream read(text);
   std::string line;
   std::getline(read, line);

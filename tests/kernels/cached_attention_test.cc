@@ -168,10 +168,8 @@ class Rig {
     for (size_t n = 0; n < queries.size(); ++n) {
       const Doubles expected = Expected(queries[n], keys, values);
       double error = 0.0;
-      for (int64_t i = 0; i < width; ++i) {
-        const double difference = std::abs(found[n * width + i] - expected[i]);
-        if (!(difference <= error)) error = difference;
-      }
+      for (int64_t i = 0; i < width; ++i)
+        error = Worse(error, std::abs(found[n * width + i] - expected[i]));
       ExpectErrorWithin(dtype_, error, bound, "o of row " + std::to_string(n));
     }
   }
@@ -292,17 +290,17 @@ TEST(CachedAttention, LaunchFollowsFromTheShape) {
   const CachedAttentionLaunch one = launch(1, grouped);
   EXPECT_EQ(one.chunks, 9);
   EXPECT_EQ(one.heads, 8);
-  EXPECT_EQ(one.blocks, 9 * 4);
+  EXPECT_EQ(one.tiles, 4);
   EXPECT_EQ(one.merge_blocks, 28);
   EXPECT_EQ(one.scratch_bytes, 28 * 9 * 130 * 4);
   EXPECT_EQ(one.read_bytes, int64_t{4} * 4097 * 2 * 128 * 2);
   Sizes window = grouped;
   window.window = 2 * kKeyChunk + 1;
   EXPECT_EQ(launch(3, window).chunks, 3);
-  EXPECT_EQ(launch(3, window).blocks, 3 * 3 * 4);
+  EXPECT_EQ(launch(3, window).tiles, 4);
   Sizes few = grouped;
   few.most_keys = kKeyChunk;
-  EXPECT_EQ(launch(2, few).blocks, 2 * 4);
+  EXPECT_EQ(launch(2, few).chunks, 1);
   EXPECT_EQ(launch(2, few).merge_blocks, 0);
   EXPECT_EQ(launch(2, few).scratch_bytes, 0);
   EXPECT_EQ(launch(1, {.q_heads = 3, .k_heads = 3, .capacity = 100}).heads, 1);

@@ -129,6 +129,9 @@ inline double Ulp(DType dtype, double x) {
   return std::ldexp(1.0, std::max(exponent - 1, smallest) - digits);
 }
 
+// The larger of two errors; NaN is the largest.
+inline double Worse(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
+
 // The largest error of each quantity over its bound, printed at the program's end: one line "ratio
 // NAME VALUE" each, where above 1 a test failed. Little more than 1 is a bound that is too narrow,
 // much more is garbage.
@@ -140,7 +143,7 @@ class Ratios : public testing::Environment {
     std::string suite = test == nullptr ? "" : test->test_suite_name();
     suite = suite.substr(suite.find('/') + 1);  // without the name of an instantiation
     double& largest = All()[suite + "." + quantity + "." + Name(dtype)];
-    if (!(ratio <= largest)) largest = ratio;
+    largest = Worse(largest, ratio);
   }
   void TearDown() override {
     for (const auto& [name, ratio] : All()) std::printf("ratio %s %.3g\n", name.c_str(), ratio);
@@ -188,8 +191,7 @@ inline void ExpectWithinBound(DType dtype, const Doubles& out, const Doubles& re
   ASSERT_EQ(naive.size(), ref.size()) << what;
   double error = 0.0, allowed = 0.0, largest = 0.0;
   for (size_t i = 0; i < ref.size(); ++i) {
-    const double difference = std::fabs(out[i] - ref[i]);
-    if (!(difference <= error)) error = difference;
+    error = Worse(error, std::fabs(out[i] - ref[i]));
     allowed = std::max(allowed, std::fabs(RoundedTo(dtype, naive[i]) - ref[i]));
     largest = std::max(largest, std::fabs(ref[i]));
   }

@@ -82,8 +82,7 @@ TEST(RowMatmul, IsRight) {
               // The sum's own rounding errors, and one rounding of the result.
               const double bound =
                   static_cast<double>(width + 2) * 0x1p-24 * size + ulp * std::abs(sum);
-              const double ratio = std::abs(value - sum) / bound;
-              if (!(ratio <= worst)) worst = ratio;
+              worst = Worse(worst, std::abs(value - sum) / bound);
             }
           }
           ExpectErrorWithin(

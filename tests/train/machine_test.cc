@@ -50,6 +50,7 @@ TEST(Machine, AnOmpNumThreadsThatIsNoNumberLeavesTheShare) {
   setenv("OMP_NUM_THREADS", "3,1", 1);
   EXPECT_EQ(SetThreads(0, *world), 3);
   unsetenv("OMP_NUM_THREADS");
+  SetThreads(0, *world);
 }
 
 }  // namespace

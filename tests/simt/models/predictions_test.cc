@@ -18,6 +18,7 @@
 #include "engine/placement.h"
 #include "kernels/attention.h"
 #include "kernels/cached_attention.h"
+#include "kernels/cuda/attention_launch.h"
 #include "tests/simt/control.h"
 
 namespace tl {
@@ -100,20 +101,6 @@ double CausalFill(int64_t key_blocks, int64_t columns, int64_t resident) {
   return static_cast<double>(work) / static_cast<double>(end * kProcessors * resident);
 }
 
-// Columns of blocks, one for each head of keys or of queries in a sequence: those for which a block
-// has a plausible number of keys.
-int64_t Columns(int64_t blocks, int64_t batch, int64_t length, int64_t q_heads, int64_t k_heads) {
-  for (const int64_t heads : {q_heads, k_heads}) {
-    const int64_t columns = batch * heads;
-    if (blocks % columns == 0 && length * columns / blocks >= 16 &&
-        length * columns / blocks <= 256)
-      return columns;
-  }
-  ADD_FAILURE() << blocks << " blocks are for neither " << q_heads << " nor " << k_heads
-                << " heads of " << batch << " sequences";
-  return batch * k_heads;
-}
-
 std::string BackwardRow(const Model& model) {
   const Config config = ConfigOf(model);
   const ModelConfig& m = config.model;
@@ -125,24 +112,26 @@ std::string BackwardRow(const Model& model) {
   const auto keys = [&] { return memory.Make({batch, length, k_heads, d}, DType::kBF16); };
   const auto rows = [&] { return memory.Make({batch, m.heads, length}, DType::kF32); };
   Stream stream = Stream::On(kDevice);
-  AttentionBackward(stream, {.dq = queries(),
-                             .dk = keys(),
-                             .dv = keys(),
-                             .delta = rows(),
-                             .d_o = queries(),
-                             .o = queries(),
-                             .lse = rows(),
-                             .q = queries(),
-                             .k = keys(),
-                             .v = keys(),
-                             .mask = MaskKind::kCausal});
+  const AttentionBackwardArgs args = {.dq = queries(),
+                                      .dk = keys(),
+                                      .dv = keys(),
+                                      .delta = rows(),
+                                      .d_o = queries(),
+                                      .o = queries(),
+                                      .lse = rows(),
+                                      .q = queries(),
+                                      .k = keys(),
+                                      .v = keys(),
+                                      .mask = MaskKind::kCausal};
+  AttentionBackward(stream, args);
   const auto launches = recorded.Of("::BackwardKernel<");
   if (launches.size() != 1) {
     ADD_FAILURE() << launches.size() << " launches of BackwardKernel";
     return "";
   }
   const simt::RecordedLaunch& launch = launches[0];
-  const int64_t columns = Columns(launch.blocks, batch, length, m.heads, k_heads);
+  // Columns of blocks, each over all keys.
+  const int64_t columns = launch.blocks * cuda::LaunchOf(args)->keys / length;
   const double now =
       CausalFill(launch.blocks / columns, columns,
                  Resident(launch.threads, static_cast<int64_t>(launch.shared_bytes)));
@@ -269,9 +258,10 @@ std::string Section() {
 From arithmetic alone, for one H200: 132 processors, 989 TFLOP/s of dense bf16 products and 4.8 TB/s
 (NVIDIA's data sheet), all taken as if they were reached. `tests/simt/models/predictions_test.cc`
 makes the product's own calls at full size on the SIMT machine, which writes the launches down and
-runs nothing, and computes these tables from their shapes (`ctest -R unit.simt.predictions`;
-`TRUNKLINE_WRITE_DOCS=1` writes this section). "Before" is the code of 2026-11-24. Shapes are those of
-`configs/bench-*.toml` and of Qwen2.5-7B, in bf16; sequences × length are a micro-batch.
+runs nothing, and computes the right halves of these tables from their shapes (`ctest -R
+unit.simt.predictions`; `TRUNKLINE_WRITE_DOCS=1` writes this section). "Before" is arithmetic about the
+code of 2026-11-24. Shapes are those of `configs/bench-*.toml` and of Qwen2.5-7B, in bf16; sequences ×
+length are a micro-batch.
 
 Attention's backward pass, causal, one layer and micro-batch. Full: the part of all processors' time
 that is work, where the blocks of the first keys, which the most queries see, go first, and a
@@ -292,7 +282,8 @@ loss_chunk = 0`) read and write of the weight's fp32 gradient: GB, ms, and part 
   for (const Model& model : Models()) text += LossRow(model);
   text += R"(
 Attention over the K/V cache, one layer and one row: 12 query heads of 128, 2 key/value heads. Busy:
-processors that have a block. MB: keys and values read.
+processors that have a block. MB: keys and
+values read, as `kernels/cached_attention.h` counts them.
 
 | keys | blocks before | busy | MB | blocks | busy | MB |
 |---|---|---|---|---|---|---|

@@ -138,7 +138,6 @@ TEST_F(NcclRules, TheWatchdogLeavesACommunicatorAloneThatIsCalled) {
   {
     NcclWatchdog watchdog(device_, 60);
     const auto watched = watchdog.Watch(comm_, "world group");
-    watchdog.Begin(*watched, "init");
     std::this_thread::sleep_for(several_looks);
     Settle();
     watchdog.End(*watched);
