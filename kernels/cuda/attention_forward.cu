@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "kernels/cuda/attention_params.h"
+#include "kernels/cuda/common.h"
 #include "kernels/cuda/mma_tiles.h"
 
 namespace tl::cuda {

@@ -133,7 +133,7 @@ absl::Status CheckReplaceable(const std::string& path, IsKind is_kind, const std
     return errno == ENOENT ? absl::OkStatus() : SystemError(path, "look it up", errno);
   const auto refuse = [&](const std::string& found) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": expected a new name or that of ",
-                                                      kind, " to replace, found ", found));
+                                                      name, " to replace, found ", found));
   };
   if (S_ISLNK(there.st_mode)) return refuse("a symbolic link");
   if (S_ISDIR(there.st_mode)) return refuse("a folder");
