@@ -10,6 +10,7 @@
 #       FOLDER/tests/gpu/run.sh
 build=${TRUNKLINE_BUILD:-build}
 here=$PWD
+# shellcheck source=launch/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 [[ $# == 1 ]] || die "usage: launch/bundle.sh FOLDER or launch/bundle.sh FOLDER.tar.xz"
@@ -19,6 +20,9 @@ out=$1
 [[ -x $build/trunkline ]] || die "$build/trunkline is not there; run launch/build.sh --tests"
 folder=${out%.tar.xz}
 [[ ! -e $out && ! -e $folder ]] || die "$out is there already"
+mpirun=$(readlink -f "$(type -P mpirun)") || mpirun="no mpirun"
+[[ ${mpirun##*/} == orterun ]] ||
+  die "bundles need Open MPI 4, whose mpirun is one program; found $mpirun"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -26,8 +30,8 @@ root=$work/$(basename "$folder")
 mkdir -p "$root"/{bin,lib/openmpi,lib/pmix,libexec,share,etc,tests/gpu,configs}
 
 # The programs.
-cp "$build/trunkline" "$(readlink -f "$(command -v mpirun)")" "$root/libexec/"
-mv "$root/libexec/orterun" "$root/libexec/mpirun"
+cp "$build/trunkline" "$root/libexec/"
+cp "$mpirun" "$root/libexec/mpirun"
 for test in gpu_tests mpi_device_collectives_test comm_bench; do
   if [[ -x $build/tests/$test ]]; then
     cp "$build/tests/$test" "$root/libexec/"

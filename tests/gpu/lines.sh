@@ -23,6 +23,7 @@ fail() {  # NAME WHY
 # Kills what a line has left behind, in whatever process group or session.
 end_line() {
   local processes tries
+  [[ -n $mark ]] || return 0
   for tries in 1 2 3 4 5; do
     mapfile -t processes < <(grep -lszFx "TL_GPU_LINE=$mark" /proc/[0-9]*/environ | cut -d / -f 3)
     ((${#processes[@]} > 0)) || break
@@ -30,6 +31,17 @@ end_line() {
     kill -KILL "${processes[@]}" 2> /dev/null || true
   done
   mark=
+}
+
+# limited SECONDS LOG COMMAND...: its exit code. A signal to this script ends the wait for it.
+limited() {
+  local seconds=$1 log=$2 status=0
+  shift 2
+  marks=$((marks + 1)) mark=$$.$marks
+  TL_GPU_LINE=$mark timeout -k "$grace" "$seconds" "$@" > "$log" 2>&1 < /dev/null &
+  { wait $! || status=$?; } 2> /dev/null  # the shell's word of a signal
+  end_line
+  return "$status"
 }
 
 # line NAME LIMIT COMMAND...: tells ok or FAILED, and the figures in its output. Skipped where less
@@ -50,10 +62,7 @@ line() {
   fi
   ((seconds <= limit)) || seconds=$limit
 
-  marks=$((marks + 1)) mark=$$.$marks
-  TL_GPU_LINE=$mark timeout -k "$grace" "$seconds" "$@" > "$log" 2>&1 < /dev/null &
-  { wait $! || status=$?; } 2> /dev/null  # the shell's word of a signal
-  end_line
+  limited "$seconds" "$log" "$@" || status=$?
   took=$((SECONDS - begun))
 
   if ((status == 0)); then
@@ -63,7 +72,7 @@ line() {
     skip "$name" "$(tail -n 1 "$log")"
   elif ((status == 124 || status == 137)) && ((took >= seconds)); then
     if ((seconds < limit)); then
-        skip "$name" "cut off after $took s, at the end of the budget"
+      skip "$name" "cut off after $took s, at the end of the budget"
     else
       fail "$name" "timed out after $limit s"
     fi
@@ -81,10 +90,13 @@ line() {
   fi
 }
 
-# Everything but checkpoints, weights and data, so far.
+# Everything but checkpoints, weights and data, so far. tar exits with 1 where a file changes as it
+# is read.
 archive() {
+  local status=0
   tar -C "$work" --exclude='step_*' --exclude='*.tok' --exclude='text.txt' -czf \
-    "$out/results.part" . -C "$out" summary.txt
+    "$out/results.part" . -C "$out" summary.txt || status=$?
+  ((status <= 1)) || return "$status"
   mv "$out/results.part" "$out/results.tar.gz"
 }
 

@@ -26,7 +26,7 @@ while (($# > 0)); do
     --budget) budget=${2:-} ;;
     --out) out=${2:-} ;;
     --limit)
-      [[ ${2:-} =~ ^([^=]+)=([0-9]+)$ ]] || usage
+      [[ ${2:-} =~ ^([^=]+)=([1-9][0-9]*)$ ]] || usage
       limits[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
       ;;
     --simt) simt=yes ;;
@@ -47,7 +47,7 @@ mkdir "$logs"
 # shellcheck source=tests/gpu/lines.sh
 source "$gpu/lines.sh"
 trap 'end_line; rm -rf "$work"' EXIT
-trap 'archive; exit 143' HUP INT TERM
+trap 'end_line; archive; exit 143' HUP INT TERM
 cd "$work"
 
 # The programs.
@@ -69,6 +69,9 @@ cores=$(nproc)
 export TL_TEST_DEVICE=cuda OMP_NUM_THREADS=$cores OMP_WAIT_POLICY=passive HWLOC_HIDE_ERRORS=2
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+# The same for Open MPI 5.
+export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+export PRTE_MCA_hwloc_default_binding_policy=none
 # CUDA's libraries where pip has put them for this Python.
 wheels=$(timeout -k 1 10 python3 -c '
 import glob, site, sysconfig
@@ -151,10 +154,14 @@ section training
 if [[ -z $absent && -d $gpu/reference ]]; then
   cp -r "$gpu/reference/." .
 elif [[ -z $absent ]] && ((SECONDS < deadline)); then
-  begun=$SECONDS options=()
+  begun=$SECONDS options=() status=0 limit=${limits[reference]:-$((300 * patience))}
   [[ $simt == no ]] || options=(--small)
-  "$gpu/reference.sh" . "${options[@]}" > "$logs/reference.log" 2>&1 ||
+  limited "$limit" "$logs/reference.log" "$gpu/reference.sh" . "${options[@]}" || status=$?
+  if ((status == 124 || status == 137)); then
+    fail reference "timed out after $limit s"
+  elif ((status != 0)); then
     fail reference "$(tail -n 1 "$logs/reference.log")"
+  fi
   deadline=$((deadline + SECONDS - begun))
 fi
 trained() {  # NAME LIMIT RANKS TOLERANCE SETTING...

@@ -6,8 +6,15 @@ set -euo pipefail
 build=$(cd "$1" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-if ! command -v mpirun ompi_info xz > /dev/null; then
-  echo "skipped: no mpirun, ompi_info or xz"
+for program in mpirun ompi_info xz; do
+  if ! type -P "$program" > /dev/null; then
+    echo "skipped: no $program"
+    exit 0
+  fi
+done
+mpirun=$(readlink -f "$(type -P mpirun)")
+if [[ ${mpirun##*/} != orterun ]]; then
+  echo "skipped: bundles need Open MPI 4, whose mpirun is one program; found $mpirun"
   exit 0
 fi
 work=$(mktemp -d)
@@ -87,6 +94,7 @@ if "$build/trunkline" info | grep '^  cuda  *none: '; then
   grep -q '^0 ok, 0 FAILED, ' "$work/log"
 fi
 # A tool that does not follow the launcher sees the program by the bundle's loader.
+# shellcheck disable=SC2016
 printf '#!/bin/bash\n"$@" && [[ $1 == */ld-linux-x86-64.so.2 ]] && echo seen\n' > "$work/tool"
 chmod +x "$work/tool"
 (cd "$work" && root=$bundle "$bundle/tests/gpu/checks.sh" tool '^seen' ./tool -- \

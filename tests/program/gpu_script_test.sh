@@ -1,6 +1,7 @@
 #!/bin/bash
-# tests/gpu/run.sh where there is no GPU: skipping every line by name; on the SIMT test machine, with
-# lines that fail and lines that hang; at the end of its budget; and ended by a signal.
+# tests/gpu/run.sh where there is no GPU: what it takes for equal losses; skipping every line by
+# name; on the SIMT test machine, with lines that fail and lines that hang; at the end of its
+# budget; and ended by a signal.
 #   tests/program/gpu_script_test.sh BUILD
 set -euo pipefail
 build=$(cd "$1" && pwd)
@@ -38,7 +39,39 @@ says() {  # LINE: once
   [[ $(grep -cxE "$1" "$summary") == 1 ]] || fail "not once: $1"
 }
 
-# No GPU. CUDA's libraries are looked for among Python's packages.
+# Losses, the reference's first.
+losses() {  # RUN LOSS...: of its steps
+  local run=$1 step=0 loss
+  shift
+  mkdir -p "$work/runs/$run"
+  for loss; do
+    step=$((step + 1))
+    printf '{"step":%d,"tokens":8,"loss":%s,"losses":{"next_token":%s},"heads":{},"lr":0.1}\n' \
+      "$step" "$loss" "$loss"
+  done > "$work/runs/$run/metrics.jsonl"
+}
+compare() { (cd "$work" && "${script%/*}/checks.sh" compare "$@"); }
+losses cpu 5.5 5.25 5 4.75
+losses same 5.5 5.25 5 4.75
+losses shorter 5.5 5.25
+losses other 5.5 5.25 5.5 4.75
+losses not_finite 5.5 5.25 null 4.75
+losses longer 5.5 5.25 5 4.75 4.5
+for run in same shorter; do
+  compare $run 0 || fail "equal losses differ: $run"
+done
+compare other 0.11 || fail "a tenth is more than 0.11"
+for run in other not_finite longer; do
+  if compare $run 0.09; then fail "losses are equal: $run"; fi
+done
+if compare same 0.09 not_finite; then fail "the reference's losses are not finite"; fi
+
+if "$script" --out "$work/refused" --limit bench=0 2> /dev/null; then fail "a limit of 0"; fi
+[[ ! -e $work/refused ]] || fail "it ran with a limit of 0"
+
+# No GPU. CUDA's libraries are looked for among Python's packages. Others' processes are left alone.
+TL_GPU_LINE='' sleep 60 > /dev/null 2>&1 &
+bystander=$!
 fake=$build
 export PYTHONUSERBASE=$work/python
 packages=$(python3 -m site --user-site 2> /dev/null) || true
@@ -47,6 +80,8 @@ run 0 none
 grep -q "^LD_LIBRARY_PATH .*${packages:+$packages/nvidia/cu13/lib}" "$work/none/logs/machine.log" ||
   fail "no libraries of Python's packages"
 ((took < 30)) || fail "it takes $took s to do nothing"
+kill $bystander || fail "a process that was not its own is gone"
+wait $bystander 2> /dev/null || true
 for name in bench_{124m,0.5b,1.5b,3b}_{1024,4096} bench_1.5b_4096_chunk_192 bench_attention \
   train_{fp32,bf16,fp16,nccl} train_grid_{2x1,1x2,4x1,2x2,1x4} the_same_twice {cpu_to_gpu,gpu_to_cpu} \
   ncu_{step,attention_backward} sanitizer_{memcheck,racecheck,initcheck} nccl_{1_rank,all_gpus} \
@@ -130,22 +165,35 @@ for name in test_{FinishGradients,Dropout,HeadMetrics} train_{fp32,bf16,fp16,ncc
   [[ -s $work/simt/logs/$name.log ]] || fail "no log of $name in the archive"
 done
 
-# The budget ends while the first line hangs: that one is cut off, the others are passed over.
+# The budget ends while the first line hangs: that one is cut off, the others are passed over. The
+# CPU's training, which the budget is not for, has a limit too.
 replace "$fake/tests/simt_finish_gradients" << PROGRAM
 #!/bin/bash
 [[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
-touch "$work/hangs"
 sleep 3600
 PROGRAM
-run 0 budget --simt --budget 14 --limit test_FinishGradients=10
+replace "$fake/trunkline" << PROGRAM
+#!/bin/bash
+sleep 3600
+PROGRAM
+run 1 budget --simt --budget 14 --limit test_FinishGradients=10 --limit reference=1
 ((took <= 16)) || fail "$took s where 14 were allowed"
 says "test_FinishGradients skipped cut off after [0-9]+ s, at the end of the budget"
 for name in test_Rope bench train_fp32 the_same_twice cpu_to_gpu; do
   says "$name skipped [0-9] s of the budget are left, its limit is [0-9]+ s"
 done
+says "reference FAILED timed out after 1 s"
 
-# Ended by a signal: what there is by then is in the archive.
-rm "$work/hangs"
+# Ended by a signal: what there is by then is in the archive, up to the last that a line wrote.
+replace "$fake/tests/simt_finish_gradients" << PROGRAM
+#!/bin/bash
+[[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
+head -c 20000000 /dev/zero | tr '\\0' '\\n'
+for ((i = 1; ; i++)); do
+  echo \$i
+  echo \$i >> "$work/hangs"
+done
+PROGRAM
 env TRUNKLINE_BUILD="$fake" TL_GPU_SCRIPT_TEST="$work" "$script" --simt --out "$work/ended" \
   > "$work/ended.log" 2>&1 &
 for ((i = 0; i < 300; i++)); do
@@ -158,5 +206,6 @@ wait %1 || status=$?
 [[ $status == 143 ]] || fail "exit code $status after a signal"
 if grep -lsz "^TL_GPU_SCRIPT_TEST=$work" /proc/[0-9]*/environ; then fail "processes are left"; fi
 tar -C "$work/ended" -xzf "$work/ended/results.tar.gz"
-[[ -e $work/ended/logs/test_FinishGradients.log ]] || fail "what was there is not in the archive"
+(($(tail -n 1 "$work/ended/logs/test_FinishGradients.log") >= $(tail -n 1 "$work/hangs"))) ||
+  fail "what was there is not in the archive"
 echo "all as expected"
