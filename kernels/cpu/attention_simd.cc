@@ -61,7 +61,7 @@ HWY_INLINE void StorePair(D d, hn::Vec<D> low, hn::Vec<D> high, float* p) {
 // Rounds to the nearest bf16, ties away from zero: half a unit is added and the upper half kept. A
 // NaN stays one because these NaNs come from bf16 inputs and have no low bits that could carry.
 template <class D>
-HWY_INLINE void StorePair(D d, hn::Vec<D> low, hn::Vec<D> high, BF16* p) {
+HWY_INLINE void StorePair([[maybe_unused]] D d, hn::Vec<D> low, hn::Vec<D> high, BF16* p) {
 #if HWY_TARGET == HWY_SCALAR
   StoreF(d, low, p, AllLanes{});
   StoreF(d, high, p + 1, AllLanes{});
