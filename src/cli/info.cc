@@ -2,7 +2,7 @@
 #include <hwy/highway.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <spdlog/version.h>
-#include <toml++/impl/version.h>
+#include <toml++/toml.h>
 #include <CLI/Version.hpp>
 
 #include <cstdio>

@@ -1,6 +1,7 @@
 // The trunk's tensors under the names of other formats.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
