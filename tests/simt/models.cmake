@@ -5,13 +5,15 @@ add_library(trunkline_simt_program INTERFACE)
 target_link_libraries(trunkline_simt_program INTERFACE
   $<LINK_LIBRARY:WHOLE_ARCHIVE,trunkline_simt> trunkline_lib)
 
+trunkline_test_headers(trunkline_simt_model_test_headers trunkline_simt_program)
+
 # trunkline_add_simt_model_test(NAME SOURCE [--gtest_filter=..]): unit.simt.NAME.
 function(trunkline_add_simt_model_test name source)
   string(REPLACE "." "_" target simt_${name})
   add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE trunkline_simt_program GTest::gtest GTest::gtest_main)
-  target_compile_definitions(${target} PRIVATE
-    TL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${target} PRIVATE
+    trunkline_simt_program trunkline_test_options GTest::gtest_main)
+  target_precompile_headers(${target} REUSE_FROM trunkline_simt_model_test_headers)
   set_target_properties(${target} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME unit.simt.${name} COMMAND ${target} ${ARGN})

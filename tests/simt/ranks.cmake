@@ -12,9 +12,8 @@ target_link_options(trunkline_simt_ranks INTERFACE "LINKER:--export-dynamic-symb
 function(trunkline_add_simt_mpi_test name source)
   set(target simt_mpi_${name})
   add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE trunkline_simt_ranks GTest::gtest)
-  target_compile_definitions(${target} PRIVATE
-    TL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${target} PRIVATE trunkline_simt_ranks trunkline_test_options)
+  target_precompile_headers(${target} REUSE_FROM trunkline_simt_model_test_headers)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   foreach(ranks ${ARGN})
     add_test(NAME simt${ranks}.${name}
@@ -38,8 +37,9 @@ endforeach()
 # The program, with NCCL.
 target_link_libraries(simt_trunkline PRIVATE trunkline_simt_ranks)
 add_executable(simt_program_test ranks/program_test.cc)
-target_link_libraries(simt_program_test PRIVATE trunkline_lib GTest::gtest GTest::gtest_main)
-target_compile_definitions(simt_program_test PRIVATE TL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+target_link_libraries(simt_program_test PRIVATE
+  trunkline_lib trunkline_test_options GTest::gtest_main)
+target_precompile_headers(simt_program_test REUSE_FROM trunkline_test_headers)
 set_target_properties(simt_program_test PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_dependencies(simt_program_test trunkline simt_trunkline)

@@ -1,0 +1,1 @@
+// Holds the headers of precompiled.h; has no code of its own.
