@@ -5,8 +5,9 @@
 namespace tl {
 namespace {
 
-// Takes the tokens added by a pass into the text, up to where it ends; drops those behind.
-void TakeTokens(Continuation& c, int64_t from, const ContinueOptions& options) {
+// Takes the tokens added by a pass into the text, up to where it ends; drops those behind. True
+// where it has ended.
+bool TakeTokens(Continuation& c, int64_t from, const ContinueOptions& options) {
   std::vector<int32_t>& tokens = c.sequence.tokens;
   for (int64_t i = from; i < c.sequence.size(); ++i) {
     const int32_t token = tokens[static_cast<size_t>(i)];
@@ -21,6 +22,7 @@ void TakeTokens(Continuation& c, int64_t from, const ContinueOptions& options) {
     tokens.resize(static_cast<size_t>(i + 1));
     c.text.Finish();
   }
+  return c.stop != FinishReason::kNone;
 }
 
 }  // namespace
@@ -67,13 +69,13 @@ std::vector<Continuation> ContinueAll(const std::vector<std::vector<int32_t>>& p
       sequences.push_back(&c->sequence);
       sizes.push_back(c->sequence.size());
     }
-    const std::vector<Decoder::Outcome> outcomes = decoder.Pass(sequences);
+    const std::vector<Decoder::Outcome> outcomes =
+        decoder.Pass(sequences, [&](size_t i) { return TakeTokens(*live[i], sizes[i], options); });
     for (size_t i = 0; i < live.size(); ++i) {
       Continuation& c = *live[i];
       ++c.passes;
       c.drafted += outcomes[i].drafted;
       c.accepted += outcomes[i].accepted;
-      TakeTokens(c, sizes[i], options);
       const std::string text = c.text.Take();
       if (options.on_pass)
         options.on_pass(

@@ -72,23 +72,31 @@ std::vector<DraftTree> Decoder::Draft(absl::Span<Sequence* const> live) {
   return drafter_->Propose(requests);
 }
 
-void Decoder::Record(const DraftTree& tree, const Verdict& verdict) {
+Decoder::Outcome Decoder::Record(const DraftTree& tree, const Verdict& verdict, int64_t kept,
+                                 bool ended) {
   DraftCounts& counts = stats_.drafts;
+  Outcome outcome;
   const std::vector<int> depths = tree.Depths();
-  const int deepest = depths.empty() ? 0 : *std::max_element(depths.begin(), depths.end());
-  const auto accepted = static_cast<int>(verdict.path.size());
-  for (int depth = 0; depth < deepest; ++depth) {
+  int64_t deepest = 0;
+  for (const int depth : depths) {
+    if (ended && depth > kept) continue;
+    ++outcome.drafted;
+    deepest = std::max<int64_t>(deepest, depth);
+  }
+  outcome.accepted = std::min(kept, static_cast<int64_t>(verdict.path.size()));
+  for (int64_t depth = 0; depth < deepest; ++depth) {
     const auto at = static_cast<size_t>(depth);
     ++At(counts.offered, at);
-    const int above = depth == 0 ? -1 : depth <= accepted ? verdict.path[at - 1] : -2;
+    const int above = depth == 0 ? -1 : depth <= outcome.accepted ? verdict.path[at - 1] : -2;
     const bool tried =
         std::find(tree.parents.begin(), tree.parents.end(), above) != tree.parents.end();
     At(counts.tried, at) += tried ? 1 : 0;
-    At(counts.taken, at) += depth < accepted ? 1 : 0;
+    At(counts.taken, at) += depth < outcome.accepted ? 1 : 0;
   }
   ++stats_.sequence_passes;
-  stats_.tokens += accepted + 1;
-  stats_.drafted += tree.size();
+  stats_.tokens += kept;
+  stats_.drafted += outcome.drafted;
+  return outcome;
 }
 
 void Decoder::Prefill(absl::Span<Sequence* const> live) {
@@ -118,7 +126,7 @@ void Decoder::Take(const DraftTree& tree, const Verdict& verdict, Sequence& sequ
   sequence.cached = sequence.position();
 }
 
-std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
+std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live, const CutAtEnd& cut) {
   {
     const Timer timer(&stats_.prefill_seconds);
     Prefill(live);
@@ -128,7 +136,24 @@ std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
     const Timer timer(&stats_.draft_seconds);
     trees = Draft(live);
   }
-  const Timer timer(&stats_.verify_seconds);
+  std::vector<int64_t> sizes;
+  for (const Sequence* sequence : live) sizes.push_back(sequence->size());
+  std::vector<Verdict> verdicts;
+  {
+    const Timer timer(&stats_.verify_seconds);
+    verdicts = RunAndVerify(live, trees);
+  }
+  ++stats_.passes;
+  std::vector<Outcome> outcomes;
+  for (size_t i = 0; i < live.size(); ++i) {
+    const bool ended = cut && cut(i);
+    outcomes.push_back(Record(trees[i], verdicts[i], live[i]->size() - sizes[i], ended));
+  }
+  return outcomes;
+}
+
+std::vector<Verdict> Decoder::RunAndVerify(absl::Span<Sequence* const> live,
+                                           const std::vector<DraftTree>& trees) {
   DecodeBatch batch;
   for (size_t i = 0; i < live.size(); ++i) AddRows(*live[i], trees[i], &batch);
   DecodePart part = drafter_ != nullptr ? drafter_->Resume() : DecodePart{};
@@ -137,7 +162,7 @@ std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
   RowLogits logits;
   model_.Run(batch, part, &logits);
 
-  std::vector<Outcome> outcomes;
+  std::vector<Verdict> verdicts;
   Moves moves;
   int64_t row = 0;
   for (size_t i = 0; i < live.size(); ++i) {
@@ -148,15 +173,11 @@ std::vector<Decoder::Outcome> Decoder::Pass(absl::Span<Sequence* const> live) {
     const auto uniform = [&, size = sequence.size()](int depth, Randomness use) {
       return UniformFor(options_.seed, sequence.id, size + depth, use);
     };
-    const Verdict verdict =
-        Verify(options_.verification, trees[i], laws, uniform, options_.typical);
-    Record(trees[i], verdict);
-    Take(trees[i], verdict, sequence, &moves);
-    outcomes.push_back({trees[i].size(), static_cast<int64_t>(verdict.path.size())});
+    verdicts.push_back(Verify(options_.verification, trees[i], laws, uniform, options_.typical));
+    Take(trees[i], verdicts.back(), sequence, &moves);
   }
   model_.MoveRows(moves.slots, moves.from, moves.to);
-  ++stats_.passes;
-  return outcomes;
+  return verdicts;
 }
 
 }  // namespace tl
