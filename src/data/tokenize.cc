@@ -15,10 +15,10 @@
 #include "base/files.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "data/token_file.h"
 #include "data/token_file_format.h"
 #include "data/tokenizer.h"
-#include "data/utf8.h"
 
 namespace tl {
 namespace {
@@ -133,7 +133,7 @@ class TextWriter {
     if (text.empty()) return absl::OkStatus();
     ids_.clear();
     if (const absl::Status status = Encode(text); !status.ok()) {
-      const size_t n = internal::ValidUtf8Prefix(text);
+      const size_t n = ValidUtf8Prefix(text);
       if (n == text.size()) {
         return absl::Status(status.code(),
                             absl::StrCat(path, ": from byte ", offset, ": ", status.message()));

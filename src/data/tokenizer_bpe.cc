@@ -12,7 +12,7 @@
 #include "data/bpe_merge.h"
 #include "data/bpe_split.h"
 #include "data/tokenizer.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace tl {
 namespace {
@@ -124,7 +124,7 @@ class BpeTokenizer : public Tokenizer {
   const std::string& definition() const override { return definition_; }
 
   absl::Status Encode(absl::string_view text, std::vector<int32_t>* ids) const override {
-    if (const size_t n = internal::ValidUtf8Prefix(text); n != text.size()) {
+    if (const size_t n = ValidUtf8Prefix(text); n != text.size()) {
       return absl::InvalidArgumentError(absl::StrCat("not UTF-8 at byte ", n));
     }
     Cache cache;
@@ -160,7 +160,7 @@ class BpeTokenizer : public Tokenizer {
 
   size_t CutPoint(absl::string_view text) const override {
     if (raw_tokens_.looks_around() || normalized_tokens_.looks_around()) return 0;
-    text = text.substr(0, internal::ValidUtf8Prefix(text));
+    text = text.substr(0, ValidUtf8Prefix(text));
     // An added token that begins in the last bytes may not be whole yet.
     const size_t margin = std::max(raw_tokens_.longest(), normalized_tokens_.longest());
     if (text.size() <= margin) return 0;

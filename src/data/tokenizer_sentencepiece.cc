@@ -6,10 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "data/sentencepiece_bridge.h"
 #include "data/sentencepiece_proto.h"
 #include "data/tokenizer.h"
-#include "data/utf8.h"
 
 namespace tl {
 namespace {
@@ -72,7 +72,7 @@ class SentencePieceTokenizer : public Tokenizer {
  private:
   // SentencePiece would put U+FFFD in the place of what is none without a word.
   static absl::Status CheckUtf8(absl::string_view text) {
-    const size_t n = internal::ValidUtf8Prefix(text);
+    const size_t n = ValidUtf8Prefix(text);
     if (n == text.size()) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat("not UTF-8 at byte ", n));
   }
@@ -144,7 +144,7 @@ absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t v
     if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
     size_t offset = 0;
     for (std::string line; bytes < most_bytes && std::getline(file, line);) {
-      if (const size_t n = internal::ValidUtf8Prefix(line); n != line.size()) {
+      if (const size_t n = ValidUtf8Prefix(line); n != line.size()) {
         return absl::InvalidArgumentError(absl::StrCat(path, ": not UTF-8 at byte ", offset + n));
       }
       const size_t read = line.size() + (file.eof() ? 0 : 1);  // with its line end

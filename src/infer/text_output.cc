@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace tl {
 
 bool TextOutput::Append(absl::string_view piece) {
@@ -24,8 +26,11 @@ bool TextOutput::Append(absl::string_view piece) {
     }
   }
   certain_ = text_.size() - held;
+  certain_ -= IncompleteUtf8Suffix(absl::string_view(text_).substr(0, certain_));
   return false;
 }
+
+void TextOutput::Finish() { certain_ = text_.size(); }
 
 std::string TextOutput::Take() {
   const std::string piece = text_.substr(taken_, certain_ - taken_);

@@ -1,5 +1,5 @@
-// A sequence's text as it comes: held back while it may turn out to be a stop string, cut before
-// one.
+// A sequence's text as it comes: held back while it may turn out to be a stop string, or is part of
+// a character; cut before a stop string.
 #pragma once
 
 #include <string>
@@ -15,10 +15,11 @@ class TextOutput {
 
   // Adds what a token stands for; true where the text is now complete: a stop string ended in it.
   bool Append(absl::string_view piece);
-  // All of it that is certain, or, at the end, all.
-  void Finish() { certain_ = text_.size(); }
+  // Says that nothing follows: all of it is certain.
+  void Finish();
   const std::string& text() const { return text_; }
-  // What has become certain since the last call.
+  // What has become certain since the last call: whole UTF-8 characters, and bytes that are part of
+  // none. Makes up text(), piece by piece, once it is finished.
   std::string Take();
 
  private:

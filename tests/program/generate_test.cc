@@ -109,6 +109,27 @@ TEST(Generate, JsonHasPassesAndAReport) {
   EXPECT_TRUE(report["lossless"].get<bool>());
 }
 
+// A byte model that draws from a flat law writes parts of characters all the time.
+TEST(Generate, StreamedPiecesMakeUpTheText) {
+  std::map<int64_t, std::string> pieces;
+  int64_t replaced = 0, whole = 0;
+  for (const nlohmann::json& line :
+       Lines(Generate({"--prompts-from", At("prompts.txt"), "--temperature", "30", "--json",
+                       "--stream", "--batch", "2"}))) {
+    const auto id = line["sequence"].get<int64_t>();
+    const auto text = line["text"].get<std::string>();
+    if (line["record"] == "pass") {
+      pieces[id] += text;
+    } else {
+      EXPECT_EQ(pieces[id], text);
+      ++whole;
+      replaced += Count(text, "\xEF\xBF\xBD");
+    }
+  }
+  EXPECT_EQ(whole, 4);
+  EXPECT_GT(replaced, 40);
+}
+
 TEST(Generate, EndsBeforeAStopString) {
   const std::string all = Generate({"--prompt", "In the", "--temperature", "0.9"});
   const std::string stop = all.substr(40, 4);
@@ -118,6 +139,32 @@ TEST(Generate, EndsBeforeAStopString) {
                         stop, "--speculate", speculate}),
               cut)
         << stop;
+}
+
+// What drafts wrote behind a stop string is no gain.
+TEST(Generate, ReportCountsUpToAStopString) {
+  const Strings base = {"--prompts-from", At("prompts.txt"), "--temperature", "0", "--json"};
+  const auto whole = Texts(Generate(base));
+  Strings all = base;
+  all.insert(all.end(), {"--report", "--speculate", "lookup", "--drafts", "9", "--batch", "2"});
+  for (const auto& [text, ids] : whole) all.insert(all.end(), {"--stop", text.substr(33, 4)});
+  int64_t tokens = 0, passes = 0, drafted = 0, stopped = 0;
+  for (const nlohmann::json& line : Lines(Generate(all))) {
+    if (line["record"] == "sequence") {
+      stopped += line["stop"] == "stop" ? 1 : 0;
+      tokens += static_cast<int64_t>(line["tokens"].size());
+      passes += line["passes"].get<int64_t>();
+      drafted += line["drafted"].get<int64_t>();
+    } else {
+      EXPECT_EQ(line["decoding"]["tokens"], tokens);
+      EXPECT_EQ(line["decoding"]["sequence_passes"], passes);
+      EXPECT_EQ(line["drafted"], drafted);
+      EXPECT_EQ(line["plain"]["tokens"], tokens);
+      EXPECT_EQ(line["same_text"], 4);
+    }
+  }
+  EXPECT_LT(passes, tokens);
+  EXPECT_GE(stopped, 3);  // without a prompt there may be one byte alone
 }
 
 TEST(Generate, ReportTellsWhatWasWon) {
