@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "base/user_path.h"
 
 namespace tl {
 namespace {
@@ -51,6 +52,17 @@ absl::StatusOr<std::string> Unescaped(const std::string& option, const std::stri
 }
 
 struct Arguments::Impl {
+  // Makes a path of every text that the value is given.
+  void ReadAsPath(const std::string& name) {
+    app.get_option(name)->transform(CLI::Validator(
+        [](std::string& text) {
+          absl::StatusOr<std::string> path = UserPath(text);
+          if (path.ok()) text = *std::move(path);
+          return std::string(path.status().message());
+        },
+        "", "path"));
+  }
+
   CLI::App app;
   std::string command;
 };
@@ -111,6 +123,34 @@ Arguments& Arguments::Option(const std::string& name, double* value, double leas
       ->capture_default_str()
       ->type_name("NUMBER")
       ->check(AtLeast(least));
+  return *this;
+}
+
+Arguments& Arguments::PathPositional(const std::string& name, std::string* value,
+                                     const std::string& help) {
+  Positional(name, value, help);
+  impl_->ReadAsPath(name);
+  return *this;
+}
+
+Arguments& Arguments::PathPositional(const std::string& name, std::vector<std::string>* values,
+                                     const std::string& help) {
+  Positional(name, values, help);
+  impl_->ReadAsPath(name);
+  return *this;
+}
+
+Arguments& Arguments::PathOption(const std::string& name, std::string* value,
+                                 const std::string& help, Need need) {
+  Option(name, value, help, need);
+  impl_->ReadAsPath(name);
+  return *this;
+}
+
+Arguments& Arguments::PathOption(const std::string& name, std::vector<std::string>* values,
+                                 const std::string& help) {
+  Option(name, values, help);
+  impl_->ReadAsPath(name);
   return *this;
 }
 

@@ -34,6 +34,14 @@ class Arguments {
   Arguments& Option(const std::string& name, int64_t* value, int64_t least,
                     const std::string& help);
   Arguments& Option(const std::string& name, double* value, double least, const std::string& help);
+  // The same for paths, read as UserPath reads them.
+  Arguments& PathPositional(const std::string& name, std::string* value, const std::string& help);
+  Arguments& PathPositional(const std::string& name, std::vector<std::string>* values,
+                            const std::string& help);
+  Arguments& PathOption(const std::string& name, std::string* value, const std::string& help,
+                        Need need = Need::kOptional);
+  Arguments& PathOption(const std::string& name, std::vector<std::string>* values,
+                        const std::string& help);
   // Given or not, without a value.
   Arguments& Flag(const std::string& name, bool* given, const std::string& help);
   // --set section.key=value, several times or with several values.

@@ -17,7 +17,7 @@ absl::Status RunBench(const Args& args, Communicator& world) {
       "and writes nothing.",
       "  trunkline bench configs/bench-10m.toml --set precision.compute=bf16\n"
       "  mpirun -n 2 trunkline bench configs/bench-124m.toml --set train.micro_batch_size=1\n");
-  arguments.Positional("CONFIG", &path, "The config file")
+  arguments.PathPositional("CONFIG", &path, "The config file")
       .Option("--steps", &options.steps, 1, "Steps that are timed; the median counts")
       .Option("--warmup", &options.warmup, 0, "Steps before them")
       .Option("--attention", &options.attention, 0,

@@ -21,12 +21,12 @@ absl::Status RunCalibrate(const Args& args, Communicator& world) {
       "  trunkline calibrate checkpoints/medusa\n"
       "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate auto "
       "--report\n");
-  arguments.Positional("WHERE", &options.run_dir, "The run folder: [run] dir of a training")
-      .Option("--data", &options.data,
-              "A token file, once or several times; else [data] eval of the run")
+  arguments.PathPositional("WHERE", &options.run_dir, "The run folder: [run] dir of a training")
+      .PathOption("--data", &options.data,
+                  "A token file, once or several times; else [data] eval of the run")
       .Option("--tokens", &options.tokens, 1, "Tokens of it to measure acceptance on")
       .Option("--nodes", &options.nodes, 0, "Drafts in the tree; 0: as many as are fastest")
-      .Option("--out", &options.out, "Where to write; else WHERE/calibration.json")
+      .PathOption("--out", &options.out, "Where to write; else WHERE/calibration.json")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();

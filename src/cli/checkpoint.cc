@@ -26,7 +26,7 @@ absl::Status List(const Args& args, Communicator& world) {
                       "and health: whether the manifest is whole and every file is there with its "
                       "size. `verify` reads the data too.",
                       absl::StrCat("  trunkline checkpoint list checkpoints/quickstart\n", kCodes));
-  arguments.Positional("WHERE", &where, "A folder of checkpoints, or one checkpoint");
+  arguments.PathPositional("WHERE", &where, "A folder of checkpoints, or one checkpoint");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
@@ -59,7 +59,7 @@ absl::Status Inspect(const Args& args, Communicator& world) {
                       "What a checkpoint holds: where the run stood, who saved it, and every "
                       "tensor with its shape, type, split axis and statistics.",
                       "  trunkline checkpoint inspect checkpoints/quickstart --tensor embedding\n");
-  arguments.Positional("WHERE", &where, "A checkpoint, or a folder: its newest")
+  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest")
       .Option("--tensor", &name, "Only tensors whose name contains this");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
@@ -92,7 +92,7 @@ absl::Status Verify(const Args& args, Communicator& world) {
       "Reads every byte of checkpoints, checks every checksum, and that every "
       "element of every tensor is stored exactly once.",
       absl::StrCat("  trunkline checkpoint verify checkpoints/quickstart\n", kCodes));
-  arguments.Positional("WHERE", &where, "A checkpoint, or a folder: all in it");
+  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: all in it");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
@@ -120,8 +120,8 @@ absl::Status RunReshard(const Args& args, Communicator& world) {
                       "Writes a checkpoint again with one file for every rank of another grid. A "
                       "run needs no such thing: it loads any checkpoint on any grid.",
                       "  trunkline checkpoint reshard checkpoints/big/step_00001000 --out one\n");
-  arguments.Positional("WHERE", &where, "A checkpoint, or a folder: its newest")
-      .Option("--out", &out, "The folder that gets step_*", Arguments::Need::kRequired)
+  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest")
+      .PathOption("--out", &out, "The folder that gets step_*", Arguments::Need::kRequired)
       .Option("--data", &data, 1, "Data ranks")
       .Option("--tensor", &tensor, 1, "Tensor ranks");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
@@ -145,8 +145,8 @@ absl::Status Diff(const Args& args, Communicator& world) {
                       absl::StrCat("  trunkline checkpoint diff run1/step_00000100 "
                                    "run2/step_00000100\n",
                                    kCodes));
-  arguments.Positional("A", &a, "A checkpoint, or a folder: its newest")
-      .Positional("B", &b, "Another");
+  arguments.PathPositional("A", &a, "A checkpoint, or a folder: its newest")
+      .PathPositional("B", &b, "Another");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const auto first, OpenOne(a));

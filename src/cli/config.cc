@@ -18,6 +18,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "base/user_path.h"
+#include "base/utf8.h"
 #include "cli/config_suggest.h"
 #include "cli/config_table.h"
 
@@ -36,7 +38,8 @@ std::string At(const Origin& origin, const toml::node& node) {
 }
 
 std::string Found(const toml::node& node) {
-  if (const auto* v = node.as_string()) return absl::StrCat("the string \"", v->get(), "\"");
+  if (const auto* v = node.as_string())
+    return absl::StrCat("the string \"", OneLine(v->get()), "\"");
   if (const auto* v = node.as_integer()) return absl::StrCat("the integer ", v->get());
   if (const auto* v = node.as_boolean()) return v->get() ? "true" : "false";
   if (const auto* v = node.as_floating_point()) {
@@ -91,7 +94,11 @@ class Setter {
     const auto* v = node_.as_string();
     if (v == nullptr) return Expected(key_.type(), Found(node_));
     if (!key_.choices.empty()) TL_RETURN_IF_ERROR(Choice(v->get()).status());
-    field(config_) = v->get();
+    if (key_.kind == StringKind::kPath) {
+      TL_ASSIGN_OR_RETURN(field(config_), Path(v->get()));
+    } else {
+      field(config_) = v->get();
+    }
     return absl::OkStatus();
   }
 
@@ -143,10 +150,21 @@ class Setter {
   }
 
  private:
+  absl::Status Error(absl::string_view what) const {
+    return absl::InvalidArgumentError(
+        absl::StrCat(At(origin_, node_), ": [", key_.section, "] ", key_.name, ": ", what));
+  }
   absl::Status Expected(const std::string& expected, const std::string& found) const {
-    return absl::InvalidArgumentError(absl::StrCat(At(origin_, node_), ": [", key_.section, "] ",
-                                                   key_.name, ": expected ", expected, "; found ",
-                                                   found));
+    return Error(absl::StrCat("expected ", expected, "; found ", found));
+  }
+
+  absl::StatusOr<std::string> Path(const std::string& text) const {
+    absl::StatusOr<std::string> path = UserPath(text);
+    if (!path.ok()) return Error(path.status().message());
+    // $HOME may be anything.
+    if (const absl::Status status = CheckUtf8Path(*path); !status.ok())
+      return Error(status.message());
+    return path;
   }
 
   template <typename Int>
@@ -190,6 +208,7 @@ class Setter {
       return Expected(kExpected, Found(node));
     }
     if (out.path.empty()) return Expected(kExpected, "an empty path");
+    TL_ASSIGN_OR_RETURN(out.path, Path(out.path));
     paths.push_back(std::move(out));
     return absl::OkStatus();
   }
@@ -230,7 +249,7 @@ class Parser {
   }
 
   absl::Status Override(const std::string& text) {
-    const Origin origin = {absl::StrCat("--set ", text), false};
+    const Origin origin = {absl::StrCat("--set ", OneLine(text)), false};
     const size_t equals = text.find('=');
     const std::string full(absl::StripAsciiWhitespace(text.substr(0, equals)));
     const size_t dot = full.rfind('.');
@@ -314,6 +333,10 @@ absl::StatusOr<Config> LoadConfig(const std::string& path,
   TL_ASSIGN_OR_RETURN(Config config, ParseConfig(text, path, overrides));
   if (config.run.dir.empty()) {
     config.run.dir = "checkpoints/" + std::filesystem::path(path).stem().string();
+    if (const absl::Status status = CheckUtf8Path(config.run.dir); !status.ok())
+      return absl::InvalidArgumentError(
+          absl::StrCat(OneLine(path),
+                       ": [run] dir is not given, and after the file's name: ", status.message()));
   }
   return config;
 }

@@ -17,7 +17,8 @@ constexpr Range kCount = {1, kInf};
 constexpr Range kZeroOrMore = {0, kInf};
 constexpr Range kPositive = {0, kInf, Range::kAboveLow};
 constexpr Range kFraction = {0, 1, Range::kBelowHigh};
-constexpr auto kRequired = Presence::kRequired;
+constexpr auto kOptional = Presence::kOptional, kRequired = Presence::kRequired;
+constexpr auto kPath = StringKind::kPath;
 
 template <typename E>
 std::vector<const char*> EnumNames(E last) {
@@ -260,7 +261,14 @@ const std::vector<ConfigKey>& Table() {
       {"optimizer", "clip", TL_FIELD(optimizer.clip),
        "largest norm of the whole gradient; 0: no clipping", kZeroOrMore},
 
-      {"checkpoint", "dir", TL_FIELD(checkpoint.dir), "folder for checkpoints; \"\": [run] dir"},
+      {"checkpoint",
+       "dir",
+       TL_FIELD(checkpoint.dir),
+       "folder for checkpoints; \"\": [run] dir",
+       kAny,
+       {},
+       kOptional,
+       kPath},
       {"checkpoint", "every", TL_FIELD(checkpoint.every),
        "steps between checkpoints; 0: only at the end", kZeroOrMore},
       {"checkpoint",
@@ -274,15 +282,27 @@ const std::vector<ConfigKey>& Table() {
        "training goes on while a checkpoint is written, from a copy in host memory"},
       {"checkpoint", "max_failed_saves", TL_FIELD(checkpoint.max_failed_saves),
        "training stops after so many failed saves in a row", kCount},
-      {"checkpoint", "resume", TL_FIELD(checkpoint.resume),
+      {"checkpoint",
+       "resume",
+       TL_FIELD(checkpoint.resume),
        "auto: go on from the newest checkpoint in dir that verifies, where there is one; never; or "
-       "the path of a checkpoint or of a folder of them"},
+       "the path of a checkpoint or of a folder of them",
+       kAny,
+       {},
+       kOptional,
+       kPath},
       {"checkpoint", "time_limit", TL_FIELD(checkpoint.time_limit),
        "from the program's start: save in time and end with exit code 85; 0s: none"},
 
-      {"run", "dir", TL_FIELD(run.dir),
+      {"run",
+       "dir",
+       TL_FIELD(run.dir),
        "folder for metrics, the resolved config and checkpoints; \"\": checkpoints/ and the config "
-       "file's name"},
+       "file's name",
+       kAny,
+       {},
+       kOptional,
+       kPath},
       {"run",
        "device",
        TL_FIELD(run.device),
@@ -298,8 +318,14 @@ const std::vector<ConfigKey>& Table() {
        {0, 1024}},
       {"run", "stop_after", TL_FIELD(run.stop_after),
        "stop after this step, the schedule unchanged; 0: at the last", kZeroOrMore},
-      {"run", "init_from", TL_FIELD(run.init_from),
-       "run folder to take weights from; optimizer and data start fresh"},
+      {"run",
+       "init_from",
+       TL_FIELD(run.init_from),
+       "run folder to take weights from; optimizer and data start fresh",
+       kAny,
+       {},
+       kOptional,
+       kPath},
       {"run", "log_every", TL_FIELD(run.log_every), "steps between progress lines", kCount},
       {"run",
        "watchdog_seconds",

@@ -31,6 +31,7 @@ struct Range {
 };
 
 enum class Presence : uint8_t { kOptional, kRequired };
+enum class StringKind : uint8_t { kText, kPath /* as UserPath reads it */ };
 
 struct ConfigKey {
   const char* section;  // "model", "model.rope_scaling"
@@ -40,6 +41,7 @@ struct ConfigKey {
   Range range = {0.0, 0.0};               // of numbers
   std::vector<const char*> choices = {};  // of strings; empty: any
   Presence presence = Presence::kOptional;
+  StringKind kind = StringKind::kText;  // of a string
 
   std::string full_name() const;  // "model.layers"
   bool is_text() const;           // a string, a duration, a choice or paths

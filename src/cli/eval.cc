@@ -14,8 +14,9 @@ absl::Status RunEval(const Args& args, Communicator& world) {
       "tokenizer allows. On any number of ranks, whatever it was trained on.",
       "  trunkline eval checkpoints/quickstart\n"
       "  mpirun -n 2 trunkline eval checkpoints/kjv-10m --data data/kjv-eval.tok\n");
-  arguments.Positional("WHERE", &options.run_dir, "The run folder: [run] dir of a training")
-      .Option("--data", &data, "A token file, once or several times; else [data] eval of the run")
+  arguments.PathPositional("WHERE", &options.run_dir, "The run folder: [run] dir of a training")
+      .PathOption("--data", &data,
+                  "A token file, once or several times; else [data] eval of the run")
       .Option("--batches", &options.batches, 0, "Micro-batches per data rank; 0: everything")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));

@@ -52,10 +52,11 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       "  trunkline export checkpoints/quickstart --format hf --out exported --dtype bf16\n"
       "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n");
   arguments
-      .Positional("CHECKPOINT", &where,
-                  "A run folder (its newest checkpoint) or one checkpoint in it")
+      .PathPositional("CHECKPOINT", &where,
+                      "A run folder (its newest checkpoint) or one checkpoint in it")
       .Option("--format", &format, formats)
-      .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired)
+      .PathOption("--out", &out, "The folder to write; it must not exist",
+                  Arguments::Need::kRequired)
       .Option("--dtype", &dtype, "fp32, bf16 or fp16; without it, what the run computed in")
       .Option("--shard-mb", &shard_mb, 1, "hf, mimo: start another file beyond so many megabytes")
       .Flag("--trunk-only", &trunk_only, "hf, gguf: leave out tensors beside the trunk (heads)")

@@ -79,9 +79,9 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate heads --tree "
       "4x2x1 --report\n"
       "  mpirun -n 2 trunkline generate RUN --prompts-from - --batch 8 --json < prompts.txt\n");
-  arguments.Positional("WHERE", &dir, "The run folder: [run] dir of a training")
+  arguments.PathPositional("WHERE", &dir, "The run folder: [run] dir of a training")
       .Option("--prompt", &prompt, "The text to continue")
-      .Option("--prompts-from", &prompts_from, "A file with a prompt per line; - for stdin")
+      .PathOption("--prompts-from", &prompts_from, "A file with a prompt per line; - for stdin")
       .Option("--batch", &options.batch, 1, "Prompts that are continued at once")
       .Option("--max-tokens", &options.max_tokens, 1, "Tokens to add at most")
       .Option("--temperature", &options.sampling.temperature, 0.0, "0: always the likeliest token")
@@ -96,10 +96,10 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
               "Who drafts: " + DrafterNames() + "; auto: what `trunkline calibrate` found fastest")
       .Option("--drafts", &options.drafts, 1, "Drafted tokens per sequence and pass, at most")
       .Option("--branches", &options.branches, 1, "lookup: continuations drafted side by side")
-      .Option("--draft-model", &options.draft_model, "draft-model: its run folder")
+      .PathOption("--draft-model", &options.draft_model, "draft-model: its run folder")
       .Option("--exit-layer", &options.exit_layer, 0,
               "early-exit: layers that draft; 0: half of them")
-      .Option(
+      .PathOption(
           "--tree", &options.tree,
           "heads: chain, or what is drafted side by side: the likeliest so many tokens of each "
           "head, as 4x2x1, or a calibration file. By default the tree of WHERE/calibration.json, "

@@ -2,7 +2,9 @@
 
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/user_path.h"
 #include "cli/command.h"
 #include "cli/config.h"
 #include "convert/report.h"
@@ -23,9 +25,13 @@ absl::Status RunImport(const Args& args, Communicator& world) {
       "  trunkline tokenize --tokenizer checkpoints/llama --out data/train.tok book.txt\n"
       "  trunkline train checkpoints/llama/config.toml --set run.dir=checkpoints/tuned "
       "data.train=data/train.tok train.steps=100\n");
-  arguments.Positional("FOLDER", &folder, "The Hugging Face folder")
-      .Option("--out", &out, "The folder to write; it must not exist", Arguments::Need::kRequired);
+  arguments.PathPositional("FOLDER", &folder, "The Hugging Face folder")
+      .PathOption("--out", &out, "The folder to write; it must not exist",
+                  Arguments::Need::kRequired);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  // The new config.toml names a folder after it.
+  if (const absl::Status status = CheckUtf8Path(out); !status.ok())
+    return absl::InvalidArgumentError(absl::StrCat("--out: ", status.message()));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const auto report, ImportHuggingFace(folder, out, WriteResolved));

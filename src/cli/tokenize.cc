@@ -34,15 +34,15 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
       "  trunkline tokenize --tokenizer words.model --train-vocab 8000 --out book.tok book.txt\n"
       "  trunkline tokenize --tokenizer tokenizer.json --out web.tok --separator '<|endoftext|>' "
       "web-*.txt\n");
-  arguments.Positional("TEXT", &options.texts, "Text files, read in order; each is a document")
-      .Option("--tokenizer", &options.tokenizer,
-              "bytes, a SentencePiece .model or a byte-level BPE tokenizer.json")
+  arguments.PathPositional("TEXT", &options.texts, "Text files, read in order; each is a document")
+      .PathOption("--tokenizer", &options.tokenizer,
+                  "bytes, a SentencePiece .model or a byte-level BPE tokenizer.json")
       .Option("--train-vocab", &options.train_vocab, 0,
               "First train a SentencePiece model of this many pieces on the texts, but for what "
               "is held out, and write it to --tokenizer")
-      .Option("--out", &options.out, "The token file to write", Arguments::Need::kRequired)
+      .PathOption("--out", &options.out, "The token file to write", Arguments::Need::kRequired)
       .Option("--holdout", &options.holdout, 0.0, "Part of the text that goes to --holdout-out")
-      .Option("--holdout-out", &options.holdout_out, "The token file of the held-out text")
+      .PathOption("--holdout-out", &options.holdout_out, "The token file of the held-out text")
       .Option("--bpe-dropout", &options.bpe_dropout, 0.0,
               "Leave out each merge of a SentencePiece BPE model with this probability, so that "
               "training sees words in many pieces; the held-out text keeps its own")

@@ -21,7 +21,8 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
       "  trunkline train configs/quickstart.toml --set train.steps=200 run.dir=/tmp/first\n"
       "  mpirun -n 4 trunkline train configs/kjv-10m.toml --set parallel.tensor=2 "
       "precision.compute=bf16\n");
-  arguments.Positional("CONFIG", &path, "The config file; `trunkline help config` lists its keys")
+  arguments
+      .PathPositional("CONFIG", &path, "The config file; `trunkline help config` lists its keys")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();

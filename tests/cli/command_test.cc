@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -26,6 +27,36 @@ TEST(Arguments, SetTakesSeveralValuesAndLeavesPathsAlone) {
   EXPECT_EQ(arguments.Parse(args).value(), Arguments::Outcome::kRun);
   EXPECT_EQ(path, "x.toml");
   EXPECT_EQ(overrides, (Args{"a.b=1", "c.d=[\"x\", 2]", "e.f=g=h"}));
+}
+
+TEST(Arguments, Paths) {
+  const std::string before = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "";
+  setenv("HOME", "/home/me", 1);
+  std::string where, out, text;
+  Args texts;
+  const auto parse = [&](const Args& args) {
+    where = out = text = "";
+    texts.clear();
+    Arguments arguments("tokenize", "Tokens.", "  example\n");
+    arguments.PathPositional("WHERE", &where, "A folder")
+        .PathPositional("TEXT", &texts, "Files")
+        .PathOption("--out", &out, "A file")
+        .Option("--text", &text, "No path");
+    return std::string(arguments.Parse(args).status().message());
+  };
+  // A shell has replaced the first ~, but not that behind an equals sign.
+  EXPECT_EQ(parse({"/home/me/x", "--out=~/y", "a", "~/b", "~c", "--text", "~/\n"}), "");
+  EXPECT_EQ(where, "/home/me/x");
+  EXPECT_EQ(out, "/home/me/y");
+  EXPECT_EQ(texts, (Args{"a", "/home/me/b", "~c"}));
+  EXPECT_EQ(text, "~/\n");
+  // Names of files are bytes.
+  EXPECT_EQ(parse({"m\xFCller", "a"}), "");
+  EXPECT_EQ(where, "m\xFCller");
+  ExpectContains(parse({"x", "a", "b\nc"}), "TEXT: expected a path without line ends");
+  ExpectContains(parse({"x\x1B", "a"}), "WHERE: expected a path without line ends");
+  ExpectContains(parse({"x", "a", "--out", "~you/b"}), "--out: expected a path, in which ~/");
+  setenv("HOME", before.c_str(), 1);
 }
 
 TEST(Arguments, MistakesAreNamed) {

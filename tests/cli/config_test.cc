@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -149,7 +151,7 @@ TEST(ParseConfig, Overrides) {
 
 TEST(WriteResolved, ParsesBackEqual) {
   Config config = Minimal();
-  config.run.dir = "a \"quoted\"\tpath\\ \x01 é";
+  config.run.dir = "a \"quoted\" path\\ é";
   config.data.train = {{"x.tok", 1.0}, {"y.tok", 1.0}};
   config.data.eval = {{"x", 0.1}, {"y", 1e-7}};
   config.model.rope_scaling = {8.0, 1.0, 4.0, 8192};
@@ -165,6 +167,44 @@ TEST(WriteResolved, ParsesBackEqual) {
   ASSERT_TRUE(back.ok()) << back.status() << "\n" << text;
   EXPECT_TRUE(*back == config) << text;
   EXPECT_EQ(WriteResolved(*back), text);
+}
+
+TEST(QuoteToml, EscapesControlCharacters) {
+  EXPECT_EQ(QuoteToml("a\t\x01\x7F\"\\ é"), "\"a\\u0009\\u0001\\u007f\\\"\\\\ é\"");
+}
+
+// Every key that holds a path reads it in the same way.
+TEST(ParseConfig, Paths) {
+  const char* home = std::getenv("HOME");
+  const std::string before = home != nullptr ? home : "";
+  setenv("HOME", "/home/me", 1);
+  const Config config =
+      Minimal({"run.dir=~/a b", "run.init_from=~", "checkpoint.dir=./~/x", "checkpoint.resume=~/y",
+               "data.train=~/z.tok", "data.eval=[{ path = \"~/v.tok\", weight = 2.0 }]"});
+  EXPECT_EQ(config.run.dir, "/home/me/a b");
+  EXPECT_EQ(config.run.init_from, "/home/me");
+  EXPECT_EQ(config.checkpoint.dir, "./~/x");
+  EXPECT_EQ(config.checkpoint.resume, "/home/me/y");
+  EXPECT_EQ(config.data.train[0].path, "/home/me/z.tok");
+  EXPECT_EQ(config.data.eval[0].path, "/home/me/v.tok");
+  // The resolved config has them whole.
+  EXPECT_EQ(ParseConfig(WriteResolved(config), "resolved").value(), config);
+  for (const char* key :
+       {"run.dir", "run.init_from", "checkpoint.dir", "checkpoint.resume", "data.train"}) {
+    const std::string name = std::string(key).substr(std::string(key).find('.') + 1);
+    ExpectOverrideError(std::string(key) + "=a\nb",
+                        {"--set " + std::string(key) + "=a\\nb: [", name,
+                         "expected a path without line ends", "found \"a\\nb\""});
+    ExpectOverrideError(std::string(key) + "=\"a\\u001bb\"", {name, "found \"a\\x1bb\""});
+    ExpectOverrideError(std::string(key) + "=~you/x", {name, "~/ stands for $HOME", "./~you/x"});
+  }
+  ExpectParseError(With("run", "dir = \"a\\nb\""), {"my.toml:14: [run] dir: expected a path"});
+  ExpectOverrideError("run.dir=m\xFCller", {"--set run.dir=m\\xfcller: not TOML", "utf-8"});
+  setenv("HOME", "/home/m\xFCller", 1);
+  ExpectOverrideError("run.dir=~/x", {"[run] dir: expected a path in UTF-8", "m\\xfcller/x"});
+  setenv("HOME", "", 1);
+  ExpectOverrideError("run.dir=~/x", {"[run] dir: expected $HOME"});
+  setenv("HOME", before.c_str(), 1);
 }
 
 TEST(ConfigTable, IsSound) {
@@ -263,6 +303,21 @@ TEST(LoadConfig, EveryShippedConfigIsValid) {
     ++count;
   }
   EXPECT_GE(count, 5);
+}
+
+// The name of a config file is any the system allows; that of a run folder is written into TOML.
+TEST(LoadConfig, ANameThatIsNotUtf8) {
+  const std::string path = testing::TempDir() + "/m\xFCller.toml";
+  std::ofstream(path) << kMinimal;
+  ExpectError(LoadConfig(path).status(),
+              {"m\\xfcller.toml: [run] dir is not given", "expected a path in UTF-8",
+               "found \"checkpoints/m\\xfcller\""});
+  EXPECT_EQ(LoadConfig(path, {"run.dir=here"}).value().run.dir, "here");
+  std::ofstream(path) << kMinimal << "[run]\ndri = 1\n";
+  ExpectError(LoadConfig(path).status(), {"m\xFCller.toml:14: unknown key run.dri"});
+  std::ofstream(path) << "[run\n";
+  ExpectError(LoadConfig(path).status(), {"m\xFCller.toml:1:", "not TOML"});
+  std::filesystem::remove(path);
 }
 
 TEST(LoadConfig, FilesThatAreNotThere) {

@@ -319,6 +319,9 @@ std::vector<Case> Cases() {
       // Where the run's folder cannot be.
       Set("FolderBelowFile", {"run.dir=%/text.txt/run"}, {"/text.txt/run: ", "Not a directory"}),
       Set("FolderIsFile", {"run.dir=%/text.txt"}, {"/text.txt: ", "irectory"}),
+      Set("FolderOfTwoLines", {"run.dir=%/two\nlines"},
+          {"/two\\nlines: [run] dir: expected a path without line ends", "/two\\nlines\""}),
+      Set("FolderOfAnother", {"run.dir=~nobody/run"}, {"[run] dir: expected a path", "$HOME"}),
       Set("FolderInProc", {"run.dir=/proc/run"}, {"/proc/run: cannot make the folder"}),
   };
 }

@@ -1,0 +1,21 @@
+// Paths as people write them, in config files and on command lines.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace tl {
+
+// The path that is meant: ~ and ~/x are, as in a shell, in the folder that $HOME names; a shell
+// itself leaves them alone in run.dir=~/x. Refuses ~name/x, which a shell reads as another user's,
+// and control characters, which would break lines of messages and of files. Errors are
+// "expected ...; found ...", for the caller to put a key or an option in front.
+absl::StatusOr<std::string> UserPath(absl::string_view text);
+
+// Whether a path can be written into TOML or JSON and read back: whether it is UTF-8.
+absl::Status CheckUtf8Path(absl::string_view path);
+
+}  // namespace tl
