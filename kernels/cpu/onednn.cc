@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "device/device.h"
+#include "kernels/cpu_products.h"
 
 namespace tl::cpu {
 
@@ -28,11 +29,7 @@ dnnl::matmul::primitive_desc DescribeProduct(const dnnl::memory::desc& a,
 }
 
 DType ProductType(DType dtype) {
-  static const bool has_bf16 = [] {
-    constexpr unsigned kBf16 = dnnl_cpu_isa_avx512_core_bf16;
-    return (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & kBf16) == kBf16;
-  }();
-  return dtype == DType::kBF16 && has_bf16 ? DType::kBF16 : DType::kF32;
+  return dtype == DType::kBF16 && GetCpuProducts().bf16 ? DType::kBF16 : DType::kF32;
 }
 
 }  // namespace tl::cpu

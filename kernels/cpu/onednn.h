@@ -19,9 +19,9 @@ dnnl::matmul::primitive_desc DescribeProduct(const dnnl::memory::desc& a,
                                              const dnnl::memory::desc& c,
                                              const dnnl::primitive_attr& attr);
 
-// The type in which matrices of `dtype` are multiplied, sums in fp32: bf16 where the machine has
-// bf16 products, else fp32. oneDNN of today's distributions has no fp16 on CPUs, and no bf16 at all
-// without AVX-512.
+// The type in which matrices of `dtype` are multiplied, sums in fp32: bf16 where oneDNN has bf16
+// products here, else fp32. fp16 is multiplied in fp32 everywhere: oneDNN 2 has no fp16 products on
+// CPUs, and those of oneDNN 3 are not used.
 DType ProductType(DType dtype);
 
 }  // namespace tl::cpu

@@ -1,6 +1,5 @@
 #include <absl/base/config.h>
 #include <hwy/highway.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <spdlog/version.h>
 #include <toml++/toml.h>
 #include <CLI/Version.hpp>
@@ -18,28 +17,12 @@
 #include "comm/nccl_api.h"
 #include "device/cuda.h"
 #include "device/cuda_library.h"
+#include "kernels/cpu_products.h"
 #include "train/machine.h"
 #include "train/progress.h"
 
 namespace tl {
 namespace {
-
-std::string OneDnnIsa() {
-  switch (dnnl_get_effective_cpu_isa()) {
-    case dnnl_cpu_isa_avx512_core_amx:
-      return "AMX";
-    case dnnl_cpu_isa_avx512_core_bf16:
-      return "AVX-512 with bf16";
-    case dnnl_cpu_isa_avx512_core_vnni:
-    case dnnl_cpu_isa_avx512_core:
-      return "AVX-512";
-    case dnnl_cpu_isa_avx2_vnni:
-    case dnnl_cpu_isa_avx2:
-      return "AVX2";
-    default:
-      return "older than AVX2";
-  }
-}
 
 // The best of the targets that our kernels are compiled for.
 std::string HighwayTarget() {
@@ -71,11 +54,12 @@ void PrintMachine() {
   PrintCuda();
   Row("instructions", cpu.isa.empty() ? "nothing beyond the base" : absl::StrJoin(cpu.isa, ", "));
   Row("memory", HumanBytes(AvailableMemory()) + " available");
-  std::puts("precisions");
+  std::puts("precisions of the CPU");
   Row("fp32", "native");
-  Row("bf16",
-      cpu.bf16_products ? "native products, fp32 sums" : "native storage, products in fp32");
-  Row("fp16", "native storage, products in fp32");
+  const CpuProducts& products = GetCpuProducts();
+  Row("bf16", products.bf16 ? "native products, fp32 sums" : "native storage, products in fp32");
+  Row("fp16", absl::StrCat("native storage, products in fp32",
+                           products.fp16 ? "; oneDNN has fp16 products here, not used yet" : ""));
 }
 
 // 130100 is 13.1.0.
@@ -85,9 +69,8 @@ std::string CublasVersion(size_t version) {
 
 void PrintLibraries() {
   std::puts("libraries");
-  const dnnl_version_t* dnnl = dnnl_version();
-  Row("oneDNN",
-      absl::StrFormat("%d.%d.%d, uses %s", dnnl->major, dnnl->minor, dnnl->patch, OneDnnIsa()));
+  const CpuProducts& products = GetCpuProducts();
+  Row("oneDNN", absl::StrCat(products.version, ", uses ", products.isa));
   Row("MPI", MpiVersion());
   const cuda::Platform& platform = cuda::GetPlatform();
   if (platform.toolkit > 0) {

@@ -99,13 +99,13 @@ CpuInfo ReadCpuInfo() {
                                                             {"avx512_bf16", "AVX512-BF16"},
                                                             {"amx_bf16", "AMX-BF16"},
                                                             {"avx512_fp16", "AVX512-FP16"},
+                                                            {"amx_fp16", "AMX-FP16"},
                                                             {"asimd", "NEON"},
                                                             {"sve", "SVE"},
                                                             {"bf16", "BF16"}};
   for (const auto& [flag, name] : kNames) {
     if (flags.count(flag) != 0) info.isa.emplace_back(name);
   }
-  info.bf16_products = flags.count("avx512_bf16") + flags.count("amx_bf16") + flags.count("bf16");
   const std::vector<int> cpus = AllowedCpus();
   info.logical_cpus = static_cast<int>(cpus.size());
   info.cores = static_cast<int>(CoresOf(cpus).size());

@@ -13,7 +13,6 @@ struct CpuInfo {
   int logical_cpus = 1;          // that this process may run on
   int cores = 1;                 // physical, that this process may run on
   std::vector<std::string> isa;  // of what matters here: "AVX2", "AVX-512", "AMX-BF16", ...
-  bool bf16_products = false;    // in hardware
 };
 CpuInfo ReadCpuInfo();
 std::string Describe(const CpuInfo& cpu);  // "CPU, MODEL (AVX2, AVX-512)"
