@@ -59,6 +59,13 @@ TEST(Arguments, Paths) {
   setenv("HOME", before.c_str(), 1);
 }
 
+TEST(Arguments, TextsHaveEscapesAsInC) {
+  EXPECT_EQ(Unescaped("--stop", R"(a\n\t\x1e\\n)").value(), "a\n\t\x1e\\n");
+  EXPECT_EQ(Unescaped("--stop", "<|end|> \xC3\xA9").value(), "<|end|> \xC3\xA9");
+  const absl::Status status = Unescaped("--separator", R"(a\q)").status();
+  ExpectContains(std::string(status.message()), R"(--separator a\q: expected a text with C's)");
+}
+
 TEST(Arguments, MistakesAreNamed) {
   const auto error = [](const Args& args) {
     std::string where, prompt;
