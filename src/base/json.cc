@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace tl {
 namespace {
@@ -33,7 +34,7 @@ class Checker : public nlohmann::json_sax<Json> {
   bool end_array() override { return Leave(); }
   bool key(string_t& name) override {
     if (keys_.back().insert(name).second) return true;
-    return Fail("the key \"" + name.substr(0, 200) + "\" occurs twice in one object");
+    return Fail("the key \"" + Shortened(name, 200) + "\" occurs twice in one object");
   }
   bool parse_error(size_t position, const std::string&, const Json::exception&) override {
     return Fail("not JSON, from byte " + std::to_string(position));

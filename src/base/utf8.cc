@@ -73,6 +73,14 @@ size_t IncompleteUtf8Suffix(absl::string_view text) {
   return 0;
 }
 
+std::string Shortened(absl::string_view text, size_t most) {
+  if (text.size() > most) {
+    text = text.substr(0, most);
+    text.remove_suffix(IncompleteUtf8Suffix(text));
+  }
+  return std::string(text);
+}
+
 std::string OneLine(absl::string_view text) {
   std::string out;
   while (!text.empty()) {

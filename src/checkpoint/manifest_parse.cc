@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/crc32c.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "checkpoint/manifest.h"
 
 namespace tl {
@@ -34,7 +35,7 @@ class Node {
                             ? json_->dump(-1, ' ', false, Json::error_handler_t::replace)
                         : json_->is_array() ? "a list"
                                             : "an object";
-    if (found.size() > 60) found = found.substr(0, 60) + "...";
+    if (found.size() > 60) found = Shortened(found, 60) + "...";
     return absl::InvalidArgumentError(
         absl::StrCat(where_, where_.empty() ? "" : ": ", "expected ", what, ", found ", found));
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "convert/hf_tokenizer.h"
 #include "data/sentencepiece_proto.h"
 
@@ -124,7 +125,7 @@ absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& met
     return absl::InvalidArgumentError(absl::StrCat(
         "format gguf: llama.cpp has no name for this tokenizer's way of splitting words: "
         "pre_tokenizer ",
-        root["pre_tokenizer"].dump().substr(0, 300), ", ignore_merges ", ignore ? "true" : "false",
+        Shortened(root["pre_tokenizer"].dump(), 300), ", ignore_merges ", ignore ? "true" : "false",
         "; expected that of GPT-2, Llama 3 or Qwen2"));
   }
   metadata.Add("tokenizer.ggml.model", "gpt2");

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace tl {
 namespace {
@@ -61,7 +62,7 @@ class Reader {
   }
   void Expected(const char* key, const std::string& expected) {
     Fail(absl::StrCat("\"", key, "\": expected ", expected, ", found ",
-                      Has(key) ? object_[key].dump().substr(0, 200) : "nothing"));
+                      Has(key) ? Shortened(object_[key].dump(), 200) : "nothing"));
   }
   // Whether the key is there and not null.
   bool Has(const char* key) const { return object_.contains(key) && !object_[key].is_null(); }
@@ -146,7 +147,7 @@ absl::StatusOr<const Architecture*> ReadArchitecture(const Json& root, const std
     if (found == a.name) return &a;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(path, ": architecture ", found.substr(0, 200),
+      absl::StrCat(path, ": architecture ", Shortened(found, 200),
                    " is not supported; those that are: ", ArchitectureNames()));
 }
 

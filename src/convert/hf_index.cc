@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace tl {
 namespace {
@@ -31,7 +32,7 @@ absl::StatusOr<std::map<std::string, std::set<std::string>>> ParseShardIndex(
       return Bad(path, absl::StrCat("tensor \"", tensor,
                                     "\": expected the name of a .safetensors file in this "
                                     "folder, found ",
-                                    file.dump().substr(0, 200)));
+                                    Shortened(file.dump(), 200)));
     }
     shards[file.get<std::string>()].insert(tensor);
   }

@@ -8,11 +8,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "data/added_tokens.h"
 #include "data/bpe_merge.h"
 #include "data/bpe_split.h"
 #include "data/tokenizer.h"
-#include "base/utf8.h"
 
 namespace tl {
 namespace {
@@ -29,7 +29,7 @@ constexpr char kGpt2Pattern[] =
 
 absl::Status Bad(absl::string_view key, absl::string_view expected, const Json& found) {
   return absl::InvalidArgumentError(
-      absl::StrCat(key, ": expected ", expected, ", found ", found.dump().substr(0, 200)));
+      absl::StrCat(key, ": expected ", expected, ", found ", Shortened(found.dump(), 200)));
 }
 
 absl::Status Unsupported(absl::string_view what) {
@@ -113,7 +113,7 @@ class BpeTokenizer : public Tokenizer {
     TL_RETURN_IF_ERROR(LoadNormalizer(Get(root, "normalizer")));
     TL_RETURN_IF_ERROR(LoadPreTokenizer(Get(root, "pre_tokenizer")));
     if (TypeOf(Get(root, "decoder")) != "ByteLevel") {
-      return Unsupported(absl::StrCat("decoder ", Get(root, "decoder").dump().substr(0, 200)));
+      return Unsupported(absl::StrCat("decoder ", Shortened(Get(root, "decoder").dump(), 200)));
     }
     return LoadAddedTokens(Get(root, "added_tokens"));
   }
@@ -289,7 +289,7 @@ class BpeTokenizer : public Tokenizer {
       }
       return absl::OkStatus();
     }
-    return Unsupported(absl::StrCat("normalizer ", normalizer.dump().substr(0, 200)));
+    return Unsupported(absl::StrCat("normalizer ", Shortened(normalizer.dump(), 200)));
   }
 
   absl::Status LoadPreTokenizer(const Json& root) {
@@ -301,7 +301,7 @@ class BpeTokenizer : public Tokenizer {
     for (const Json& part : parts) {
       const std::string type = TypeOf(part);
       const auto refuse = [&] {
-        return Unsupported(absl::StrCat("pre_tokenizer ", part.dump().substr(0, 300)));
+        return Unsupported(absl::StrCat("pre_tokenizer ", Shortened(part.dump(), 300)));
       };
       // Beyond ByteLevel words are made of stand-ins, which other patterns do not mean.
       if (byte_level) return refuse();
@@ -336,7 +336,7 @@ class BpeTokenizer : public Tokenizer {
       }
     }
     if (!byte_level) {
-      return Unsupported(absl::StrCat("pre_tokenizer ", root.dump().substr(0, 200),
+      return Unsupported(absl::StrCat("pre_tokenizer ", Shortened(root.dump(), 200),
                                       " (expected ByteLevel, alone or last in a Sequence)"));
     }
     return absl::OkStatus();

@@ -44,6 +44,13 @@ TEST(Utf8, IncompleteIsWhatMayStillBecomeACharacter) {
   EXPECT_EQ(IncompleteUtf8Suffix("\x80\x80\x80\x80"), 0u);
 }
 
+TEST(Utf8, ShortenedEndsAtACharacter) {
+  EXPECT_EQ(Shortened("ab\xC3\xA9", 4), "ab\xC3\xA9");
+  EXPECT_EQ(Shortened("ab\xC3\xA9z", 4), "ab\xC3\xA9");
+  EXPECT_EQ(Shortened("ab\xC3\xA9z", 3), "ab");
+  EXPECT_EQ(Shortened("ab\xC3", 3), "ab\xC3") << "as it is where it is short";
+}
+
 TEST(Utf8, OneLineHasNoControlCharacters) {
   EXPECT_EQ(OneLine("a \xC3\xA9 \"b\""), "a \xC3\xA9 \"b\"");
   EXPECT_EQ(OneLine("a\nb\t\x1B[0m\x7F"), "a\\nb\\t\\x1b[0m\\x7f");
