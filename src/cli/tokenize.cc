@@ -58,7 +58,7 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
   PrintReport(options.out, report);
   if (!options.holdout_out.empty()) PrintReport(options.holdout_out, holdout);
   if (!options.separator.empty() && report.separators + holdout.separators == 0)
-    LogWarning("--separator '" + absl::CEscape(options.separator) +
+    LogWarning("--separator '" + absl::Utf8SafeCHexEscape(options.separator) +
                "' occurs nowhere in the text: each file is one document");
   return absl::OkStatus();
 }
