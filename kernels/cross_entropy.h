@@ -41,7 +41,8 @@ TL_DECLARE_OP(CrossEntropyStats);
 //   lse[n] = log sum exp,  loss[n] = lse - z_target + z_loss lse^2, or 0 where masked;
 //   greedy[n] = argmax over the whole vocabulary, -1 where there is none;
 //   rank[n] = how many logits are greater than the target's (0: it is the greedy token, ties
-//   aside), or -1 where masked.
+//   aside), -1 where masked, or kNoRank where lse is NaN: NaN is greater than nothing.
+inline constexpr int32_t kNoRank = 0x7fffffff;
 struct CrossEntropyMergeArgs {
   Tensor lse;           // fp32 [N]
   Tensor loss = {};     // fp32 [N]; null, as the next two may be: not wanted

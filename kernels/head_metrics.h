@@ -23,7 +23,8 @@ inline constexpr int64_t kHeadSums = sizeof(HeadSums) / sizeof(double);
 // head (offset 1) at t + offset - 1 predicts the same token from the text before it; its greedy
 // token there is main[n + offset - 1]. Decoding drafts with one head after the other and comes to
 // this one if, at each smaller offset, text, draft and main head's token are the same:
-//   compared = target[n] >= 0 and t + offset - 1 < T;  agreed = greedy[n] == main[n + offset - 1];
+//   compared = target[n] >= 0 and t + offset - 1 < T;
+//   agreed = greedy[n] == main[n + offset - 1] and neither is -1, no token;
 //   reached = compared and alive[n];  alive[n] := reached and agreed and greedy[n] == target[n].
 // Heads come by ascending offset without a gap; at offset 1 alive[n] counts as true.
 struct HeadMetricsArgs {
@@ -31,7 +32,7 @@ struct HeadMetricsArgs {
   Tensor alive;    // int32 [N]
   Tensor losses;   // fp32 [N], 0 where masked
   Tensor targets;  // int32 [N], negative: masked
-  Tensor greedy;   // int32 [N]
+  Tensor greedy;   // int32 [N], -1: no token, as of logits that are NaN
   Tensor rank;     // int32 [N], see CrossEntropyMergeArgs
   Tensor main;     // int32 [N]; may be greedy itself
   int64_t offset = 1;
@@ -48,7 +49,7 @@ constexpr HeadRow JudgeRow(int64_t n, int32_t alive, const int32_t* targets, con
                            int64_t length) {
   const bool target = targets[n] >= 0;
   const bool compared = target && n % length + offset - 1 < length;
-  const bool agreed = compared && greedy[n] == main[n + offset - 1];
+  const bool agreed = compared && greedy[n] >= 0 && greedy[n] == main[n + offset - 1];
   const bool reached = compared && (offset == 1 || alive != 0);
   return {target,
           target && rank[n] == 0,

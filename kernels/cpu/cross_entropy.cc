@@ -195,7 +195,7 @@ void CrossEntropyMerge(Stream&, const CrossEntropyMergeArgs& args) {
           masked ? 0.0f : static_cast<float>(lse - target_logits[n] + args.z_loss * lse * lse);
     }
     if (args.greedy) args.greedy.as<int32_t>()[n] = greedy;
-    if (args.rank) args.rank.as<int32_t>()[n] = masked ? -1 : greater;
+    if (args.rank) args.rank.as<int32_t>()[n] = masked ? -1 : std::isnan(lse) ? kNoRank : greater;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace tl::cpu {
 
@@ -10,8 +11,9 @@ void FinishGradients(Stream&, const FinishGradientsArgs& args) {
   const float* sums = args.sums.as<float>();
   s.grad_sum_squares = sums[0];
   s.nonfinite = sums[1];
-  s.grad_norm = std::sqrt(sums[0]) / s.loss_scale;
-  s.skip = sums[1] > 0.0f || !std::isfinite(s.grad_norm);
+  s.grad_norm =
+      sums[1] > 0.0f ? std::numeric_limits<float>::quiet_NaN() : std::sqrt(sums[0]) / s.loss_scale;
+  s.skip = !std::isfinite(s.grad_norm);
   const float clip = args.clip > 0.0f ? std::min(1.0f, args.clip / (s.grad_norm + 1e-6f)) : 1.0f;
   s.grad_factor = clip / s.loss_scale;
 }

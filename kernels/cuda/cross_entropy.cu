@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kMergeThreads)
   if (losses != nullptr)
     losses[n] = masked ? 0.0f : static_cast<float>(lse - target_logits[n] + z_loss * lse * lse);
   if (greedy_tokens != nullptr) greedy_tokens[n] = greedy;
-  if (target_ranks != nullptr) target_ranks[n] = masked ? -1 : greater;
+  if (target_ranks != nullptr) target_ranks[n] = masked ? -1 : lse != lse ? kNoRank : greater;
 }
 
 // One block for each row. Where the gradient is narrower and in place, what a block writes in one

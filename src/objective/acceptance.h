@@ -11,7 +11,7 @@
 
 namespace tl {
 
-// Fractions are NaN where nothing was counted.
+// Loss and fractions are NaN where nothing was counted, and where the loss is NaN.
 struct HeadResult {
   std::string name;
   int64_t targets = 0;     // unmasked

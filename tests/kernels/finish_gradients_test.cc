@@ -45,6 +45,10 @@ TEST(FinishGradients, SkipsWhatIsNotFinite) {
   const StepScalars before = {.loss_scale = 16};
   EXPECT_EQ(Finish(before, 4, 1, 1).skip, 1);
   EXPECT_EQ(Finish(before, 4, 1, 1).nonfinite, 1);
+  // No norm of the finite rest, which may be none.
+  EXPECT_TRUE(std::isnan(Finish(before, 4, 1, 1).grad_norm));
+  EXPECT_TRUE(std::isnan(Finish(before, 0, 7, 0).grad_norm));
+  EXPECT_EQ(Finish(before, kInf, 0, 1).grad_norm, kInf);
   EXPECT_EQ(Finish(before, kInf, 0, 1).skip, 1);
   EXPECT_EQ(Finish(before, std::numeric_limits<float>::quiet_NaN(), 0, 0).skip, 1);
   EXPECT_EQ(Finish(before, std::numeric_limits<float>::max(), 0, 1).skip, 0);

@@ -1,7 +1,9 @@
 #include "kernels/head_metrics.h"
 
+#include <cmath>
 #include <limits>
 
+#include "kernels/cross_entropy.h"
 #include "tests/kernels/kernel_test.h"
 
 namespace tl {
@@ -138,6 +140,30 @@ TEST(HeadMetrics, ShowsLossesThatAreNotFinite) {
   EXPECT_TRUE(std::isnan(got.loss));
   EXPECT_EQ(got.targets, 700);
   EXPECT_EQ(got.top1, 700);
+}
+
+// Logits that are all NaN have no greedy token: two heads without one do not agree.
+TEST(HeadMetrics, TakesNoTokenForNoAgreement) {
+  const Shape rows{3};
+  Owned sums({kHeadSums}, std::vector<double>(kHeadSums)), alive(DType::kI32, rows);
+  const Owned loss(rows, std::vector<float>{NAN, NAN, 1}),
+      targets(rows, std::vector<int32_t>{5, 5, 5}), greedy(rows, std::vector<int32_t>{-1, -1, 5}),
+      rank(rows, std::vector<int32_t>{kNoRank, kNoRank, 0});
+  HeadMetrics(TestStream(), {.sums = sums,
+                             .alive = alive,
+                             .losses = loss,
+                             .targets = targets,
+                             .greedy = greedy,
+                             .rank = rank,
+                             .main = greedy,
+                             .sequence_length = 3});
+  HeadSums got;
+  std::memcpy(&got, sums.Bytes().data(), sizeof(got));
+  EXPECT_EQ(got.targets, 3);
+  EXPECT_EQ(got.top1, 1);
+  EXPECT_EQ(got.top5, 1);
+  EXPECT_EQ(got.agreed, 1);
+  EXPECT_EQ(got.accepted, 1);
 }
 
 }  // namespace
