@@ -27,7 +27,7 @@ namespace tl {
 
 struct CheckpointOptions {
   std::string folder;
-  int64_t keep = 2;         // the newest so many; 0: all
+  int64_t keep = 2;         // the newest healthy so many; 0: all
   int64_t keep_every = 0;   // and steps that are multiples; 0: none
   bool async = false;       // training goes on while the writer writes
   std::string config = {};  // TOML, kept in the manifest, as is provenance

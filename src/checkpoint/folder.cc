@@ -20,6 +20,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/where.h"
+#include "checkpoint/health.h"
 #include "checkpoint/manifest.h"
 
 namespace tl {
@@ -191,12 +192,16 @@ absl::Status CommitCheckpoint(const std::string& folder, const std::string& temp
 }
 
 void Retain(const std::string& folder, int64_t step, int64_t keep, int64_t keep_every) {
-  if (keep <= 0) return;
-  int64_t newer = 0;
+  int64_t healthy = 0;
+  bool has_unhealthy = false;
   for (const CheckpointEntry& entry : ListCheckpoints(folder)) {
     if (entry.step > step || !HasManifest(entry.path)) continue;
-    if (++newer <= keep || entry.step == step) continue;
-    if (keep_every > 0 && entry.step % keep_every == 0) continue;
+    if (UnhealthySince(entry.path) > 0) {
+      if (healthy == 0 && !std::exchange(has_unhealthy, true)) continue;
+    } else {
+      if (++healthy <= keep || keep <= 0) continue;
+      if (keep_every > 0 && entry.step % keep_every == 0) continue;
+    }
     if (!DeleteUnlessRead(entry.path))
       LogInfo(entry.path + ": is being read and stays until the next checkpoint");
   }

@@ -50,8 +50,9 @@ void RemoveLeftovers(const std::string& folder);
 absl::Status CommitCheckpoint(const std::string& folder, const std::string& temporary,
                               int64_t step);
 
-// Deletes checkpoints of steps before `step` beyond the newest `keep` (it is one of them), save for
-// multiples of keep_every. 0: keep all; no such multiples. One that is being read stays for now.
+// Deletes healthy checkpoints of steps up to `step` beyond the newest `keep`, save for multiples of
+// keep_every. 0: keep all; no such multiples. Unhealthy ones (health.h) do not count: the newest
+// stays as long as no healthy one is newer, the others go. One that is being read stays for now.
 // Later steps, of a run that went back, are left alone.
 void Retain(const std::string& folder, int64_t step, int64_t keep, int64_t keep_every);
 

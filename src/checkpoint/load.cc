@@ -12,6 +12,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "checkpoint/local_pieces.h"
 #include "checkpoint/safetensors.h"
 
@@ -31,7 +32,10 @@ absl::StatusOr<std::vector<std::string>> Candidates(const std::string& where, Co
   if (world.rank() == 0) {
     const auto found = FindCheckpoints(where);
     status = found.status();
-    if (found.ok()) list = absl::StrJoin(*found, "\n");
+    if (found.ok()) {
+      list = absl::StrJoin(HealthyFirst(*found), "\n");
+      if (const std::string notice = HealthNotice(*found); !notice.empty()) LogWarning(notice);
+    }
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, status));
   auto size = static_cast<int64_t>(list.size());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/crc32c.h"
@@ -11,6 +12,8 @@ namespace tl {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr char kUnhealthySince[] = "unhealthy_since";
 
 Json Dims(const Shape& shape) {
   Json dims = Json::array();
@@ -103,21 +106,23 @@ std::string WriteManifest(const Manifest& m) {
   const RunState& r = m.run;
   Json objective = Json::parse(r.objective, nullptr, false);
   if (!objective.is_object()) objective = Json::object();
+  Json run = {{"step", r.step},
+              {"updates", r.updates},
+              {"skipped", r.skipped},
+              {"samples", r.samples},
+              {"seed", r.seed},
+              {"loss_scale", r.scaler.scale},
+              {"dynamic_loss_scale", r.scaler.dynamic},
+              {"clean_steps", r.scaler.clean_steps},
+              {"hysteresis_left", r.scaler.hysteresis_left}};
+  // Before anything whose length or text is not ours: UnhealthySinceOf looks for it.
+  if (r.unhealthy_since > 0) run[kUnhealthySince] = r.unhealthy_since;
+  run["objective"] = std::move(objective);
   const Json json = {{"format", "trunkline checkpoint"},
                      {"version", kManifestVersion},
                      {"block_bytes", m.block_bytes},
                      {"grid", {{"data", m.data_size}, {"tensor", m.tensor_size}}},
-                     {"run",
-                      {{"step", r.step},
-                       {"updates", r.updates},
-                       {"skipped", r.skipped},
-                       {"samples", r.samples},
-                       {"seed", r.seed},
-                       {"loss_scale", r.scaler.scale},
-                       {"dynamic_loss_scale", r.scaler.dynamic},
-                       {"clean_steps", r.scaler.clean_steps},
-                       {"hysteresis_left", r.scaler.hysteresis_left},
-                       {"objective", std::move(objective)}}},
+                     {"run", std::move(run)},
                      {"provenance", std::move(provenance)},
                      {"config", m.config},
                      {"tensors", std::move(tensors)},
@@ -127,6 +132,18 @@ std::string WriteManifest(const Manifest& m) {
   text.pop_back();
   absl::StrAppendFormat(&text, ",\"crc32c\":\"%08x\"}\n", Crc32c(text.data(), text.size()));
   return text;
+}
+
+int64_t UnhealthySinceOf(const std::string& head) {
+  const size_t end = head.find("\"objective\":");
+  const std::string key = absl::StrCat("\"", kUnhealthySince, "\":");
+  const size_t at = head.find(key);
+  if (at == std::string::npos || at > end) return 0;
+  const size_t begin = at + key.size();
+  int64_t since = 0;
+  const bool number =
+      absl::SimpleAtoi(head.substr(begin, head.find(',', begin) - begin), &since) && since > 0;
+  return number ? since : 0;
 }
 
 }  // namespace tl

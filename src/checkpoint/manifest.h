@@ -78,6 +78,9 @@ struct Manifest {
 };
 
 std::string WriteManifest(const Manifest& manifest);
+// RunState::unhealthy_since from the first kManifestHeadBytes of what WriteManifest wrote.
+inline constexpr int64_t kManifestHeadBytes = 2048;
+int64_t UnhealthySinceOf(const std::string& head);
 // Text that can come from anywhere: sizes, ranges, names and depth are checked, nothing is
 // allocated beyond a multiple of the text, and every element of every tensor is stored exactly
 // once. Errors begin with `path`.

@@ -228,6 +228,10 @@ absl::Status ParseRun(const Node& node, RunState* run) {
     if (!dynamic->is_boolean()) return node.Expected("true or false as dynamic_loss_scale");
     run->scaler.dynamic = dynamic->get<bool>();
   }
+  if (node.json().contains("unhealthy_since")) {
+    TL_ASSIGN_OR_RETURN(run->unhealthy_since,
+                        node.Integer("unhealthy_since", 1, std::max<int64_t>(1, run->step)));
+  }
   TL_ASSIGN_OR_RETURN(const Node objective, node.At("objective"));
   if (!objective.json().is_object()) return objective.Expected("an object");
   run->objective = objective.json().dump(-1, ' ', false, Json::error_handler_t::replace);

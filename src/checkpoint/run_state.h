@@ -15,6 +15,8 @@ struct RunState {
   int64_t skipped = 0;
   int64_t samples = 0;  // of the data, consumed; the blend's state follows from it
   int64_t seed = 0;     // of initial weights and data order
+  // The step since which the state may not be trusted, see train/health.h; 0: it may.
+  int64_t unhealthy_since = 0;
   LossScaler scaler;
   std::string objective = "{}";  // state of the objective, a JSON object
 };

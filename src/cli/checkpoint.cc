@@ -5,8 +5,10 @@
 #include "absl/strings/str_format.h"
 #include "base/exit_code.h"
 #include "base/host_memory.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "checkpoint/reader.h"
 #include "checkpoint/reshard.h"
 #include "cli/command.h"
@@ -15,7 +17,25 @@ namespace tl {
 namespace {
 
 constexpr char kCodes[] =
-    "Exit codes: 0 all is well, 3 damage or a difference was found, 1 any other error.\n";
+    "Exit codes: 0 all is well, 3 damage, ill health or a difference was found, 1 any other "
+    "error.\n";
+
+std::string HealthText(const RunState& run) {
+  return run.unhealthy_since == 0
+             ? "good"
+             : absl::StrCat("whole, but unhealthy since step ", run.unhealthy_since);
+}
+
+absl::Status Finding(int bad, int unhealthy, size_t all) {
+  if (bad == 0 && unhealthy == 0) return absl::OkStatus();
+  const auto are = [&](int count, const char* what) {
+    return absl::StrCat(count, " of ", all, " checkpoints are ", what);
+  };
+  if (unhealthy == 0) return EndWith(kExitFinding, are(bad, "bad"));
+  return EndWith(kExitFinding,
+                 absl::StrCat(bad > 0 ? are(bad, "bad") + ", " : "", are(unhealthy, "unhealthy"),
+                              ": losses, gradients or weights were not finite"));
+}
 
 std::string GridText(const Manifest& m) { return absl::StrCat(m.data_size, "x", m.tensor_size); }
 
@@ -23,14 +43,15 @@ absl::Status List(const Args& args, Communicator& world) {
   std::string where;
   Arguments arguments("checkpoint list",
                       "The checkpoints in a folder, newest first: step, size, grid that saved it, "
-                      "and health: whether the manifest is whole and every file is there with its "
-                      "size. `verify` reads the data too.",
+                      "and health: whether the manifest is whole, every file is there with its "
+                      "size, and losses and gradients were finite when it was saved. `verify` "
+                      "reads the data too.",
                       absl::StrCat("  trunkline checkpoint list checkpoints/quickstart\n", kCodes));
   arguments.PathPositional("WHERE", &where, "A folder of checkpoints, or one checkpoint");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
-  int bad = 0;
+  int bad = 0, unhealthy = 0;
   absl::PrintF("%10s  %10s  %5s  %s\n", "step", "size", "grid", "health");
   for (const std::string& path : paths) {
     const auto reader = CheckpointReader::Open(path);
@@ -40,17 +61,18 @@ absl::Status List(const Args& args, Communicator& world) {
       continue;
     }
     const Manifest& m = (*reader)->manifest();
-    absl::PrintF("%10d  %10s  %5s  good: %s\n", m.run.step, HumanBytes(m.bytes()), GridText(m),
-                 path);
+    unhealthy += m.run.unhealthy_since > 0;
+    absl::PrintF("%10d  %10s  %5s  %s: %s\n", m.run.step, HumanBytes(m.bytes()), GridText(m),
+                 HealthText(m.run), path);
   }
-  if (bad == 0) return absl::OkStatus();
-  return EndWith(kExitFinding, absl::StrCat(bad, " of ", paths.size(), " checkpoints are bad"));
+  return Finding(bad, unhealthy, paths.size());
 }
 
-// The newest where a folder is given.
+// The newest healthy one where a folder is given.
 absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenOne(const std::string& where) {
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
-  return CheckpointReader::Open(paths[0]);
+  if (const std::string notice = HealthNotice(paths); !notice.empty()) LogWarning(notice);
+  return CheckpointReader::Open(HealthyFirst(paths)[0]);
 }
 
 absl::Status Inspect(const Args& args, Communicator& world) {
@@ -59,7 +81,7 @@ absl::Status Inspect(const Args& args, Communicator& world) {
                       "What a checkpoint holds: where the run stood, who saved it, and every "
                       "tensor with its shape, type, split axis and statistics.",
                       "  trunkline checkpoint inspect checkpoints/quickstart --tensor embedding\n");
-  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest")
+  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest healthy one")
       .Option("--tensor", &name, "Only tensors whose name contains this");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
@@ -68,6 +90,7 @@ absl::Status Inspect(const Args& args, Communicator& world) {
   const RunState& r = m.run;
   absl::PrintF("%s\n  step %d, %d updates, %d skipped, %d samples, loss scale %g\n", reader->path(),
                r.step, r.updates, r.skipped, r.samples, r.scaler.scale);
+  if (r.unhealthy_since > 0) absl::PrintF("  unhealthy since step %d\n", r.unhealthy_since);
   absl::PrintF("  %d files, %s, grid %s\n", m.files.size(), HumanBytes(m.bytes()), GridText(m));
   for (const auto& [key, value] : m.provenance) absl::PrintF("  %s: %s\n", key, value);
   absl::PrintF("%-48s %-16s %-9s %5s %11s %11s %11s %11s\n", "tensor", "shape", "type", "split",
@@ -90,13 +113,14 @@ absl::Status Verify(const Args& args, Communicator& world) {
   Arguments arguments(
       "checkpoint verify",
       "Reads every byte of checkpoints, checks every checksum, and that every "
-      "element of every tensor is stored exactly once.",
+      "element of every tensor is stored exactly once; says which were saved by a training whose "
+      "losses or gradients were not finite.",
       absl::StrCat("  trunkline checkpoint verify checkpoints/quickstart\n", kCodes));
   arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: all in it");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
-  int bad = 0;
+  int bad = 0, unhealthy = 0;
   for (const std::string& path : paths) {
     const auto reader = CheckpointReader::Open(path);
     absl::Status status = reader.status();
@@ -107,10 +131,10 @@ absl::Status Verify(const Args& args, Communicator& world) {
           (*reader)->VerifyFiles([](const std::string& what) { absl::PrintF("  %s\n", what); });
     }
     bad += !status.ok();
-    absl::PrintF("%s: %s\n", path, status.ok() ? "good" : "bad");
+    if (status.ok()) unhealthy += (*reader)->manifest().run.unhealthy_since > 0;
+    absl::PrintF("%s: %s\n", path, status.ok() ? HealthText((*reader)->manifest().run) : "bad");
   }
-  if (bad == 0) return absl::OkStatus();
-  return EndWith(kExitFinding, absl::StrCat(bad, " of ", paths.size(), " checkpoints are bad"));
+  return Finding(bad, unhealthy, paths.size());
 }
 
 absl::Status RunReshard(const Args& args, Communicator& world) {
@@ -120,7 +144,7 @@ absl::Status RunReshard(const Args& args, Communicator& world) {
                       "Writes a checkpoint again with one file for every rank of another grid. A "
                       "run needs no such thing: it loads any checkpoint on any grid.",
                       "  trunkline checkpoint reshard checkpoints/big/step_00001000 --out one\n");
-  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest")
+  arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest healthy one")
       .PathOption("--out", &out, "The folder that gets step_*", Arguments::Need::kRequired)
       .Option("--data", &data, 1, "Data ranks")
       .Option("--tensor", &tensor, 1, "Tensor ranks");
@@ -145,7 +169,7 @@ absl::Status Diff(const Args& args, Communicator& world) {
                       absl::StrCat("  trunkline checkpoint diff run1/step_00000100 "
                                    "run2/step_00000100\n",
                                    kCodes));
-  arguments.PathPositional("A", &a, "A checkpoint, or a folder: its newest")
+  arguments.PathPositional("A", &a, "A checkpoint, or a folder: its newest healthy one")
       .PathPositional("B", &b, "Another");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();

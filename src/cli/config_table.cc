@@ -274,7 +274,7 @@ const std::vector<ConfigKey>& Table() {
       {"checkpoint",
        "keep",
        TL_FIELD(checkpoint.keep),
-       "how many of the newest stay; 0: all",
+       "how many of the newest healthy ones stay; 0: all",
        {0, 1 << 30}},
       {"checkpoint", "keep_every", TL_FIELD(checkpoint.keep_every),
        "checkpoints of steps that are multiples stay too; 0: none", kZeroOrMore},
@@ -285,8 +285,8 @@ const std::vector<ConfigKey>& Table() {
       {"checkpoint",
        "resume",
        TL_FIELD(checkpoint.resume),
-       "auto: go on from the newest checkpoint in dir that verifies, where there is one; never; or "
-       "the path of a checkpoint or of a folder of them",
+       "auto: go on from the newest healthy checkpoint in dir that verifies, where there is one; "
+       "never; or the path of a checkpoint, healthy or not, or of a folder of them",
        kAny,
        {},
        kOptional,

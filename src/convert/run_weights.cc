@@ -1,7 +1,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "checkpoint/load.h"
 #include "checkpoint/reader.h"
 #include "checkpoint/safetensors.h"
@@ -65,7 +67,8 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& 
   }
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
   std::vector<std::string> reasons;
-  for (const std::string& path : paths) {
+  if (const std::string notice = HealthNotice(paths); !notice.empty()) LogWarning(notice);
+  for (const std::string& path : HealthyFirst(paths)) {
     auto reader = CheckpointReader::Open(path);
     if (reader.ok()) return std::make_unique<CheckpointSource>(std::move(reader).value());
     reasons.push_back(std::string(reader.status().message()));

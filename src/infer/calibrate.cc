@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/files.h"
 #include "base/status.h"
-#include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "data/blend.h"
 #include "engine/config.h"
 #include "engine/placement.h"
@@ -167,8 +167,7 @@ absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Co
       LanguageModel::Load(options.run_dir, config,
                           {.sequences = 1, .context = context, .drafts = most_tokens - 1}, mesh));
   const std::string folder = CheckpointFolder(config, options.run_dir);
-  const auto saves = ListCheckpoints(folder);
-  Calibration c{.checkpoint = saves.empty() ? "" : CheckpointName(saves[0].step),
+  Calibration c{.checkpoint = FirstChoice(folder),
                 .compute = Name(config.precision.compute),
                 .tensor = mesh.tensor_size(),
                 .threads = omp_get_max_threads()};

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
-#include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "engine/config.h"
 #include "infer/calibration.h"
 #include "infer/generate.h"
@@ -41,8 +41,7 @@ absl::StatusOr<Verification> ChooseVerification(const GenerateOptions& options,
 
 // How what the calibration holds for differs from what is about to run; empty where it does not.
 std::string Differences(const Calibration& c, const Config& config, const std::string& run_dir) {
-  const auto saves = ListCheckpoints(CheckpointFolder(config, run_dir));
-  const std::string save = saves.empty() ? "" : CheckpointName(saves[0].step);
+  const std::string save = FirstChoice(CheckpointFolder(config, run_dir));
   std::string text;
   const auto differ = [&](const std::string& what, const auto& then, const auto& now) {
     if (then != now)

@@ -99,6 +99,9 @@ std::string OptimizerNames();
 // [2].
 void GradientSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor grads, Tensor sums);
 
+// The same of the master weights that this rank updates.
+void WeightSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor sums);
+
 // Starts gathering updated weights, bucket by bucket, in the order the next forward pass wants
 // them; sets Weights::ready. NCCL runs a group's operations in the order of their calls: what else
 // the stream needs of the data group before the next pass is called first.

@@ -145,15 +145,28 @@ void ShardedState::Initialize(uint64_t seed) {
   }
 }
 
+namespace {
+
+// of(segment): what is summed of it.
+template <typename Of>
+void SegmentSums(Stream& stream, Mesh& mesh, const ShardedState& state, const Of& of, Tensor sums) {
+  ZeroBytes(stream, sums.data, sums.bytes());
+  for (const Segment& segment : state.segments())
+    SumSquares(stream, {.out = sums, .x = of(segment), .weight = segment.norm_weight});
+  mesh.world().AllReduce(stream, sums);
+}
+
+}  // namespace
+
 void GradientSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor grads,
                   Tensor sums) {
-  ZeroBytes(stream, sums.data, sums.bytes());
-  for (const Segment& segment : state.segments()) {
-    SumSquares(stream, {.out = sums,
-                        .x = grads.Slice(0, segment.flat, segment.flat + segment.size),
-                        .weight = segment.norm_weight});
-  }
-  mesh.world().AllReduce(stream, sums);
+  const auto of = [&](const Segment& s) { return grads.Slice(0, s.flat, s.flat + s.size); };
+  SegmentSums(stream, mesh, state, of, sums);
+}
+
+void WeightSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor sums) {
+  const auto of = [&](const Segment& s) { return state.Master(s.flat, s.shard, s.size); };
+  SegmentSums(stream, mesh, state, of, sums);
 }
 
 void GatherWeights(Stream& stream, Stream& comm_stream, Mesh& mesh, Weights& weights) {

@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "engine/config.h"
 
 namespace tl {
 namespace {
@@ -59,6 +61,35 @@ bool ChangesTheModel(const ConfigChange& change) {
 bool ChangesTheData(const ConfigChange& change) {
   if (change.section == "data") return change.key != "eval";
   return change.section == "train" && (change.key == "sequence_length" || change.key == "seed");
+}
+
+bool ChangesTheSchedule(const ConfigChange& change) {
+  if (change.section == "train") return change.key == "steps";
+  return change.section == "optimizer" &&
+         (change.key == "schedule" || change.key == "lr" || change.key == "min_lr" ||
+          change.key == "warmup_steps" || change.key == "decay_fraction");
+}
+
+Schedule ScheduleBefore(Schedule now, const std::vector<ConfigChange>& changes) {
+  for (const ConfigChange& change : changes) {
+    if (!ChangesTheSchedule(change)) continue;
+    const auto number = [&](double* value) { return absl::SimpleAtod(change.before, value); };
+    const auto count = [&](int64_t* value) { return absl::SimpleAtoi(change.before, value); };
+    // What cannot be read stays as it is now.
+    double real = 0.0;
+    int64_t steps = 0;
+    if (change.key == "steps" && count(&steps)) now.steps = steps;
+    if (change.key == "warmup_steps" && count(&steps)) now.warmup_steps = steps;
+    if (change.key == "lr" && number(&real)) now.lr = real;
+    if (change.key == "min_lr" && number(&real)) now.min_lr = real;
+    if (change.key == "decay_fraction" && number(&real)) now.decay_fraction = real;
+    for (const ScheduleKind kind : {ScheduleKind::kConstant, ScheduleKind::kCosine,
+                                    ScheduleKind::kLinear, ScheduleKind::kWsd}) {
+      if (change.key == "schedule" && change.before == absl::StrCat("\"", Name(kind), "\""))
+        now.kind = kind;
+    }
+  }
+  return now;
 }
 
 std::string Describe(const std::vector<ConfigChange>& changes) {

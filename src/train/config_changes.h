@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "optim/schedule.h"
+
 namespace tl {
 
 struct ConfigChange {
@@ -20,6 +22,11 @@ std::vector<ConfigChange> ConfigChanges(const std::string& now, const std::strin
 bool ChangesTheModel(const ConfigChange& change);
 // What makes training see other text from there on than it would have.
 bool ChangesTheData(const ConfigChange& change);
+
+// What may give the steps from there on other learning rates.
+bool ChangesTheSchedule(const ConfigChange& change);
+// The schedule that was before the changes made it `now`.
+Schedule ScheduleBefore(Schedule now, const std::vector<ConfigChange>& changes);
 
 // "[train] sequence_length = 512, was 256; ..."
 std::string Describe(const std::vector<ConfigChange>& changes);

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "absl/strings/str_format.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "data/blend.h"
 #include "engine/placement.h"
@@ -16,8 +17,9 @@ namespace tl {
 namespace {
 
 // "-" where nothing was counted.
-std::string Fraction(double fraction) {
-  return std::isnan(fraction) ? "-" : absl::StrFormat("%.4f", fraction);
+std::string Number(double value, int digits, bool counted) {
+  if (!counted) return "-";
+  return std::isnan(value) ? "nan" : absl::StrFormat("%.*f", digits, value);
 }
 
 // A table with a line per head, and the expected length of accepted drafts.
@@ -27,10 +29,12 @@ void PrintHeads(const std::vector<HeadResult>& heads) {
       heads.size() > 1 ? "acceptance of tokens reached   agreement of tokens compared" : "");
   for (size_t i = 0; i < heads.size(); ++i) {
     const HeadResult& h = heads[i];
-    std::printf("%-12s %9.5f %7.4f %7.4f", h.name.c_str(), h.loss, h.top1, h.top5);
+    const bool counted = h.targets > 0;
+    std::printf("%-12s %9s %7s %7s", h.name.c_str(), Number(h.loss, 5, counted).c_str(),
+                Number(h.top1, 4, counted).c_str(), Number(h.top5, 4, counted).c_str());
     if (i > 0) {
-      std::printf("   %10s of %-16lld %9s of %lld", Fraction(h.alpha).c_str(),
-                  static_cast<long long>(h.reached), Fraction(h.agreement).c_str(),
+      std::printf("   %10s of %-16lld %9s of %lld", Number(h.alpha, 4, h.reached > 0).c_str(),
+                  static_cast<long long>(h.reached), Number(h.agreement, 4, h.compared > 0).c_str(),
                   static_cast<long long>(h.compared));
     }
     std::printf("\n");
@@ -67,9 +71,11 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   TL_RETURN_IF_ERROR(stepper->InitializeFrom(CheckpointFolder(run_config, options.run_dir)));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
-  std::printf("eval_loss %.9g over %lld targets", result.loss,
+  std::printf("eval_loss %s over %lld targets",
+              result.targets > 0 ? absl::StrFormat("%.9g", result.loss).c_str() : "-",
               static_cast<long long>(result.targets));
-  if ((*data)->BytesPerToken() > 0)
+  if (result.targets == 0) LogWarning("every target is masked: there is no loss");
+  if ((*data)->BytesPerToken() > 0 && result.targets > 0)
     std::printf(", %.5f bits/byte", result.loss / std::numbers::ln2 / (*data)->BytesPerToken());
   std::printf("\n");
   PrintHeads(result.heads);

@@ -15,13 +15,14 @@
 namespace tl {
 
 struct StepReport {
-  int64_t step = 0;    // steps done, this one included
-  int64_t tokens = 0;  // seen by all ranks since step 0
-  float loss = 0.0f;   // what is trained: nats per target, weighted over heads, z-loss included
+  int64_t step = 0;     // steps done, this one included
+  int64_t tokens = 0;   // seen by all ranks since step 0
+  float loss = 0.0f;    // what is trained: nats per target, weighted over heads, z-loss included
+  bool counted = true;  // some target was; else there is no loss
   std::vector<std::pair<std::string, float>> losses;  // of each head
   std::vector<HeadResult> heads;
   double lr = 0.0;
-  double grad_norm = 0.0;  // before clipping
+  double grad_norm = 0.0;  // before clipping; NaN: gradients are not finite
   double loss_scale = 1.0;
   int64_t skipped = 0;  // steps skipped for overflow since step 0
   double step_ms = 0.0;
@@ -35,7 +36,7 @@ struct EvalReport {
   int64_t step = 0;
   int64_t tokens = 0;                        // as of the step, seen in training
   int64_t eval_targets = 0;                  // targets in the evaluation
-  float eval_loss = 0.0f;                    // nats per target
+  float eval_loss = 0.0f;                    // nats per target; none where there are no targets
   std::optional<double> bits_per_byte = {};  // where the tokenizer tells bytes per token
   std::vector<HeadResult> heads = {};
   double eval_ms = 0.0;

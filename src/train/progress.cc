@@ -70,6 +70,12 @@ std::string HeadsText(const std::vector<HeadResult>& heads) {
   return absl::StrCat(text, absl::StrFormat("  tau %.2f", AcceptedLength(heads)));
 }
 
+// "-": none, as nothing was counted.
+std::string LossText(float loss, bool counted) {
+  if (!counted) return "-";
+  return std::isnan(loss) ? "nan" : absl::StrFormat("%.4f", loss);
+}
+
 }  // namespace
 
 std::string Banner(const Config& c, const BannerFacts& facts) {
@@ -115,9 +121,9 @@ std::string Progress::Line(const StepReport& r) {
   // The first step warms up; later ones count for about ten steps.
   mean_ms_ = mean_ms_ == 0.0 || r.step <= 2 ? r.step_ms : 0.9 * mean_ms_ + 0.1 * r.step_ms;
   const int width = static_cast<int>(absl::StrCat(last_step_).size());
-  std::string line = absl::StrFormat(
-      "step %*d/%d  loss %.4f  lr %.2e  norm %.3f  %.1f ms  %s tok/s", width, r.step, last_step_,
-      r.loss, r.lr, r.grad_norm, r.step_ms, HumanCount(r.tokens_per_second));
+  std::string line = absl::StrFormat("step %*d/%d  loss %s  lr %.2e  norm %.3f  %.1f ms  %s tok/s",
+                                     width, r.step, last_step_, LossText(r.loss, r.counted), r.lr,
+                                     r.grad_norm, r.step_ms, HumanCount(r.tokens_per_second));
   absl::StrAppend(&line, HeadsText(r.heads));
   if (r.mfu > 0.0) absl::StrAppendFormat(&line, "  %.0f%% of roof", 100.0 * r.mfu);
   const double left = static_cast<double>(std::max<int64_t>(0, last_step_ - r.step));
@@ -129,8 +135,8 @@ std::string Progress::Line(const StepReport& r) {
 
 std::string Progress::Line(const EvalReport& r) const {
   const int width = static_cast<int>(absl::StrCat(last_step_).size());
-  std::string line =
-      absl::StrFormat("eval %*d/%d  loss %.4f", width, r.step, last_step_, r.eval_loss);
+  std::string line = absl::StrFormat("eval %*d/%d  loss %s", width, r.step, last_step_,
+                                     LossText(r.eval_loss, r.eval_targets > 0));
   if (r.bits_per_byte) absl::StrAppendFormat(&line, "  %.4f bits/byte", *r.bits_per_byte);
   absl::StrAppend(&line, HeadsText(r.heads));
   absl::StrAppendFormat(&line, "  (%s targets in %s)",

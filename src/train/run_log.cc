@@ -88,7 +88,6 @@ void RunLog::Step(const StepReport& r) {
   const std::string line = progress_.Line(r);
   if (r.step % log_every_ == 0 || r.step == first_step_ || r.step == last_step_) PrintLine(line);
   std::vector<Scalar> scalars = {
-      {"train/loss", r.loss},
       {"train/lr", static_cast<float>(r.lr)},
       {"train/grad_norm", static_cast<float>(r.grad_norm)},
       {"train/loss_scale", static_cast<float>(r.loss_scale)},
@@ -98,6 +97,7 @@ void RunLog::Step(const StepReport& r) {
       {"speed/tflops", static_cast<float>(r.tflops)},
       {"speed/mfu", static_cast<float>(r.mfu)},
       {"memory/bytes", static_cast<float>(r.memory_bytes)}};
+  if (r.counted) scalars.emplace_back("train/loss", r.loss);
   if (r.losses.size() > 1) {
     for (const auto& [head, loss] : r.losses) scalars.emplace_back("train/loss/" + head, loss);
   }
@@ -107,7 +107,8 @@ void RunLog::Step(const StepReport& r) {
 
 void RunLog::Evaluation(const EvalReport& r) {
   PrintLine(progress_.Line(r));
-  std::vector<Scalar> scalars = {{"eval/loss", r.eval_loss}};
+  std::vector<Scalar> scalars;
+  if (r.eval_targets > 0) scalars.emplace_back("eval/loss", r.eval_loss);
   AddHeads("eval", r.heads, scalars);
   if (r.bits_per_byte) {
     scalars.emplace_back("eval/bits_per_byte", static_cast<float>(*r.bits_per_byte));

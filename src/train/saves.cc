@@ -1,13 +1,16 @@
 #include "train/saves.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/where.h"
+#include "checkpoint/health.h"
 #include "train/config_changes.h"
 #include "train/provenance.h"
 
@@ -34,11 +37,41 @@ void WarnOfChanges(const std::map<std::string, std::string>& provenance,
 
 // The next start would go on from them.
 void WarnOfLaterCheckpoints(const std::string& folder, int64_t step) {
-  const std::vector<CheckpointEntry> entries = ListCheckpoints(folder);
-  if (entries.empty() || entries[0].step <= step) return;
-  LogWarning(absl::StrCat(entries[0].path, " is of a later step than ", step,
-                          ", where this training starts. A start with [checkpoint] resume = "
-                          "\"auto\" takes the latest: move it away, or set another [run] dir"));
+  for (const CheckpointEntry& entry : ListCheckpoints(folder)) {
+    if (entry.step <= step) return;
+    if (UnhealthySince(entry.path) > 0) continue;
+    LogWarning(absl::StrCat(entry.path, " is of a later step than ", step,
+                            ", where this training starts. A start with [checkpoint] resume = "
+                            "\"auto\" takes the latest: move it away, or set another [run] dir"));
+    return;
+  }
+}
+
+// The learning rate and the weights of heads follow from the whole schedule: another one is felt at
+// once.
+void WarnOfJumps(const Config& config, const Changes& changes, const Stepper& stepper) {
+  const int64_t step = stepper.run().step;
+  if (step >= config.train.steps) return;
+  const Schedule now = stepper.schedule(), before = ScheduleBefore(now, changes);
+  Changes schedule;
+  std::copy_if(changes.begin(), changes.end(), std::back_inserter(schedule), ChangesTheSchedule);
+  const double rate = now.Rate(step), expected = before.Rate(step);
+  if (std::abs(rate - expected) > 1e-9 * std::max(std::abs(rate), std::abs(expected))) {
+    LogWarning(
+        absl::StrFormat("%s: the learning rate jumps: %.3g in step %d, which would have "
+                        "had %.3g",
+                        Describe(schedule), rate, step + 1, expected));
+  }
+  const Objective& objective = stepper.engine().objective();
+  for (int head = 0; head < objective.lookahead(); ++head) {
+    const double weight = objective.Weight(head, step, now.steps);
+    const double was = objective.Weight(head, step, before.steps);
+    if (weight == was) continue;
+    LogWarning(absl::StrFormat(
+        "%s: the weight of head %s in the loss jumps: %.3g in step %d, "
+        "which would have had %.3g",
+        Describe(schedule), objective.heads()[static_cast<size_t>(head)], weight, step + 1, was));
+  }
 }
 
 }  // namespace
@@ -68,6 +101,7 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
     if (world.rank() == 0) {
       LogInfo("resumed from " + resumed.path);
       WarnOfChanges(provenance, resumed, changes);
+      WarnOfJumps(config, changes, stepper);
     }
   } else if (!config.run.init_from.empty()) {
     TL_RETURN_IF_ERROR(stepper.StartFrom(config.run.init_from));
@@ -75,6 +109,10 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
     stepper.Initialize();
   }
   if (!automatic && world.rank() == 0) WarnOfLaterCheckpoints(folder, stepper.run().step);
+  const bool marked = stepper.run().unhealthy_since > 0;
+  stepper.CheckWeights();
+  if (!marked && stepper.run().unhealthy_since > 0 && world.rank() == 0)
+    LogWarning("some weights that this training starts from are not finite");
   return absl::OkStatus();
 }
 
@@ -118,6 +156,7 @@ absl::Status Saves::Judge(const absl::Status& save) {
 absl::Status Saves::Begin() {
   saving_ = stepper_->run().step;
   begun_ = std::chrono::steady_clock::now();
+  stepper_->CheckWeights();
   return checkpointer_->Start(stepper_->engine().stream(), stepper_->run());
 }
 

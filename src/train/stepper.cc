@@ -1,12 +1,15 @@
 #include "train/stepper.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/status.h"
 #include "checkpoint/load.h"
 #include "device/profiler_range.h"
 #include "engine/options.h"
 #include "kernels/finish_gradients.h"
+#include "train/health.h"
 
 namespace tl {
 namespace {
@@ -140,15 +143,28 @@ absl::StatusOr<std::unique_ptr<Checkpointer>> Stepper::OpenCheckpoints(Checkpoin
 absl::Status Stepper::Save(const std::string& folder) {
   TL_ASSIGN_OR_RETURN(const auto saves,
                       OpenCheckpoints({.folder = folder, .keep = config_.checkpoint.keep}));
+  CheckWeights();
   TL_RETURN_IF_ERROR(saves->Start(engine_->stream(), run_));
   return saves->Wait();
+}
+
+void Stepper::CheckWeights() {
+  Stream& stream = engine_->stream();
+  const Tensor sums = Tensor::Contiguous(sums_memory_.data(), {2}, DType::kF32, stream.device());
+  WeightSums(stream, mesh_, *state_, sums);
+  float host[2];
+  CopyBytes(stream, reinterpret_cast<std::byte*>(host), sums.data, sizeof(host));
+  stream.Synchronize();
+  weights_finite_ = host[1] == 0.0f;
+  if (!weights_finite_ && run_.unhealthy_since == 0)
+    run_.unhealthy_since = std::max<int64_t>(1, run_.step);
 }
 
 int64_t Stepper::MicroBatches() const {
   return config_.train.global_batch_size / (config_.train.micro_batch_size * mesh_.data_size());
 }
 
-Schedule Stepper::MakeSchedule() const {
+Schedule Stepper::schedule() const {
   const OptimizerConfig& o = config_.optimizer;
   return {.kind = o.schedule,
           .lr = o.lr,
@@ -199,7 +215,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   data_group.AllReduce(stream, Tensor::Of(targets.data(), {heads}));
 
   StepResult result;
-  result.lr = MakeSchedule().Rate(run_.step);
+  result.lr = schedule().Rate(run_.step);
   result.loss_scale = run_.scaler.scale;
   result.targets = targets[0];
   auto* host = new (host_scalars_.data()) StepScalars;
@@ -239,15 +255,22 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   reader_->Wait();
   result.heads = Heads();
   double loss = 0.0;
+  result.counted = false;
   for (int k = 0; k < heads; ++k) {
-    if (weights[k] > 0.0 && targets[k] > 0) loss += weights[k] * result.heads[k].loss;
+    if (weights[k] <= 0.0 || targets[k] == 0) continue;
+    loss += weights[k] * result.heads[k].loss;
+    result.counted = true;
   }
-  result.loss = static_cast<float>(loss);
+  // Without a sign, which prints.
+  result.loss = result.counted && !std::isnan(loss) ? static_cast<float>(loss)
+                                                    : std::numeric_limits<float>::quiet_NaN();
   result.grad_norm = host->grad_norm;
   result.skipped = host->skip != 0;
+  const LossScaler scaler = run_.scaler;
   run_.scaler.Update(result.skipped);
   ++run_.step;
   run_.samples += t.global_batch_size;
+  JudgeStep(result, scaler, weights_finite_, &run_);
   ++(result.skipped ? run_.skipped : run_.updates);
   return result;
 }
@@ -269,7 +292,7 @@ absl::StatusOr<EvalResult> Stepper::Evaluate(const DataSource& data, int64_t bat
   engine_->stream().Synchronize();
   EvalResult result{.loss = 0.0f, .targets = 0, .heads = Heads()};
   result.targets = result.heads[0].targets;
-  if (result.targets > 0) result.loss = static_cast<float>(result.heads[0].loss);
+  result.loss = static_cast<float>(result.heads[0].loss);
   return result;
 }
 

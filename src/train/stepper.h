@@ -21,18 +21,19 @@ namespace tl {
 
 struct StepResult {
   // Means over the global batch's unmasked targets, added up by the weights of the heads; of next
-  // token prediction, its mean.
+  // token prediction, its mean. NaN where no target counted.
   float loss = 0.0f;
+  bool counted = true;            // some target did
   std::vector<HeadResult> heads;  // the main head first
   double lr = 0.0;
-  double grad_norm = 0.0;   // before clipping
+  double grad_norm = 0.0;   // before clipping; NaN where gradients are not finite
   double loss_scale = 1.0;  // that the step used
   bool skipped = false;
   int64_t targets = 0;  // of the main head: unmasked, of the global batch
 };
 
 struct EvalResult {
-  float loss = 0.0f;  // of the main head
+  float loss = 0.0f;  // of the main head; NaN where there are no targets
   int64_t targets = 0;
   std::vector<HeadResult> heads;
 };
@@ -66,6 +67,8 @@ class Stepper {
   absl::StatusOr<std::unique_ptr<Checkpointer>> OpenCheckpoints(CheckpointOptions options);
   // One checkpoint of now, durable when this returns.
   absl::Status Save(const std::string& folder);
+  // Marks the state as unhealthy where a weight is not finite. Before a save. Collective.
+  void CheckWeights();
 
   // The next step. An error if the data cannot be read; the same on all ranks. Meanwhile reads what
   // the step after it needs of the same source, whose errors are that step's. Collective.
@@ -74,6 +77,8 @@ class Stepper {
   absl::StatusOr<EvalResult> Evaluate(const DataSource& data, int64_t batches);
 
   const RunState& run() const { return run_; }
+  // Of the learning rate.
+  Schedule schedule() const;
   Engine& engine() { return *engine_; }
   const Engine& engine() const { return *engine_; }
   ShardedState& state() { return *state_; }
@@ -85,7 +90,6 @@ class Stepper {
   int64_t MicroBatches() const;
   // This rank's samples of micro-batch i of a step, with targets masked. From any thread.
   absl::Status FillBatch(const DataSource& data, int64_t first, int64_t i, HostBatch* out) const;
-  Schedule MakeSchedule() const;
   // Sums the head sums over the data group and starts to copy them to the host.
   void StartReadingHeads();
   // After the stream has come there.
@@ -98,6 +102,7 @@ class Stepper {
   std::unique_ptr<ShardedState> state_;
   Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
   RunState run_;
+  bool weights_finite_ = true;  // when last checked
   std::unique_ptr<ReadAhead> reader_;
 };
 

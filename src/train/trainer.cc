@@ -16,12 +16,14 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/where.h"
+#include "checkpoint/folder.h"
 #include "comm/host.h"
 #include "data/blend.h"
 #include "device/cuda_device.h"
 #include "engine/cost.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
+#include "train/health.h"
 #include "train/machine.h"
 #include "train/plan_check.h"
 #include "train/progress.h"
@@ -101,6 +103,7 @@ struct Trainer {
     log->Step({.step = stepper.run().step,
                .tokens = Tokens(),
                .loss = result.loss,
+               .counted = result.counted,
                .losses = losses,
                .heads = result.heads,
                .lr = result.lr,
@@ -127,7 +130,9 @@ struct Trainer {
                       .bits_per_byte = std::nullopt,
                       .heads = result.heads,
                       .eval_ms = MillisecondsSince(start)};
-    if (eval->BytesPerToken() > 0)
+    if (result.targets == 0 && log)
+      LogWarning("every target of the evaluation is masked: there is no loss");
+    if (eval->BytesPerToken() > 0 && result.targets > 0)
       report.bits_per_byte = result.loss / std::numbers::ln2 / eval->BytesPerToken();
     if (log) log->Evaluation(report);
     return absl::OkStatus();
@@ -149,18 +154,22 @@ struct Trainer {
 
   // How a training ends whose last step is saved.
   absl::Status Stopped(StopReason reason) const {
-    const int64_t step = stepper.run().step;
+    const int64_t step = stepper.run().step, ill = stepper.run().unhealthy_since;
+    const std::string folder = CheckpointFolder(config, config.run.dir);
     if (step == LastStep()) {
       if (log && eval != nullptr)
         LogWarning(absl::StrCat("no last evaluation: stopped by ", Name(reason), "; ", Again(),
                                 " it is made"));
       return absl::OkStatus();
     }
-    return EndWith(
-        ExitCodeOf(reason),
-        absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ", LastStep(),
-                     ", which is saved in ", CheckpointFolder(config, config.run.dir), "; ",
-                     Again(), " it goes on"));
+    return EndWith(ExitCodeOf(reason),
+                   absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ",
+                                LastStep(), ", which is saved in ", folder,
+                                ill > 0 ? absl::StrCat(", but unhealthy since step ", ill, ". ",
+                                                       WayBack(folder), ", and resume = \"", folder,
+                                                       "/", CheckpointName(step),
+                                                       "\" goes on from the unhealthy one")
+                                        : absl::StrCat("; ", Again(), " it goes on")));
   }
 
   // The first step has run all the code there is: what the plan holds back for it shows.
@@ -178,7 +187,8 @@ struct Trainer {
     if (error.ok() || step == begun) return error;
     const absl::Status saved = saves->Now();
     const std::string what =
-        saved.ok() ? absl::StrCat(" is saved in ", CheckpointFolder(config, config.run.dir))
+        saved.ok() ? absl::StrCat(" is saved in ", CheckpointFolder(config, config.run.dir),
+                                  stepper.run().unhealthy_since > 0 ? ", as unhealthy" : "")
                    : absl::StrCat(" could not be saved: ", saved.message());
     return {error.code(), absl::StrCat(error.message(), "; step ", step, what)};
   }
@@ -186,6 +196,7 @@ struct Trainer {
   absl::Status Loop() {
     const int64_t last = LastStep(), begun = stepper.run().step;
     limit.TurnEnds(SecondsSinceStart());
+    StepWatch watch(CheckpointFolder(config, config.run.dir), stepper.run());
     int64_t skipped_in_a_row = 0;
     bool first = true;
     while (stepper.run().step < last) {
@@ -197,11 +208,13 @@ struct Trainer {
       StopReason stop = StopReason::kNone;
       Report(result, MillisecondsSince(start), &stop);
       if (std::exchange(first, false)) ReportMemory();
+      if (log) watch.Tell(result, stepper.run());
       skipped_in_a_row = result.skipped ? skipped_in_a_row + 1 : 0;
-      if (skipped_in_a_row >= kMaxSkippedInARow)
-        return absl::AbortedError("step " + std::to_string(stepper.run().step) +
-                                  ": the gradients of " + std::to_string(skipped_in_a_row) +
-                                  " steps in a row were not finite; the last save is untouched");
+      if (skipped_in_a_row >= kMaxSkippedInARow) {
+        const std::string why =
+            Hopeless(CheckpointFolder(config, config.run.dir), stepper.run(), skipped_in_a_row);
+        return SaveBeforeEnd(absl::AbortedError(why), begun);
+      }
       const int64_t step = stepper.run().step;
       // First the save: a bad file to evaluate on costs no training.
       TL_RETURN_IF_ERROR(Save(step == last || stop != StopReason::kNone));
@@ -307,6 +320,9 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
             " is of step " + std::to_string(stepper->run().step));
   TL_RETURN_IF_ERROR(trainer.EvaluateWhatWasMissed());
   const absl::Status end = trainer.Loop();
+  if (const int64_t since = stepper->run().unhealthy_since; end.ok() && since > 0 && root)
+    LogWarning(absl::StrCat("the training ends unhealthy, since step ", since, ". ",
+                            WayBack(CheckpointFolder(config, config.run.dir))));
   if (trainer.log) trainer.log->Finish();
   return end;
 }

@@ -76,10 +76,12 @@ inline ShardPiece SyntheticPiece(const std::vector<TensorRecord>& tensors, int i
 }
 
 // folder/step_N; blocks are small so that pieces have several.
-inline std::string MakeCheckpoint(const std::string& folder, int64_t step, int data, int tensor) {
+inline std::string MakeCheckpoint(const std::string& folder, int64_t step, int data, int tensor,
+                                  int64_t unhealthy_since = 0) {
   Manifest manifest;
   manifest.run.step = step;
   manifest.run.samples = 8 * step;
+  manifest.run.unhealthy_since = unhealthy_since;
   manifest.data_size = data;
   manifest.tensor_size = tensor;
   manifest.block_bytes = 256;

@@ -70,6 +70,33 @@ TEST(ConfigChanges, KnowsWhatMakesAnotherModel) {
   }
 }
 
+TEST(ConfigChanges, TellTheScheduleThatWas) {
+  const auto change = [](Config& c) {
+    c.train.steps = 200;
+    c.optimizer = {.lr = 1e-3,
+                   .min_lr = 1e-5,
+                   .warmup_steps = 7,
+                   .schedule = ScheduleKind::kWsd,
+                   .decay_fraction = 0.5};
+  };
+  Schedule now{.kind = ScheduleKind::kWsd,
+               .lr = 1e-3,
+               .min_lr = 1e-5,
+               .warmup_steps = 7,
+               .steps = 200,
+               .decay_fraction = 0.5};
+  const Schedule was = ScheduleBefore(now, After(change));
+  const Config base = Base();
+  EXPECT_EQ(was.kind, base.optimizer.schedule);
+  EXPECT_EQ(was.lr, base.optimizer.lr);
+  EXPECT_EQ(was.min_lr, base.optimizer.min_lr);
+  EXPECT_EQ(was.warmup_steps, base.optimizer.warmup_steps);
+  EXPECT_EQ(was.steps, base.train.steps);
+  EXPECT_EQ(was.decay_fraction, base.optimizer.decay_fraction);
+  EXPECT_EQ(ScheduleBefore(now, {}).Rate(150), now.Rate(150));
+  EXPECT_EQ(ScheduleBefore(now, After([](Config& c) { c.train.seed = 3; })).steps, 200);
+}
+
 TEST(ConfigChanges, KeysOfOtherVersionsAreNoChange) {
   EXPECT_TRUE(
       ConfigChanges("[model]\nnew = 1\nsame = 2\n", "[model]\nold = 1\nsame = 2\n").empty());

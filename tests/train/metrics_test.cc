@@ -212,6 +212,21 @@ TEST(Progress, LineSaysWhatMatters) {
             "skipped, scale 65536");
 }
 
+TEST(Progress, ShowsWhatIsNoNumberAndWhatIsNotThere) {
+  Progress progress(2000);
+  StepReport r = Report(120);
+  r.loss = -std::numeric_limits<float>::quiet_NaN();
+  r.grad_norm = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_NE(progress.Line(r).find("loss nan  lr 3.00e-04  norm nan "), std::string::npos)
+      << progress.Line(r);
+  r.counted = false;
+  EXPECT_NE(progress.Line(r).find("loss -  lr"), std::string::npos) << progress.Line(r);
+  EvalReport e{.step = 2, .eval_targets = 3, .eval_loss = r.loss};
+  EXPECT_NE(progress.Line(e).find("loss nan  (3 targets"), std::string::npos) << progress.Line(e);
+  e.eval_targets = 0;
+  EXPECT_NE(progress.Line(e).find("loss -  (0 targets"), std::string::npos) << progress.Line(e);
+}
+
 TEST(Progress, HumanNumbers) {
   EXPECT_EQ(HumanCount(950), "950");
   EXPECT_EQ(HumanCount(999.7), "1.00k");

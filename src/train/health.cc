@@ -1,0 +1,64 @@
+#include "train/health.h"
+
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
+#include "checkpoint/health.h"
+#include "train/stepper.h"
+
+namespace tl {
+
+void JudgeStep(const StepResult& step, const LossScaler& scaler, bool weights_finite,
+               RunState* run) {
+  const bool loss_finite = !step.counted || std::isfinite(step.loss);
+  const bool searched = scaler.dynamic && scaler.scale > scaler.min_scale;
+  if (!loss_finite || (step.skipped && !searched)) {
+    if (run->unhealthy_since == 0) run->unhealthy_since = run->step;
+  } else if (!step.skipped && weights_finite) {
+    run->unhealthy_since = 0;
+  }
+}
+
+void StepWatch::Tell(const StepResult& step, const RunState& run) {
+  if (run.unhealthy_since > 0 && unhealthy_since_ == 0) {
+    const bool loss_finite = !step.counted || std::isfinite(step.loss);
+    LogWarning(absl::StrCat(
+        "step ", run.step, ": the ", loss_finite ? "gradients are" : "loss is", " not finite",
+        step.skipped ? ", and its update is skipped" : "",
+        ". Until a step succeeds the training is unhealthy: what it saves replaces no healthy "
+        "checkpoint. ",
+        WayBack(folder_)));
+  } else if (run.unhealthy_since == 0 && unhealthy_since_ > 0) {
+    LogInfo(absl::StrCat("step ", run.step, ": healthy again; it was not since step ",
+                         unhealthy_since_));
+  }
+  unhealthy_since_ = run.unhealthy_since;
+  if (!step.counted && !std::exchange(without_targets_, true)) {
+    LogWarning(absl::StrCat("step ", run.step,
+                            ": every target of its batch is masked: it has no loss and teaches "
+                            "nothing, nor do those after it until targets are seen again"));
+  } else if (step.counted && std::exchange(without_targets_, false)) {
+    LogInfo(absl::StrCat("step ", run.step, ": has targets again"));
+  }
+}
+
+std::string WayBack(const std::string& folder) {
+  const std::string healthy = NewestHealthy(folder);
+  if (healthy.empty()) return absl::StrCat("There is no healthy checkpoint in ", folder, " yet");
+  return absl::StrCat("The newest healthy checkpoint is ", healthy,
+                      "; a start with [checkpoint] resume = \"auto\" goes back to it");
+}
+
+std::string Hopeless(const std::string& folder, const RunState& run, int64_t skipped_in_a_row) {
+  const int64_t since =
+      run.unhealthy_since > 0 ? run.unhealthy_since : run.step - skipped_in_a_row + 1;
+  return absl::StrCat("step ", run.step, ": the gradients of ", skipped_in_a_row,
+                      " steps in a row were not finite; the training is unhealthy since step ",
+                      since, ". ", WayBack(folder),
+                      ". What was so will be so again, unless a lower [optimizer] lr or clip, a "
+                      "longer warm-up, other data or another [precision] compute changes it");
+}
+
+}  // namespace tl

@@ -1,0 +1,49 @@
+// Whether the state of a training may be trusted.
+//   A step is bad when its loss is not finite, or when its update was skipped because gradients
+//   were not finite. One skip is not bad: that of a dynamic loss scale that has overflowed and can
+//   still fall, while the loss is finite. A loss is never scaled, and no lower scale heals it.
+//   A state is unhealthy since the first bad step after its last good one, a step whose update was
+//   made with a finite loss; or since it was seen to have weights that are not finite, as long as
+//   it has them.
+// Skipped steps change no weights, so that all states of such a streak have those of the step
+// before it. An unhealthy state is saved as any other, but marked: it replaces no healthy one, and
+// a start passes over it (checkpoint/health.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "checkpoint/run_state.h"
+#include "engine/config.h"
+
+namespace tl {
+
+struct StepResult;
+
+// scaler: as the step used it. run: after the step.
+void JudgeStep(const StepResult& step, const LossScaler& scaler, bool weights_finite,
+               RunState* run);
+
+// Says on rank 0 when a streak of bad steps begins and ends, and of steps without a target; each
+// once per streak.
+class StepWatch {
+ public:
+  // folder: of the checkpoints. before: the state that the first step starts from.
+  StepWatch(std::string folder, const RunState& before)
+      : folder_(std::move(folder)), unhealthy_since_(before.unhealthy_since) {}
+  // run: after the step.
+  void Tell(const StepResult& step, const RunState& run);
+
+ private:
+  std::string folder_;
+  int64_t unhealthy_since_;
+  bool without_targets_ = false;
+};
+
+// Where an unhealthy training can go back to: "the newest healthy checkpoint is ...".
+std::string WayBack(const std::string& folder);
+// How a training ends whose last so many steps were all skipped.
+std::string Hopeless(const std::string& folder, const RunState& run, int64_t skipped_in_a_row);
+
+}  // namespace tl
