@@ -10,7 +10,8 @@ namespace tl {
 // w: [H], the type of x. rstd: fp32 [rows] or [rows, heads], contiguous, for the backward pass; may
 // be null. residual and sum (rank 2): both or neither; sum receives h rounded to its type, and the
 // norm is of the rounded h, so that forward and backward see the same numbers. y may alias x when
-// there is no residual; sum may alias x or residual. Statistics are fp32.
+// there is no residual; sum may alias x or residual. Statistics are fp32; where they overflow, rstd
+// and the row of y are NaN: a row of zeros would pass for a result.
 struct RmsNormArgs {
   Tensor y;
   Tensor rstd = {};

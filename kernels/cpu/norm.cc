@@ -39,7 +39,9 @@ void ForwardRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
         return hn::MulAdd(h, h, acc);
       });
     }
-    const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(width) + args.eps);
+    // Of an infinite sum NaN, not 0; else the difference is 0.
+    const float rstd =
+        1.0f / std::sqrt(squares / static_cast<float>(width) + args.eps) + (squares - squares);
     if (rstds != nullptr) rstds[row] = rstd;
     T* y = ys[row];
     const auto factor = hn::Set(d, rstd);

@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(kThreads)
 
   squares = TeamSum<kTeam>(squares, warp_sums);
   if (!active) return;
-  const float rstd = 1.0f / sqrtf(squares / static_cast<float>(width) + eps);
+  // Of an infinite sum NaN, not 0; else the difference is 0.
+  const float rstd = 1.0f / sqrtf(squares / static_cast<float>(width) + eps) + (squares - squares);
   if (rstds != nullptr && member == 0) rstds[row] = rstd;
   T* y = ys[row];
   const auto write = [&](int i, Pack<float, N> h) {

@@ -2,6 +2,9 @@
 
 #include <omp.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/gradcheck.h"
 #include "tests/kernels/kernel_test.h"
 #include "tests/reference/norm.h"
@@ -58,6 +61,21 @@ TEST(RmsNorm, MatchesTheTwin) {
       RmsNorm(stream, {.y = tx, .x = tx, .w = tw, .eps = kEps});
       EXPECT_EQ(tx.Bytes(), ty.Bytes());
     }
+  }
+}
+
+TEST(RmsNorm, ShowsAnOverflow) {
+  constexpr int64_t kWidth = 239;
+  Doubles x(3 * kWidth, 1.0);
+  for (int64_t i = 0; i < kWidth; ++i) x[kWidth + i] = i % 2 ? 1e30 : -1e30;
+  x[2 * kWidth + 5] = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Owned tx(dtype, {3, kWidth}, x), tw(dtype, {kWidth}, Doubles(kWidth, 1.0));
+    Owned ty(dtype, {3, kWidth}), rstd(DType::kF32, {3});
+    RmsNorm(TestStream(), {.y = ty, .rstd = rstd, .x = tx, .w = tw, .eps = kEps});
+    const auto y = ty.Get();
+    for (int64_t i = 0; i < 3 * kWidth; ++i) EXPECT_EQ(std::isnan(y[i]), i >= kWidth) << i;
+    for (int64_t row = 0; row < 3; ++row) EXPECT_EQ(std::isnan(rstd.Get()[row]), row > 0) << row;
   }
 }
 

@@ -88,8 +88,8 @@ Outcome* HealthOfTrainings::poisoned_ = nullptr;
 TEST_F(HealthOfTrainings, AnUnhealthyOneLosesNothing) {
   const std::string healthy = At("ill/step_00000004");
   Expect(*poisoned_, 0,
-         {"[optimizer] lr = 1e+30, was 0.0003: the learning rate jumps: 1e+30 in step 5, which "
-          "would have had 0.0003",
+         {"[optimizer] lr = 1e+30, was 3e-04; [train] steps = 12, was 4: the learning rate jumps: "
+          "1e+30 in step 5, which would have had 0.0003",
           "step 6: the loss is not finite, and its update is skipped",
           "The newest healthy checkpoint is " + healthy, "loss nan  lr 1.00e+30  norm nan",
           "the training ends unhealthy, since step 6"});
