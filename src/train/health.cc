@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
+#include "checkpoint/folder.h"
 #include "checkpoint/health.h"
 #include "train/stepper.h"
 
@@ -29,7 +30,7 @@ void StepWatch::Tell(const StepResult& step, const RunState& run) {
         step.skipped ? ", and its update is skipped" : "",
         ". Until a step succeeds the training is unhealthy: what it saves replaces no healthy "
         "checkpoint. ",
-        WayBack(folder_)));
+        WayBack(folder_, run.unhealthy_since)));
   } else if (run.unhealthy_since == 0 && unhealthy_since_ > 0) {
     LogInfo(absl::StrCat("step ", run.step, ": healthy again; it was not since step ",
                          unhealthy_since_));
@@ -44,11 +45,16 @@ void StepWatch::Tell(const StepResult& step, const RunState& run) {
   }
 }
 
-std::string WayBack(const std::string& folder) {
+std::string WayBack(const std::string& folder, int64_t since) {
   const std::string healthy = NewestHealthy(folder);
   if (healthy.empty()) return absl::StrCat("There is no healthy checkpoint in ", folder, " yet");
+  // Skipped steps change no weights.
+  const bool same = healthy == absl::StrCat(folder, "/", CheckpointName(since - 1));
   return absl::StrCat("The newest healthy checkpoint is ", healthy,
-                      "; a start with [checkpoint] resume = \"auto\" goes back to it");
+                      "; a start with [checkpoint] resume = \"auto\" goes back to it",
+                      same ? ". It has the weights that fail now: if it fails again, name an older "
+                             "one with resume"
+                           : "");
 }
 
 std::string Hopeless(const std::string& folder, const RunState& run, int64_t skipped_in_a_row) {
@@ -56,7 +62,7 @@ std::string Hopeless(const std::string& folder, const RunState& run, int64_t ski
       run.unhealthy_since > 0 ? run.unhealthy_since : run.step - skipped_in_a_row + 1;
   return absl::StrCat("step ", run.step, ": the gradients of ", skipped_in_a_row,
                       " steps in a row were not finite; the training is unhealthy since step ",
-                      since, ". ", WayBack(folder),
+                      since, ". ", WayBack(folder, since),
                       ". What was so will be so again, unless a lower [optimizer] lr or clip, a "
                       "longer warm-up, other data or another [precision] compute changes it");
 }

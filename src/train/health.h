@@ -41,8 +41,9 @@ class StepWatch {
   bool without_targets_ = false;
 };
 
-// Where an unhealthy training can go back to: "the newest healthy checkpoint is ...".
-std::string WayBack(const std::string& folder);
+// Where a training can go back to that is unhealthy since this step: "The newest healthy checkpoint
+// is ...".
+std::string WayBack(const std::string& folder, int64_t since);
 // How a training ends whose last so many steps were all skipped.
 std::string Hopeless(const std::string& folder, const RunState& run, int64_t skipped_in_a_row);
 

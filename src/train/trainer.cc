@@ -166,8 +166,8 @@ struct Trainer {
                    absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ",
                                 LastStep(), ", which is saved in ", folder,
                                 ill > 0 ? absl::StrCat(", but unhealthy since step ", ill, ". ",
-                                                       WayBack(folder), ", and resume = \"", folder,
-                                                       "/", CheckpointName(step),
+                                                       WayBack(folder, ill), ", and resume = \"",
+                                                       folder, "/", CheckpointName(step),
                                                        "\" goes on from the unhealthy one")
                                         : absl::StrCat("; ", Again(), " it goes on")));
   }
@@ -322,7 +322,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   const absl::Status end = trainer.Loop();
   if (const int64_t since = stepper->run().unhealthy_since; end.ok() && since > 0 && root)
     LogWarning(absl::StrCat("the training ends unhealthy, since step ", since, ". ",
-                            WayBack(CheckpointFolder(config, config.run.dir))));
+                            WayBack(CheckpointFolder(config, config.run.dir), since)));
   if (trainer.log) trainer.log->Finish();
   return end;
 }

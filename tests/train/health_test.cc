@@ -213,6 +213,9 @@ TEST(StepWatch, TellsStreaksOnce) {
   EXPECT_EQ(Told(watch, Skipped(kNan), After(6, 5)), "");
   ExpectIn(Told(watch, Made(1), After(7)), {"step 7: healthy again", "since step 5"});
   ExpectIn(Told(watch, Skipped(kNan), After(8, 8)), {"step 8: the loss is not finite"});
+  EXPECT_EQ(WayBack(dir, 5).find("older"), std::string::npos);
+  ExpectIn(WayBack(dir, 4), {healthy + "; a start", "the weights that fail now", "older"});
+  ExpectIn(WayBack(Folder() + "/none", 4), {"no healthy checkpoint in"});
   // Of a training that goes on from an unhealthy state, which was told when it was loaded.
   StepWatch second(dir, After(6, 5));
   EXPECT_EQ(Told(second, Skipped(kNan), After(7, 5)), "");
