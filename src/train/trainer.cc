@@ -166,7 +166,7 @@ struct Trainer {
                    absl::StrCat("stopped by ", Name(reason), " after step ", step, " of ",
                                 LastStep(), ", which is saved in ", folder,
                                 ill > 0 ? absl::StrCat(", but unhealthy since step ", ill, ". ",
-                                                       WayBack(folder, ill), ", and resume = \"",
+                                                       WayBack(folder, ill), "; resume = \"",
                                                        folder, "/", CheckpointName(step),
                                                        "\" goes on from the unhealthy one")
                                         : absl::StrCat("; ", Again(), " it goes on")));
