@@ -183,6 +183,8 @@ absl::Status Checkpointer::Start(Stream& stream, const RunState& run) {
   manifest_.tensor_size = mesh_.tensor_size();
   manifest_.provenance = options_.provenance;
   manifest_.config = options_.config;
+  manifest_.data = options_.data;
+  manifest_.tokenizer_hash = options_.tokenizer_hash;
   manifest_.tensors = tensors_;
   phase_ = Phase::kShards;
   writer_.Post([this, pieces = Snapshot(stream)]() -> absl::Status {

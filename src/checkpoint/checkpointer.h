@@ -30,8 +30,10 @@ struct CheckpointOptions {
   int64_t keep = 2;         // the newest healthy so many; 0: all
   int64_t keep_every = 0;   // and steps that are multiples; 0: none
   bool async = false;       // training goes on while the writer writes
-  std::string config = {};  // TOML, kept in the manifest, as is provenance
+  std::string config = {};  // TOML, kept in the manifest, as is what follows
   std::map<std::string, std::string> provenance = {};
+  std::vector<FileIdentity> data = {};
+  uint64_t tokenizer_hash = 0;
 };
 
 // All calls are collective and from the main thread.

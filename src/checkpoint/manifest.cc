@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/crc32c.h"
+#include "checkpoint/manifest_data.h"
 
 namespace tl {
 namespace {
@@ -118,15 +119,16 @@ std::string WriteManifest(const Manifest& m) {
   // Before anything whose length or text is not ours: UnhealthySinceOf looks for it.
   if (r.unhealthy_since > 0) run[kUnhealthySince] = r.unhealthy_since;
   run["objective"] = std::move(objective);
-  const Json json = {{"format", "trunkline checkpoint"},
-                     {"version", kManifestVersion},
-                     {"block_bytes", m.block_bytes},
-                     {"grid", {{"data", m.data_size}, {"tensor", m.tensor_size}}},
-                     {"run", std::move(run)},
-                     {"provenance", std::move(provenance)},
-                     {"config", m.config},
-                     {"tensors", std::move(tensors)},
-                     {"files", std::move(files)}};
+  Json json = {{"format", "trunkline checkpoint"},
+               {"version", kManifestVersion},
+               {"block_bytes", m.block_bytes},
+               {"grid", {{"data", m.data_size}, {"tensor", m.tensor_size}}},
+               {"run", std::move(run)},
+               {"provenance", std::move(provenance)},
+               {"config", m.config}};
+  WriteData(m, &json);
+  json["tensors"] = std::move(tensors);
+  json["files"] = std::move(files);
   // The hash of all that stands before it.
   std::string text = Dump(json);
   text.pop_back();

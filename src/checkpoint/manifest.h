@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "checkpoint/run_state.h"
+#include "data/file_identity.h"
 #include "device/tensor.h"
 
 namespace tl {
@@ -68,6 +69,9 @@ struct Manifest {
   // differ.
   std::map<std::string, std::string> provenance;
   std::string config;  // TOML
+  // What the training read: data files, and what its weights started from.
+  std::vector<FileIdentity> data;
+  uint64_t tokenizer_hash = 0;  // of the tokens that the model knows; 0: not told
   std::vector<TensorRecord> tensors;
   std::vector<FileRecord> files;
 

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/utf8.h"
 #include "checkpoint/manifest.h"
+#include "checkpoint/manifest_data.h"
 
 namespace tl {
 namespace {
@@ -258,6 +259,7 @@ absl::Status ParseBody(const Node& root, Manifest* m) {
     TL_ASSIGN_OR_RETURN(m->provenance[key], Node(value, "provenance").Text());
   }
   TL_ASSIGN_OR_RETURN(m->config, root.Text("config"));
+  TL_RETURN_IF_ERROR(ParseData(root.json(), m));
   TL_ASSIGN_OR_RETURN(const Node tensors, root.At("tensors"));
   TL_ASSIGN_OR_RETURN(const size_t tensor_count, tensors.Length());
   std::set<std::string> names;

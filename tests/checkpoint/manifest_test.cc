@@ -24,6 +24,15 @@ Manifest Sample() {
   m.block_bytes = 64;
   m.provenance = {{"program", "1"}, {"device", "a \"CPU\"\n"}};
   m.config = "[model]\n";
+  m.data = {{.key = "data.train[0]",
+             .path = "a.tok",
+             .bytes = 1000,
+             .tokens = 400,
+             .tokenizer_hash = 0xfedcba9876543210u,
+             .header_crc = 1,
+             .crc = 0xffffffff},
+            {.key = "data.train[1]", .path = "b.bin", .bytes = 3000, .crc = 7, .sampled = true}};
+  m.tokenizer_hash = 0xfedcba9876543210u;
   m.tensors = {{"a.weight", -1, DType::kF32, {4, 8}, 0}, {"a.weight", 1, DType::kBF16, {4, 8}, 0}};
   m.files.resize(2);
   m.files[0] = {"shard_0000.h5", 1000, 7, {{0, Box::Whole({4, 8}), 0, 20, 100, {1, 0xffffffff}}}};
@@ -54,6 +63,25 @@ TEST(Manifest, ReadsWhatItWrites) {
   EXPECT_EQ(read->provenance, m.provenance);
   EXPECT_EQ(read->tensors[1].state, 1);
   EXPECT_EQ(read->files[0].pieces[0].crcs, m.files[0].pieces[0].crcs);
+  ASSERT_EQ(read->data.size(), 2);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(read->data[i].path, m.data[i].path);
+    EXPECT_EQ(read->data[i].tokens, m.data[i].tokens);
+    EXPECT_TRUE(read->data[i].SameContent(m.data[i]));
+  }
+  EXPECT_EQ(read->data[0].tokenizer_hash, m.tokenizer_hash);
+  EXPECT_EQ(read->tokenizer_hash, m.tokenizer_hash);
+}
+
+// As of versions that did not keep what a training read.
+TEST(Manifest, ReadsOlderOnes) {
+  std::string text = WriteManifest(Sample());
+  const size_t begin = text.find("\"data\":[{"), end = text.find("\"tensors\":[");
+  ASSERT_LT(begin, end);
+  const auto read = ParseManifest(Sealed(text.erase(begin, end - begin)), "m");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->data.empty());
+  EXPECT_EQ(read->tokenizer_hash, 0);
 }
 
 TEST(Manifest, ItsOwnChecksumGuardsIt) {

@@ -1,0 +1,49 @@
+// What tells a file from another of the same name, found without reading the whole of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace tl {
+
+class TokenFile;
+
+struct FileIdentity {
+  std::string key;   // what names the file: "data.train[0]", "run.init_from"
+  std::string path;  // where it was found; no part of what it is
+  int64_t bytes = 0;
+  int64_t tokens = 0;           // 0: no token file
+  uint64_t tokenizer_hash = 0;  // 0: not told
+  uint32_t header_crc = 0;      // CRC32C of the header
+  uint32_t crc = 0;             // CRC32C of the content that the file stores, else of samples
+  bool sampled = false;
+
+  // The same content, wherever it lies and whatever names it.
+  bool SameContent(const FileIdentity& other) const;
+};
+
+// "6000 tokens, 12345 bytes, header 1a2b3c4d, CRC32C 5e6f7a8b of 64 samples".
+std::string Describe(const FileIdentity& file);
+
+inline constexpr int kIdentitySamples = 64;
+inline constexpr int64_t kSampleBytes = 4096;
+
+// A file that stores no checksum: CRC32C of its first header_bytes, and of kIdentitySamples blocks
+// from its first byte to its last, or of all of it where it is no larger than they are.
+absl::StatusOr<FileIdentity> SampleFile(const std::string& key, const std::string& path,
+                                        int64_t header_bytes = kSampleBytes);
+
+// A token file: by the checksums in its header, or by samples; of Megatron's format the index too,
+// as "KEY index".
+absl::StatusOr<std::vector<FileIdentity>> IdentifyTokenFile(const std::string& key,
+                                                            const TokenFile& file);
+
+// An error, as of TokenFile::ReadTokens, where one of kIdentitySamples samples of the tokens has
+// one outside the vocabulary.
+absl::Status CheckSampledTokens(const TokenFile& file, int64_t vocab);
+
+}  // namespace tl
