@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/health.h"
+#include "checkpoint/inputs.h"
 #include "checkpoint/local_pieces.h"
 #include "checkpoint/safetensors.h"
 
@@ -103,6 +104,7 @@ absl::StatusOr<std::string> LoadNewest(const std::string& where, Communicator& w
   for (const std::string& path : paths) {
     auto reader = CheckpointReader::Open(path);
     absl::Status status = AgreeOnStatus(world, reader.status());
+    if (status.ok()) status = AgreeOnManifest(world, path);
     if (status.ok()) status = AgreeOnStatus(world, load(**reader));
     if (status.ok()) return path;
     if (status.code() == absl::StatusCode::kFailedPrecondition) return status;

@@ -14,7 +14,8 @@
 namespace tl {
 
 // Opens checkpoints from the newest to the oldest, unhealthy ones (health.h) last, until load
-// succeeds on all ranks with one, whose path is returned; says which were passed over and why.
+// succeeds on all ranks with one, whose path is returned; says which were passed over and why. One
+// of another content on another rank ends the search with an error (FailedPrecondition).
 // where: a checkpoint, which is taken whether it is healthy or not, or a folder of them. A
 // checkpoint of another model (FailedPrecondition) ends the search. load reads what this rank
 // needs, and may be called again after it failed halfway. Collective.

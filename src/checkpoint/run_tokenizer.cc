@@ -3,7 +3,9 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status.h"
+#include "checkpoint/inputs.h"
 #include "data/blend.h"
 
 namespace tl {
@@ -45,6 +47,13 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadRunTokenizer(const std::string& r
     return absl::InvalidArgumentError(
         absl::StrCat(where, ": made with a vocabulary of ", tokenizer->vocab_size(),
                      ", larger than the model's, ", config.model.vocab));
+  }
+  const uint64_t known = TokenizerHashInManifest(CheckpointFolder(config, run_dir));
+  if (known != 0 && known != tokenizer->hash() && !config.data.any_tokenizer) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s: its tokenizer is another than the one whose tokens the model knows: expected hash "
+        "%016x, found %016x; where that is meant, set [data] any_tokenizer = true",
+        where, known, tokenizer->hash()));
   }
   return tokenizer;
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "base/user_path.h"
@@ -191,6 +192,17 @@ absl::StatusOr<Arguments::Outcome> Arguments::Parse(absl::Span<const std::string
         absl::StrCat(error.what(), "; see `trunkline ", impl_->command, " --help`"));
   }
   return Outcome::kRun;
+}
+
+std::vector<std::pair<std::string, std::string>> Arguments::Options() const {
+  std::vector<std::pair<std::string, std::string>> options;
+  for (const CLI::Option* option : impl_->app.get_options()) {
+    if (option->get_positional() || option == impl_->app.get_help_ptr()) continue;
+    options.emplace_back(option->get_name(), option->count() == 0
+                                                 ? "(not given)"
+                                                 : absl::StrJoin(option->results(), " "));
+  }
+  return options;
 }
 
 std::string Arguments::help() const { return impl_->app.help(); }

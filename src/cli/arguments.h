@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -49,6 +50,8 @@ class Arguments {
 
   enum class Outcome : uint8_t { kRun, kHelp /* asked for; the text is in help() */ };
   absl::StatusOr<Outcome> Parse(absl::Span<const std::string> args);
+  // Every option with its values as they were given, "(not given)" where it was not. After Parse.
+  std::vector<std::pair<std::string, std::string>> Options() const;
   std::string help() const;
 
  private:

@@ -93,6 +93,9 @@ absl::Status Inspect(const Args& args, Communicator& world) {
   if (r.unhealthy_since > 0) absl::PrintF("  unhealthy since step %d\n", r.unhealthy_since);
   absl::PrintF("  %d files, %s, grid %s\n", m.files.size(), HumanBytes(m.bytes()), GridText(m));
   for (const auto& [key, value] : m.provenance) absl::PrintF("  %s: %s\n", key, value);
+  if (m.tokenizer_hash != 0) absl::PrintF("  tokenizer: %016x\n", m.tokenizer_hash);
+  for (const FileIdentity& file : m.data)
+    absl::PrintF("  %s: %s: %s\n", file.key, file.path, Describe(file));
   absl::PrintF("%-48s %-16s %-9s %5s %11s %11s %11s %11s\n", "tensor", "shape", "type", "split",
                "min", "max", "mean", "std");
   for (size_t i = 0; i < m.tensors.size(); ++i) {

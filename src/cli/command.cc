@@ -8,6 +8,8 @@
 #include "base/watchdog.h"
 #include "cli/config.h"
 #include "cli/config_suggest.h"
+#include "cli/config_table.h"
+#include "comm/facts.h"
 
 namespace tl {
 namespace {
@@ -20,6 +22,7 @@ constexpr Command kCommands[] = {
     {"export", "a trained model in the formats of other programs", RunExport},
     {"import", "a checkpoint out of a Hugging Face folder", RunImport},
     {"tokenize", "make token files out of text", RunTokenize},
+    {"verify", "read every byte of token files and checkpoints and check it", RunVerify},
     {"checkpoint", "list, inspect, verify, reshard and compare checkpoints", RunCheckpoint},
     {"bench", "the speed of training steps on this machine", RunBench},
     {"info", "devices, ranks, libraries and native precisions", RunInfo},
@@ -52,6 +55,25 @@ absl::Status Agree(Communicator& world, const absl::Status& mine) {
   return world.rank() == 0 && !mine.ok() ? mine : all;
 }
 
+// The paths of data are no part of them.
+std::string FactOf(const ConfigKey& key, const Config& config) {
+  if (key.full_name() != "data.train" && key.full_name() != "data.eval")
+    return ValueText(key, config);
+  const auto& paths = std::string(key.name) == "train" ? config.data.train : config.data.eval;
+  std::string weights;
+  for (const WeightedPath& path : paths)
+    absl::StrAppend(&weights, weights.empty() ? " with weights " : ", ", path.weight);
+  return absl::StrCat(paths.size(), " files", weights);
+}
+
+absl::Status AgreeOnConfig(Communicator& world, const Config& config) {
+  std::vector<Fact> facts;
+  for (const ConfigKey& key : ConfigKeys())
+    facts.push_back(
+        {.what = absl::StrCat("[", key.section, "] ", key.name), .value = FactOf(key, config)});
+  return AgreeOnFacts(world, facts);
+}
+
 }  // namespace
 
 absl::Span<const Command> Commands() { return kCommands; }
@@ -77,7 +99,15 @@ absl::Status RunCommand(const Args& args, Communicator& world) {
 }
 
 absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world) {
-  TL_ASSIGN_OR_RETURN(const Arguments::Outcome outcome, arguments.Parse(args));
+  const absl::StatusOr<Arguments::Outcome> parsed = arguments.Parse(args);
+  TL_RETURN_IF_ERROR(Agree(world, parsed.status()));
+  const Arguments::Outcome outcome = *parsed;
+  std::vector<Fact> facts = {
+      {.what = "--help", .value = outcome == Arguments::Outcome::kHelp ? "given" : "not given"}};
+  for (const auto& [name, value] : arguments.Options()) {
+    if (name != "--set" && name != "--data") facts.push_back({.what = name, .value = value});
+  }
+  TL_RETURN_IF_ERROR(AgreeOnFacts(world, facts));
   if (outcome == Arguments::Outcome::kRun) return true;
   if (world.rank() == 0) std::fputs(arguments.help().c_str(), stdout);
   return false;
@@ -87,6 +117,7 @@ absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& over
                                        Communicator& world) {
   Config config;
   TL_RETURN_IF_ERROR(Agree(world, LoadAndValidate(path, overrides, world.size(), &config)));
+  TL_RETURN_IF_ERROR(AgreeOnConfig(world, config));
   StartWatchdog(static_cast<double>(config.run.watchdog_seconds));
   return config;
 }
@@ -95,6 +126,7 @@ absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& o
                                            Communicator& world) {
   Config config;
   TL_RETURN_IF_ERROR(Agree(world, LoadAndFit(dir, overrides, world.size(), &config)));
+  TL_RETURN_IF_ERROR(AgreeOnConfig(world, config));
   StartWatchdog(static_cast<double>(config.run.watchdog_seconds));
   return config;
 }

@@ -33,6 +33,7 @@ absl::Status RunGenerate(const Args& args, Communicator& world);
 absl::Status RunCalibrate(const Args& args, Communicator& world);
 absl::Status RunExport(const Args& args, Communicator& world);
 absl::Status RunImport(const Args& args, Communicator& world);
+absl::Status RunVerify(const Args& args, Communicator& world);
 absl::Status RunTokenize(const Args& args, Communicator& world);
 absl::Status RunCheckpoint(const Args& args, Communicator& world);
 absl::Status RunBench(const Args& args, Communicator& world);
@@ -43,11 +44,14 @@ absl::Status RunHelp(const Args& args, Communicator& world);
 std::string OverviewText();
 absl::StatusOr<std::string> ConfigHelpText(const std::string& topic);
 
-// False where help was asked for, which rank 0 has then printed.
+// False where help was asked for, which rank 0 has then printed. An error on all ranks where one
+// has one, or where options differ between ranks; --set and --data are left to those who read them.
+// Collective.
 absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world);
 
 // A config that is valid on these ranks, and from then on its watchdog. Collective: all ranks agree
-// on the outcome.
+// on the outcome, and on every key but the paths of data, which may differ between nodes; that
+// those lead to the same files is checked where they are opened.
 absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& overrides,
                                        Communicator& world);
 // The same of a run folder, for running its model on any number of ranks: a tensor size that the

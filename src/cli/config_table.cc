@@ -142,6 +142,8 @@ const std::vector<ConfigKey>& Table() {
       {"data", "eval", TL_FIELD(data.eval), "the same, held out"},
       {"data", "pack_documents", TL_FIELD(data.pack_documents),
        "keep attention and positions of documents in one sequence apart"},
+      {"data", "any_tokenizer", TL_FIELD(data.any_tokenizer),
+       "take data whose tokenizer is another than that of the weights it starts from"},
 
       {"parallel",
        "tensor",

@@ -8,8 +8,10 @@
 #include "base/crash.h"
 #include "base/exit_code.h"
 #include "base/logging.h"
+#include "base/version.h"
 #include "cli/command.h"
 #include "comm/communicator.h"
+#include "comm/facts.h"
 #include "comm/host.h"
 #include "train/signals.h"
 
@@ -20,6 +22,7 @@ int main(int argc, char** argv) {
   tl::InstallCrashHandlers();
   absl::Status mine = tl::CheckLauncher();
   try {
+    if (mine.ok()) mine = tl::AgreeOnProgram(*world, tl::kVersion, argc > 1 ? argv[1] : "");
     if (mine.ok()) mine = tl::RunCommand(tl::Args(argv + 1, argv + argc), *world);
   } catch (const std::exception& error) {  // of a library; the other ranks may wait for this one
     tl::LogError(error.what());

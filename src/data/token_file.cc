@@ -250,16 +250,19 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TokenFile::MakeTokenizer() const {
   return tokenizer;
 }
 
-absl::Status TokenFile::Verify() const {
-  constexpr int64_t kChunk = 1 << 20;
+absl::Status TokenFile::Verify(int64_t vocab) const {
+  constexpr int64_t kChunk = 1 << 20, kPage = 64 << 10;  // the largest page there is
   std::vector<int32_t> tokens(std::min(kChunk, token_count_));
-  const int64_t vocab = vocab_size_ > 0 ? vocab_size_ : int64_t{1} << 31;
+  if (vocab == 0) vocab = vocab_size_ > 0 ? vocab_size_ : int64_t{1} << 31;
   uint32_t crc = 0;
   absl::Status range;
   for (int64_t begin = 0; begin < token_count_; begin += kChunk) {
     const int64_t n = std::min(kChunk, token_count_ - begin);
     crc = ExtendCrc32c(crc, tokens_ + begin * width_, n * width_);
     if (range.ok()) range = ReadTokens(begin, n, vocab, tokens.data());
+    // The process keeps no more of the file than this chunk.
+    const auto* const page = data_.data + (tokens_ + begin * width_ - data_.data) / kPage * kPage;
+    ::madvise(const_cast<uint8_t*>(page), tokens_ + (begin + n) * width_ - page, MADV_DONTNEED);
   }
   if (format_ == TokenFormat::kOwn && crc != token_crc_) {
     return BadFile(path_, absl::StrCat("damaged tokens: expected CRC32C ", absl::Hex(token_crc_),

@@ -61,8 +61,8 @@ class TokenFile {
   absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer() const;
 
   // Reads every token: the CRC of the own format, and that all are below the vocabulary where the
-  // file gives one.
-  absl::Status Verify() const;
+  // file gives one, or below `vocab` where that is not 0.
+  absl::Status Verify(int64_t vocab = 0) const;
 
  private:
   struct Mapping {

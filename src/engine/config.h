@@ -25,6 +25,7 @@ struct DataConfig {
   std::vector<WeightedPath> train;
   std::vector<WeightedPath> eval;
   bool pack_documents = false;  // keep attention and positions of packed documents apart
+  bool any_tokenizer = false;   // also another than that of the weights it starts from
   bool operator==(const DataConfig&) const = default;
 };
 

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/status.h"
 #include "checkpoint/health.h"
+#include "checkpoint/inputs.h"
 #include "data/blend.h"
 #include "engine/config.h"
 #include "engine/placement.h"
@@ -152,6 +153,12 @@ void Print(const Calibration& c, const std::string& path) {
 }  // namespace
 
 absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Communicator& world) {
+  const std::string folder = CheckpointFolder(config, options.run_dir);
+  std::vector<WeightedPath> paths;
+  for (const std::string& path : options.data) paths.push_back({path});
+  TL_RETURN_IF_ERROR(CheckEvalInputs(paths.empty() ? "data.eval" : "--data",
+                                     paths.empty() ? config.data.eval : paths, config, folder,
+                                     world));
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   BlendOptions blend{.files = {}, .vocab = config.model.vocab};
   for (const std::string& path : options.data) blend.files.push_back({path, 1.0});
@@ -166,7 +173,6 @@ absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Co
       const auto model,
       LanguageModel::Load(options.run_dir, config,
                           {.sequences = 1, .context = context, .drafts = most_tokens - 1}, mesh));
-  const std::string folder = CheckpointFolder(config, options.run_dir);
   Calibration c{.checkpoint = FirstChoice(folder),
                 .compute = Name(config.precision.compute),
                 .tensor = mesh.tensor_size(),

@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "checkpoint/inputs.h"
 #include "checkpoint/run_tokenizer.h"
+#include "comm/facts.h"
 #include "engine/config.h"
 #include "engine/placement.h"
 #include "infer/continue.h"
@@ -109,6 +111,16 @@ class Printer {
   size_t next_ = 0;
 };
 
+// What a calibration that a rank reads may have chosen.
+std::vector<Fact> FactsOf(const Speculation& speculation) {
+  std::string tree;
+  for (const TreeShape::Node& node : speculation.tree.nodes())
+    absl::StrAppend(&tree, tree.empty() ? "" : ",", node.parent, ":", node.rank);
+  return {{.what = "the drafter", .value = speculation.kind},
+          {.what = "drafts", .value = absl::StrCat(speculation.drafts)},
+          {.what = "the tree of drafts", .value = absl::StrCat("\"", tree, "\"")}};
+}
+
 }  // namespace
 
 absl::Status Validate(const GenerateOptions& options) {
@@ -152,6 +164,13 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
       std::fputs((speculation.told + "\n").c_str(), stderr);
     }
   }
+  TL_RETURN_IF_ERROR(AgreeOnFacts(world, FactsOf(speculation)));
+  const std::string saves = CheckpointFolder(run_config, run_dir);
+  TL_RETURN_IF_ERROR(CheckEvalInputs("data", {}, run_config, saves, world));
+  if (draft_config != nullptr) {
+    TL_RETURN_IF_ERROR(CheckEvalInputs(
+        "data", {}, *draft_config, CheckpointFolder(*draft_config, options.draft_model), world));
+  }
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
   auto tokenizer = LoadRunTokenizer(run_dir, run_config);
   std::vector<std::vector<int32_t>> prompts;
@@ -164,6 +183,8 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
       status = CheckDraftTokenizer(**tokenizer, *draft_config, options.draft_model);
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, status));
+  TL_RETURN_IF_ERROR(
+      AgreeOnFacts(world, {{.what = "the tokenizer", .value = (*tokenizer)->name()}}));
 
   int64_t longest = 0;
   for (const auto& prompt : prompts)

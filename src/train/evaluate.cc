@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "checkpoint/inputs.h"
 #include "data/blend.h"
 #include "engine/placement.h"
 #include "train/plan_check.h"
@@ -46,7 +47,6 @@ void PrintHeads(const std::vector<HeadResult>& heads) {
 }  // namespace
 
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
-  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
   BlendOptions blend{.files = {},
                      .vocab = run_config.model.vocab,
                      .pack_documents = run_config.data.pack_documents};
@@ -55,6 +55,11 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   if (blend.files.empty())
     return absl::InvalidArgumentError(options.run_dir +
                                       ": its config has no [data] eval, and no file was given");
+  const std::string saves = CheckpointFolder(run_config, options.run_dir);
+  TL_RETURN_IF_ERROR(CheckEvalInputs(options.data.empty() ? "data.eval" : "--data",
+                                     options.data.empty() ? run_config.data.eval : options.data,
+                                     run_config, saves, world));
+  TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
   // Those it was trained on, where they are still there: the loss of other tokens means nothing.
   std::vector<BlendFile> files;
   std::error_code ignored;
@@ -68,7 +73,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
   TL_RETURN_IF_ERROR(CheckPlan(run_config, *stepper, mesh));
   stepper->Allocate();
-  TL_RETURN_IF_ERROR(stepper->InitializeFrom(CheckpointFolder(run_config, options.run_dir)));
+  TL_RETURN_IF_ERROR(stepper->InitializeFrom(saves));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
   std::printf("eval_loss %s over %lld targets",

@@ -21,7 +21,7 @@ namespace {
 using Changes = std::vector<ConfigChange>;
 
 // Warns of what goes on otherwise than the training that saved would have.
-void WarnOfChanges(const std::map<std::string, std::string>& provenance,
+void WarnOfChanges(const std::map<std::string, std::string>& provenance, const RunInputs& inputs,
                    const Stepper::Resumed& resumed, const Changes& changes) {
   const std::string differences = Differences(provenance, resumed.provenance);
   if (!differences.empty())
@@ -32,6 +32,10 @@ void WarnOfChanges(const std::map<std::string, std::string>& provenance,
                [](const ConfigChange& c) { return c.section == "objective"; });
   if (!data.empty())
     LogWarning(Describe(data) + ": text may be seen again or passed over from here on");
+  const std::string train = ContentChanges("data.train", inputs.files, resumed.data);
+  if (!train.empty()) LogWarning(train + ": text may be seen again or passed over from here on");
+  const std::string eval = ContentChanges("data.eval", inputs.files, resumed.data);
+  if (!eval.empty()) LogWarning(eval + ": evaluations do not compare with those before");
   if (!objective.empty()) LogWarning(Describe(objective) + ": another loss from here on");
 }
 
@@ -78,16 +82,9 @@ void WarnOfJumps(const Config& config, const Changes& changes, const Stepper& st
 
 absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_config,
                               const std::map<std::string, std::string>& provenance,
-                              Stepper& stepper, Communicator& world) {
-  const std::string& resume = config.checkpoint.resume;
-  const bool automatic = resume == "auto";
-  const std::string folder = CheckpointFolder(config, config.run.dir);
-  const std::string where = automatic ? folder : resume;
-  int32_t found = resume != "never" && (!automatic || !ListCheckpoints(where).empty());
-  // All ranks must agree, also where a shared folder is seen late by some.
-  Stream stream = Stream::Cpu();
-  world.Broadcast(stream, Tensor::Of(&found, {1}), 0);
-  if (found != 0) {
+                              const RunInputs& inputs, Stepper& stepper, Communicator& world) {
+  const std::string where = ResumesFrom(config, world);
+  if (!where.empty()) {
     const Doing doing("resuming");
     TL_ASSIGN_OR_RETURN(const Stepper::Resumed resumed, stepper.Resume(where));
     const Changes changes = ConfigChanges(resolved_config, resumed.config);
@@ -100,7 +97,7 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
     }
     if (world.rank() == 0) {
       LogInfo("resumed from " + resumed.path);
-      WarnOfChanges(provenance, resumed, changes);
+      WarnOfChanges(provenance, inputs, resumed, changes);
       WarnOfJumps(config, changes, stepper);
     }
   } else if (!config.run.init_from.empty()) {
@@ -108,7 +105,8 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
   } else {
     stepper.Initialize();
   }
-  if (!automatic && world.rank() == 0) WarnOfLaterCheckpoints(folder, stepper.run().step);
+  if (config.checkpoint.resume != "auto" && world.rank() == 0)
+    WarnOfLaterCheckpoints(CheckpointFolder(config, config.run.dir), stepper.run().step);
   const bool marked = stepper.run().unhealthy_since > 0;
   stepper.CheckWeights();
   if (!marked && stepper.run().unhealthy_since > 0 && world.rank() == 0)
@@ -117,8 +115,8 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
 }
 
 absl::StatusOr<Saves> Saves::Open(const Config& config, const std::string& resolved_config,
-                                  std::map<std::string, std::string> provenance, Stepper& stepper,
-                                  Communicator& world) {
+                                  std::map<std::string, std::string> provenance,
+                                  const RunInputs& inputs, Stepper& stepper, Communicator& world) {
   Saves saves(config, stepper, world);
   const CheckpointConfig& c = config.checkpoint;
   TL_ASSIGN_OR_RETURN(saves.checkpointer_,
@@ -127,7 +125,9 @@ absl::StatusOr<Saves> Saves::Open(const Config& config, const std::string& resol
                                                .keep_every = c.keep_every,
                                                .async = c.async,
                                                .config = resolved_config,
-                                               .provenance = std::move(provenance)}));
+                                               .provenance = std::move(provenance),
+                                               .data = inputs.files,
+                                               .tokenizer_hash = inputs.tokenizer_hash}));
   return saves;
 }
 

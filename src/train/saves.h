@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "train/inputs.h"
 #include "train/stepper.h"
 
 namespace tl {
@@ -18,14 +19,14 @@ namespace tl {
 // error (FailedPrecondition). Collective.
 absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_config,
                               const std::map<std::string, std::string>& provenance,
-                              Stepper& stepper, Communicator& world);
+                              const RunInputs& inputs, Stepper& stepper, Communicator& world);
 
 // The saves of a training, by [checkpoint]. All calls are collective and between steps.
 class Saves {
  public:
   static absl::StatusOr<Saves> Open(const Config& config, const std::string& resolved_config,
-                                    std::map<std::string, std::string> provenance, Stepper& stepper,
-                                    Communicator& world);
+                                    std::map<std::string, std::string> provenance,
+                                    const RunInputs& inputs, Stepper& stepper, Communicator& world);
 
   // After every step: begins a save where one is due and moves the one in flight on. A save that
   // fails is reported; only max_failed_saves of them in a row are an error.

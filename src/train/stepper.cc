@@ -131,6 +131,7 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
         run_.seed = config_.train.seed;
         resumed.provenance = reader.manifest().provenance;
         resumed.config = reader.manifest().config;
+        resumed.data = reader.manifest().data;
         return absl::OkStatus();
       }));
   return resumed;

@@ -61,6 +61,7 @@ class Stepper {
     std::string path;
     std::map<std::string, std::string> provenance;
     std::string config;  // TOML; empty where the save has none
+    std::vector<FileIdentity> data;
   };
   absl::StatusOr<Resumed> Resume(const std::string& where);
   // Saves of this training; see Checkpointer::Start, which takes run().

@@ -24,6 +24,7 @@
 #include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/health.h"
+#include "train/inputs.h"
 #include "train/machine.h"
 #include "train/plan_check.h"
 #include "train/progress.h"
@@ -243,6 +244,7 @@ struct Trainer {
 
 absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world) {
   const bool root = world.rank() == 0;
+  TL_ASSIGN_OR_RETURN(const RunInputs inputs, CheckInputs(config, world));
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(config, mesh));
 
@@ -291,8 +293,9 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   // Before anything is looked for: a run that is about to end may still save, and one that died may
   // have left a checkpoint under another name.
   TL_ASSIGN_OR_RETURN(Saves saves,
-                      Saves::Open(config, resolved_config, provenance, *stepper, world));
-  TL_RETURN_IF_ERROR(LoadOrInitialize(config, resolved_config, provenance, *stepper, world));
+                      Saves::Open(config, resolved_config, provenance, inputs, *stepper, world));
+  TL_RETURN_IF_ERROR(
+      LoadOrInitialize(config, resolved_config, provenance, inputs, *stepper, world));
   trainer.saves.emplace(std::move(saves));
 
   absl::Status opened;

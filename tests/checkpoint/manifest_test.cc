@@ -26,7 +26,7 @@ Manifest Sample() {
   m.config = "[model]\n";
   m.data = {{.key = "data.train[0]",
              .path = "a.tok",
-             .bytes = 1000,
+             .bytes = 500,
              .tokens = 400,
              .tokenizer_hash = 0xfedcba9876543210u,
              .header_crc = 1,
@@ -143,6 +143,13 @@ TEST(Manifest, RefusesWhatCannotBe) {
   refused("00000001ffffffff", "00000001fffffffX", "hexadecimal");
   refused("{\"heads\":[1,2]}", "3", "an object");
   refused("{\"heads\":[1,2]}", std::string(100, '[') + std::string(100, ']'), "little depth");
+  refused("\"bytes\":500", "\"bytes\":-1", "data[0].bytes: expected a whole number");
+  refused("\"bytes\":500", "\"bytes\":18446744073709551615", "data[0].bytes: expected");
+  refused("\"path\":\"a.tok\"", "\"path\":7", "data[0].path: expected a string");
+  refused("\"sampled\":true", "\"sampled\":1", "data[1].sampled: expected true or false");
+  refused("fedcba9876543210", "+edcba9876543210", "tokenizer: expected 16 hexadecimal");
+  refused("\"crc32c\":\"ffffffff\"", "\"crc32c\":\"ffff\"", "crc32c: expected 8 hexadecimal");
+  refused("\"data\":[", "\"data\":[3,", "data[0]: expected an object");
   refused("\"config\":", "\"konfig\":", "has no \"config\"");
   refused("\"tensors\":[", "\"tensors\":{\"a\":[", "JSON");
 }

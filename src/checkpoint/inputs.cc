@@ -1,0 +1,178 @@
+#include "checkpoint/inputs.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/crc32c.h"
+#include "base/files.h"
+#include "base/status.h"
+#include "base/where.h"
+#include "checkpoint/folder.h"
+#include "checkpoint/load.h"
+#include "checkpoint/reader.h"
+#include "comm/facts.h"
+#include "data/token_file.h"
+
+namespace tl {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// A safetensors file's header, which is as long as its first 8 bytes say.
+absl::StatusOr<FileIdentity> IdentifySafetensors(const std::string& key, const std::string& path) {
+  constexpr int64_t kMostHeader = 64 << 20;
+  TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY | O_NONBLOCK));
+  TL_ASSIGN_OR_RETURN(const int64_t size, FileSize(file, path));
+  uint64_t header = 0;
+  if (size >= static_cast<int64_t>(sizeof(header)))
+    TL_RETURN_IF_ERROR(ReadAt(file, &header, sizeof(header), 0, path));
+  const auto bytes = static_cast<int64_t>(std::min<uint64_t>(header, kMostHeader));
+  return SampleFile(key, path, static_cast<int64_t>(sizeof(header)) + bytes);
+}
+
+// The stored checksum of all the manifest stands at its end.
+absl::StatusOr<FileIdentity> IdentifyManifest(const std::string& key,
+                                              const std::string& checkpoint) {
+  const std::string path = absl::StrCat(checkpoint, "/", kManifestName);
+  FileIdentity identity{.key = absl::StrCat(key, " ", fs::path(checkpoint).filename().string()),
+                        .path = path};
+  TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY | O_NONBLOCK));
+  TL_ASSIGN_OR_RETURN(identity.bytes, FileSize(file, path));
+  constexpr int64_t kDigits = 8, kAfter = 3;  // "XXXXXXXX"}\n
+  char digits[kDigits];
+  std::vector<char> header(static_cast<size_t>(std::min(identity.bytes, kSampleBytes)));
+  if (identity.bytes < kDigits + kAfter)
+    return absl::DataLossError(path + ": too short for a manifest");
+  TL_RETURN_IF_ERROR(ReadAt(file, header.data(), header.size(), 0, path));
+  TL_RETURN_IF_ERROR(ReadAt(file, digits, kDigits, identity.bytes - kAfter - kDigits, path));
+  if (!absl::SimpleHexAtoi(absl::string_view(digits, kDigits), &identity.crc))
+    return absl::DataLossError(path + ": no checksum at its end");
+  identity.header_crc = Crc32c(header.data(), header.size());
+  return identity;
+}
+
+bool HasTokenizer(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / "tokenizer.json", error) ||
+         fs::exists(folder / "tokenizer.model", error);
+}
+
+uint64_t HashInFolder(const fs::path& folder) {
+  if (!HasTokenizer(folder)) return 0;
+  const auto tokenizer = LoadTokenizer(folder.empty() ? "." : folder.string());
+  return tokenizer.ok() ? (*tokenizer)->hash() : 0;
+}
+
+}  // namespace
+
+absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
+                          int64_t vocab, std::vector<FileIdentity>* files) {
+  const Clock::time_point until = Clock::now() + std::chrono::seconds(1);
+  for (size_t i = 0; i < paths.size(); ++i) {
+    TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(paths[i].path));
+    TL_ASSIGN_OR_RETURN(auto identities, IdentifyTokenFile(absl::StrCat(key, "[", i, "]"), *file));
+    files->insert(files->end(), identities.begin(), identities.end());
+    // One that says it has a larger vocabulary is refused for that.
+    if (file->vocab_size() <= vocab && Clock::now() < until)
+      TL_RETURN_IF_ERROR(CheckSampledTokens(*file, vocab));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status IdentifyWeights(const std::string& key, const std::string& where,
+                             std::vector<FileIdentity>* files) {
+  std::error_code error;
+  const std::string file = fs::is_regular_file(where, error) ? where : ImportedWeights(where);
+  if (!file.empty()) {
+    TL_ASSIGN_OR_RETURN(FileIdentity identity, IdentifySafetensors(key, file));
+    files->push_back(std::move(identity));
+    return absl::OkStatus();
+  }
+  const auto checkpoints = FindCheckpoints(where);
+  // LoadNewest goes by rank 0's list: others may see a folder's entries late.
+  if (!checkpoints.ok()) return fs::exists(where, error) ? absl::OkStatus() : checkpoints.status();
+  auto identity = IdentifyManifest(key, (*checkpoints)[0]);
+  if (identity.ok()) files->push_back(*std::move(identity));
+  return absl::OkStatus();
+}
+
+absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
+                          const std::vector<FileIdentity>& files) {
+  if (world.size() == 1) return mine;
+  TL_RETURN_IF_ERROR(AgreeOnStatus(
+      world, mine.ok() ? mine
+                       : absl::Status(mine.code(),
+                                      absl::StrCat(mine.message(), " (on ", HostName(), ")"))));
+  std::vector<Fact> facts;
+  for (const FileIdentity& file : files)
+    facts.push_back({.what = file.key, .value = Describe(file), .where = file.path});
+  return AgreeOnFacts(world, facts);
+}
+
+absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint) {
+  auto identity = IdentifyManifest("checkpoint", checkpoint);
+  std::vector<FileIdentity> files;
+  if (identity.ok()) files.push_back(*identity);
+  return AgreeOnFiles(world, identity.status(), files);
+}
+
+uint64_t TokenizerHashOf(const std::string& weights) {
+  std::error_code error;
+  if (fs::is_regular_file(weights, error)) return HashInFolder(fs::path(weights).parent_path());
+  if (const uint64_t hash = TokenizerHashInManifest(weights); hash != 0) return hash;
+  const auto checkpoints = FindCheckpoints(weights);
+  if (!checkpoints.ok()) return HashInFolder(weights);
+  fs::path newest = fs::path((*checkpoints)[0]).lexically_normal();
+  if (!newest.has_filename()) newest = newest.parent_path();
+  return HashInFolder(newest.parent_path());
+}
+
+uint64_t TokenizerHashInManifest(const std::string& where) {
+  const auto checkpoints = FindCheckpoints(where);
+  if (!checkpoints.ok()) return 0;
+  for (const std::string& path : *checkpoints) {
+    const auto reader = CheckpointReader::Open(path);
+    if (reader.ok()) return (*reader)->manifest().tokenizer_hash;
+  }
+  return 0;
+}
+
+uint64_t TokenizerHashOf(const std::vector<FileIdentity>& files) {
+  for (const FileIdentity& file : files)
+    if (file.tokenizer_hash != 0) return file.tokenizer_hash;
+  return 0;
+}
+
+absl::Status CheckTokenizer(const std::vector<FileIdentity>& files, const std::string& weights) {
+  if (TokenizerHashOf(files) == 0) return absl::OkStatus();
+  const uint64_t model = TokenizerHashOf(weights);
+  if (model == 0) return absl::OkStatus();
+  for (const FileIdentity& file : files) {
+    if (file.tokenizer_hash == 0 || file.tokenizer_hash == model) continue;
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s: %s was made with another tokenizer than the model of %s knows: expected hash %016x, "
+        "found %016x; where that is meant, set [data] any_tokenizer = true",
+        file.key, file.path, weights, model, file.tokenizer_hash));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEvalInputs(const std::string& key, const std::vector<WeightedPath>& paths,
+                             const Config& config, const std::string& saves, Communicator& world) {
+  std::vector<FileIdentity> files;
+  absl::Status status = IdentifyData(key, paths, config.model.vocab, &files);
+  if (status.ok()) status = IdentifyWeights("weights", saves, &files);
+  TL_RETURN_IF_ERROR(AgreeOnFiles(world, status, files));
+  if (world.rank() == 0 && !config.data.any_tokenizer) status = CheckTokenizer(files, saves);
+  return AgreeOnStatus(world, status);
+}
+
+}  // namespace tl

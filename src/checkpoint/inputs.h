@@ -1,0 +1,50 @@
+// The files that a command reads on every rank: that they are the same there, and that data and
+// model are of one tokenizer. All of it before anything is allocated.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "comm/communicator.h"
+#include "data/file_identity.h"
+#include "engine/config.h"
+
+namespace tl {
+
+// Appends the identities of token files, as "KEY[0]" and so on. A token outside the vocabulary in a
+// sample of one is an error; a second is spent on such samples, however many files there are.
+absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
+                          int64_t vocab, std::vector<FileIdentity>* files);
+// The same of what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
+// of all else, and of a folder of them by the newest. A manifest that is not there or is no
+// manifest has no identity: LoadNewest passes it over.
+absl::Status IdentifyWeights(const std::string& key, const std::string& where,
+                             std::vector<FileIdentity>* files);
+
+// An error on all ranks where a rank could not identify its files (mine), or one is another than
+// that of rank 0. Collective.
+absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
+                          const std::vector<FileIdentity>& files);
+// The same of one checkpoint's manifest.
+absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint);
+
+// The hash of the tokenizer whose tokens a model knows: as the manifest of its newest checkpoint
+// says, else that of tokenizer.json or tokenizer.model beside the weights; 0 where neither tells.
+uint64_t TokenizerHashOf(const std::string& weights);
+// As the manifest says; 0: it does not, or there is none.
+uint64_t TokenizerHashInManifest(const std::string& where);
+// The first that data files tell; 0: none.
+uint64_t TokenizerHashOf(const std::vector<FileIdentity>& files);
+
+// FailedPrecondition where data files or `weights` both tell a tokenizer, and not the same.
+absl::Status CheckTokenizer(const std::vector<FileIdentity>& files, const std::string& weights);
+
+// All of this for a command that reads a run's weights and data: `key` and `paths` of the data,
+// none where it reads none; saves: the folder of the run's checkpoints. Collective.
+absl::Status CheckEvalInputs(const std::string& key, const std::vector<WeightedPath>& paths,
+                             const Config& config, const std::string& saves, Communicator& world);
+
+}  // namespace tl

@@ -1,0 +1,121 @@
+#include <chrono>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/exit_code.h"
+#include "base/status.h"
+#include "checkpoint/folder.h"
+#include "checkpoint/reader.h"
+#include "cli/command.h"
+#include "cli/config.h"
+#include "data/token_file.h"
+
+namespace tl {
+namespace {
+
+const char* NameOf(TokenFormat format) {
+  switch (format) {
+    case TokenFormat::kLlmC:
+      return "llm.c's format";
+    case TokenFormat::kMegatron:
+      return "Megatron's format";
+    default:
+      return "own format, checksums hold";
+  }
+}
+
+// vocab: 0 for that which the file gives.
+absl::Status VerifyTokenFile(const std::string& path, int64_t vocab) {
+  TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(path));
+  if (vocab == 0 && file->vocab_size() == 0)
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": its format stores no checksum and no vocabulary: give --vocab or --config"));
+  const auto start = std::chrono::steady_clock::now();
+  TL_RETURN_IF_ERROR(file->Verify(vocab));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::error_code error;
+  const auto bytes = static_cast<double>(std::filesystem::file_size(file->path(), error));
+  absl::PrintF("%s: good: %d tokens in %d documents, all below %d, %s; %.2f GB/s\n", path,
+               file->token_count(), file->document_count(), vocab > 0 ? vocab : file->vocab_size(),
+               NameOf(file->format()), bytes / std::max(seconds, 1e-9) / 1e9);
+  return absl::OkStatus();
+}
+
+absl::Status VerifyCheckpoint(const std::string& path) {
+  const auto reader = CheckpointReader::Open(path);
+  TL_RETURN_IF_ERROR(reader.status());
+  std::string first;
+  const absl::Status status = (*reader)->VerifyFiles([&](const std::string& what) {
+    if (first.empty()) first = what;
+  });
+  if (!status.ok())
+    return absl::Status(status.code(),
+                        first.empty() ? std::string(status.message()) : path + "/" + first);
+  absl::PrintF("%s: good: a checkpoint, checksums hold\n", path);
+  return absl::OkStatus();
+}
+
+// The path as TokenFile::Open takes it, without .bin and .idx too.
+bool IsCheckpoints(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
+}  // namespace
+
+absl::Status RunVerify(const Args& args, Communicator& world) {
+  Args paths, overrides;
+  std::string config_path;
+  int64_t vocab = 0;
+  Arguments arguments(
+      "verify",
+      "Reads every byte of token files and checkpoints and checks what can be checked: checksums, "
+      "and that every token is below the vocabulary. llm.c's and Megatron's files have no "
+      "checksum and name no vocabulary: give it. A training checks no more at its start than "
+      "headers and samples, so that it can begin at once.",
+      "  trunkline verify data/train.tok checkpoints/quickstart\n"
+      "  trunkline verify --config configs/quickstart.toml fineweb_train_*.bin\n"
+      "Exit codes: 0 all is well, 3 damage was found, 1 any other error.\n");
+  arguments
+      .Positional("PATH", &paths,
+                  "Token files, also llm.c's and Megatron's; folders of checkpoints: all in them")
+      .Option("--vocab", &vocab, 0, "Tokens must be below this; 0: below what the file says")
+      .Option("--config", &config_path, "Take the vocabulary of this config's [model]")
+      .Overrides(&overrides);
+  TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
+  if (!run) return absl::OkStatus();
+  if (world.size() > 1)
+    return absl::InvalidArgumentError(
+        "`trunkline verify` works in one process: start it without mpirun or srun");
+  if (!config_path.empty()) {
+    if (vocab > 0) return absl::InvalidArgumentError("--vocab and --config: expected one of them");
+    TL_ASSIGN_OR_RETURN(const Config config, LoadConfig(config_path, overrides));
+    vocab = config.model.vocab;
+  }
+  int bad = 0, all = 0;
+  const auto judge = [&](const absl::Status& status) {
+    ++all;
+    bad += !status.ok();
+    if (!status.ok()) absl::PrintF("bad: %s\n", status.message());
+    std::fflush(stdout);
+  };
+  for (const std::string& path : paths) {
+    if (!IsCheckpoints(path)) {
+      judge(VerifyTokenFile(path, vocab));
+      continue;
+    }
+    const auto checkpoints = FindCheckpoints(path);
+    if (!checkpoints.ok()) {
+      judge(checkpoints.status());
+      continue;
+    }
+    for (const std::string& checkpoint : *checkpoints) judge(VerifyCheckpoint(checkpoint));
+  }
+  if (bad == 0) return absl::OkStatus();
+  return EndWith(kExitFinding, absl::StrCat(bad, " of ", all, " are bad"));
+}
+
+}  // namespace tl

@@ -1,0 +1,29 @@
+// What all ranks of a command must have alike before they work together.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "comm/communicator.h"
+
+namespace tl {
+
+struct Fact {
+  std::string what;        // "[optimizer] lr", the same on all ranks
+  std::string value;       // "0.001"
+  std::string where = {};  // told beside `what`, not compared: a path
+};
+
+// An error on all ranks (FailedPrecondition) where a fact of a rank is another on rank 0: it names
+// the fact, both values and both hosts. A fact that only one of the two has is none. Collective.
+absl::Status AgreeOnFacts(Communicator& world, absl::Span<const Fact> mine);
+
+// The same of the program's version, of the command, of which both fit 100 bytes or are cut, and
+// of the environment variables that change what libraries compute. Comes before all else, with
+// messages whose size never changes: other versions may differ in everything. Collective.
+absl::Status AgreeOnProgram(Communicator& world, absl::string_view version,
+                            absl::string_view command);
+
+}  // namespace tl
