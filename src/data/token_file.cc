@@ -258,7 +258,7 @@ absl::Status TokenFile::Verify(int64_t vocab) const {
   absl::Status range;
   for (int64_t begin = 0; begin < token_count_; begin += kChunk) {
     const int64_t n = std::min(kChunk, token_count_ - begin);
-    crc = ExtendCrc32c(crc, tokens_ + begin * width_, n * width_);
+    if (format_ == TokenFormat::kOwn) crc = ExtendCrc32c(crc, tokens_ + begin * width_, n * width_);
     if (range.ok()) range = ReadTokens(begin, n, vocab, tokens.data());
     // The process keeps no more of the file than this chunk.
     const auto* const page = data_.data + (tokens_ + begin * width_ - data_.data) / kPage * kPage;

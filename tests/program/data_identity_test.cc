@@ -1,4 +1,6 @@
 // Data of another tokenizer than the model's, and other content under the same path.
+#include <cstring>
+
 #include "absl/strings/str_format.h"
 #include "base/crc32c.h"
 #include "checkpoint/reader.h"
@@ -30,7 +32,7 @@ void Relabel(const std::string& from, const std::string& to) {
   WriteFile(to, bytes);
 }
 
-Outcome Run(const Strings& arguments) { return RunShell(ProgramLine(1, arguments), kSeconds); }
+Outcome RunAlone(const Strings& arguments) { return RunShell(ProgramLine(1, arguments), kSeconds); }
 
 Strings Training(const std::string& run, const Strings& sets = {}) {
   Strings arguments = {"train", At("tiny.toml"), "--set", "run.dir=" + At(run)};
@@ -74,7 +76,7 @@ micro_batch_size = 1
 [optimizer]
 warmup_steps = 1
 )");
-    ExpectGood(Run(Training("run", {"data.eval=" + At("eval.tok")})));
+    ExpectGood(RunAlone(Training("run", {"data.eval=" + At("eval.tok")})));
   }
 };
 
@@ -93,7 +95,7 @@ TEST(DataIdentity, TheManifestKeepsWhatWasRead) {
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(m.data[0].tokens, (*file)->token_count());
   EXPECT_EQ(m.tokenizer_hash, (*file)->tokenizer_hash());
-  const Outcome told = Run({"checkpoint", "inspect", At("run")});
+  const Outcome told = RunAlone({"checkpoint", "inspect", At("run")});
   EXPECT_NE(told.output.find(absl::StrFormat("tokenizer: %016x", m.tokenizer_hash)),
             std::string::npos)
       << told.output;
@@ -104,11 +106,11 @@ TEST(DataIdentity, WeightsOfAnotherTokenizer) {
   const Strings sets = {"run.init_from=" + At("run"), "data.train=" + At("other.tok")};
   Strings parts = kError;
   parts.push_back("data.train[0]: " + At("other.tok"));
-  ExpectOneError(Run(Training("from", sets)), parts);
+  ExpectOneError(RunAlone(Training("from", sets)), parts);
   EXPECT_FALSE(fs::exists(At("from")));
   Strings meant = sets;
   meant.push_back("data.any_tokenizer=true");
-  ExpectGood(Run(Training("from", meant)));
+  ExpectGood(RunAlone(Training("from", meant)));
   // From then on it is that of the data.
   const Manifest from = ManifestOf("from"), run = ManifestOf("run");
   EXPECT_EQ(from.tokenizer_hash, run.tokenizer_hash ^ 1);
@@ -116,7 +118,7 @@ TEST(DataIdentity, WeightsOfAnotherTokenizer) {
   EXPECT_EQ(from.data[1].key, "run.init_from step_00000002");
   // What a run started from stays told after it went on.
   meant = {"data.train=" + At("other.tok"), "run.init_from=" + At("run"), "train.steps=3"};
-  ExpectGood(Run(Training("from", meant)));
+  ExpectGood(RunAlone(Training("from", meant)));
   EXPECT_TRUE(ManifestOf("from", "step_00000003").data.back().SameContent(from.data[1]));
 }
 
@@ -126,45 +128,46 @@ TEST(DataIdentity, WeightsBesideATokenizer) {
   WriteFile(At("imported/weights.safetensors"), "no weights, but that is found out later");
   ASSERT_TRUE(TrainSentencePiece({At("text.txt")}, 300, At("imported/tokenizer.model")).ok());
   for (const char* from : {"imported", "imported/weights.safetensors"}) {
-    ExpectOneError(Run(Training("beside", {"run.init_from=" + At(from)})), kError);
+    ExpectOneError(RunAlone(Training("beside", {"run.init_from=" + At(from)})), kError);
     // Foreign data do not tell.
-    const Outcome outcome =
-        Run(Training("beside", {"run.init_from=" + At(from), "data.train=" + At("foreign.bin")}));
+    const Outcome outcome = RunAlone(
+        Training("beside", {"run.init_from=" + At(from), "data.train=" + At("foreign.bin")}));
     EXPECT_EQ(outcome.output.find("tokenizer"), std::string::npos) << outcome.output;
     EXPECT_NE(outcome.output.find("weights.safetensors"), std::string::npos) << outcome.output;
   }
 }
 
 TEST(DataIdentity, GoingOnWithAnotherTokenizer) {
-  ExpectOneError(Run(Training("run", {"data.train=" + At("other.tok"), "train.steps=3"})), kError);
+  ExpectOneError(RunAlone(Training("run", {"data.train=" + At("other.tok"), "train.steps=3"})),
+                 kError);
 }
 
 TEST(DataIdentity, UsingTheModelWithAnotherTokenizer) {
-  ExpectOneError(Run({"calibrate", At("run"), "--data", At("other.tok")}), kError);
+  ExpectOneError(RunAlone({"calibrate", At("run"), "--data", At("other.tok")}), kError);
   // The run's own file has been replaced since.
   fs::copy(At("run"), At("replaced"), fs::copy_options::recursive);
   std::string config = ReadFile(At("run/config.toml"));
   for (size_t at; (at = config.find("train.tok")) != std::string::npos;)
     config.replace(at, 9, "other.tok");
   WriteFile(At("replaced/config.toml"), config);
-  ExpectOneError(Run({"eval", At("replaced"), "--data", At("other.tok")}), kError);
+  ExpectOneError(RunAlone({"eval", At("replaced"), "--data", At("other.tok")}), kError);
 }
 
 TEST(DataIdentity, OtherContentIsToldWhenARunGoesOn) {
   fs::copy_file(At("train.tok"), At("mine.tok"));
   fs::copy_file(At("eval.tok"), At("held.tok"));
   const Strings sets = {"data.train=" + At("mine.tok"), "data.eval=" + At("held.tok")};
-  ExpectGood(Run(Training("changing", sets)));
+  ExpectGood(RunAlone(Training("changing", sets)));
   const std::string before = Describe(ManifestOf("changing").data[0]);
   Strings more = sets;
   more.push_back("train.steps=3");
-  const Outcome same = Run(Training("changing", more));
+  const Outcome same = RunAlone(Training("changing", more));
   ExpectGood(same);
   EXPECT_EQ(same.output.find(": was "), std::string::npos) << same.output;
   fs::copy_file(At("train.tok"), At("held.tok"), fs::copy_options::overwrite_existing);
   fs::copy_file(At("eval.tok"), At("mine.tok"), fs::copy_options::overwrite_existing);
   more.back() = "train.steps=4";
-  const Outcome other = Run(Training("changing", more));
+  const Outcome other = RunAlone(Training("changing", more));
   ExpectGood(other);
   const std::string after = Describe(ManifestOf("changing", "step_00000004").data[0]);
   EXPECT_NE(other.output.find("data.train[0] " + At("mine.tok") + ": was " + before + ", is " +

@@ -1,4 +1,6 @@
 // trunkline verify: every token of every file, and where the first bad one is.
+#include <cstring>
+
 #include "base/crc32c.h"
 #include "base/exit_code.h"
 #include "data/token_file_format.h"
