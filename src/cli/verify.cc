@@ -80,10 +80,11 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
       "  trunkline verify --config configs/quickstart.toml fineweb_train_*.bin\n"
       "Exit codes: 0 all is well, 3 damage was found, 1 any other error.\n");
   arguments
-      .Positional("PATH", &paths,
-                  "Token files, also llm.c's and Megatron's; folders of checkpoints: all in them")
+      .PathPositional(
+          "PATH", &paths,
+          "Token files, also llm.c's and Megatron's; folders of checkpoints: all in them")
       .Option("--vocab", &vocab, 0, "Tokens must be below this; 0: below what the file says")
-      .Option("--config", &config_path, "Take the vocabulary of this config's [model]")
+      .PathOption("--config", &config_path, "Take the vocabulary of this config's [model]")
       .Overrides(&overrides);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
