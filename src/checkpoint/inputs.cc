@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/where.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "checkpoint/load.h"
 #include "checkpoint/reader.h"
 #include "comm/facts.h"
@@ -59,6 +60,12 @@ absl::StatusOr<FileIdentity> IdentifyManifest(const std::string& key,
   return identity;
 }
 
+// In the order in which LoadNewest tries them.
+absl::StatusOr<std::vector<std::string>> CheckpointsToTry(const std::string& where) {
+  TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
+  return HealthyFirst(paths);
+}
+
 bool HasTokenizer(const fs::path& folder) {
   std::error_code error;
   return fs::exists(folder / "tokenizer.json", error) ||
@@ -96,7 +103,7 @@ absl::Status IdentifyWeights(const std::string& key, const std::string& where,
     files->push_back(std::move(identity));
     return absl::OkStatus();
   }
-  const auto checkpoints = FindCheckpoints(where);
+  const auto checkpoints = CheckpointsToTry(where);
   // LoadNewest goes by rank 0's list: others may see a folder's entries late.
   if (!checkpoints.ok()) return fs::exists(where, error) ? absl::OkStatus() : checkpoints.status();
   auto identity = IdentifyManifest(key, (*checkpoints)[0]);
@@ -128,15 +135,15 @@ uint64_t TokenizerHashOf(const std::string& weights) {
   std::error_code error;
   if (fs::is_regular_file(weights, error)) return HashInFolder(fs::path(weights).parent_path());
   if (const uint64_t hash = TokenizerHashInManifest(weights); hash != 0) return hash;
-  const auto checkpoints = FindCheckpoints(weights);
+  const auto checkpoints = CheckpointsToTry(weights);
   if (!checkpoints.ok()) return HashInFolder(weights);
-  fs::path newest = fs::path((*checkpoints)[0]).lexically_normal();
-  if (!newest.has_filename()) newest = newest.parent_path();
-  return HashInFolder(newest.parent_path());
+  fs::path first = fs::path((*checkpoints)[0]).lexically_normal();
+  if (!first.has_filename()) first = first.parent_path();
+  return HashInFolder(first.parent_path());
 }
 
 uint64_t TokenizerHashInManifest(const std::string& where) {
-  const auto checkpoints = FindCheckpoints(where);
+  const auto checkpoints = CheckpointsToTry(where);
   if (!checkpoints.ok()) return 0;
   for (const std::string& path : *checkpoints) {
     const auto reader = CheckpointReader::Open(path);

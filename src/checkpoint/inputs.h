@@ -19,8 +19,8 @@ namespace tl {
 absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
                           int64_t vocab, std::vector<FileIdentity>* files);
 // The same of what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
-// of all else, and of a folder of them by the newest. A manifest that is not there or is no
-// manifest has no identity: LoadNewest passes it over.
+// of all else, and of a folder of them by the first that LoadNewest tries. A manifest that is not
+// there or is no manifest has no identity: LoadNewest passes it over.
 absl::Status IdentifyWeights(const std::string& key, const std::string& where,
                              std::vector<FileIdentity>* files);
 
@@ -31,8 +31,9 @@ absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
 // The same of one checkpoint's manifest.
 absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint);
 
-// The hash of the tokenizer whose tokens a model knows: as the manifest of its newest checkpoint
-// says, else that of tokenizer.json or tokenizer.model beside the weights; 0 where neither tells.
+// The hash of the tokenizer whose tokens a model knows: as the manifest of its first checkpoint
+// that can be read says, else that of tokenizer.json or tokenizer.model beside the weights; 0 where
+// neither tells.
 uint64_t TokenizerHashOf(const std::string& weights);
 // As the manifest says; 0: it does not, or there is none.
 uint64_t TokenizerHashInManifest(const std::string& where);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/health.h"
 #include "checkpoint/inputs.h"
 #include "checkpoint/reader.h"
 
@@ -18,7 +19,7 @@ constexpr char kInitFrom[] = "run.init_from";
 void AddInitFrom(const std::string& where, std::vector<FileIdentity>* files) {
   const auto checkpoints = FindCheckpoints(where);
   if (!checkpoints.ok()) return;
-  const auto reader = CheckpointReader::Open((*checkpoints)[0]);
+  const auto reader = CheckpointReader::Open(HealthyFirst(*checkpoints)[0]);
   if (!reader.ok()) return;
   for (const FileIdentity& file : (*reader)->manifest().data)
     if (absl::StartsWith(file.key, kInitFrom)) files->push_back(file);
