@@ -1,6 +1,7 @@
 #include "data/blend.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -178,13 +179,7 @@ class FileSource : public DataSource {
     // Cut [0, width) into runs of one document; what is beyond the text is a run of its own.
     std::vector<int64_t> cuts;
     if (pack_documents_ && present > 0) {
-      const TokenFile& file = *window.file;
-      int64_t document = file.DocumentOf(window.begin) + 1;
-      for (; document < file.document_count(); ++document) {
-        const int64_t start = file.DocumentStart(document) - window.begin;
-        if (start >= present) break;
-        if (start > 0 && (cuts.empty() || cuts.back() != start)) cuts.push_back(start);
-      }
+      TL_RETURN_IF_ERROR(FindCuts(*window.file, window.begin, present, &cuts));
     }
     if (present > 0 && present < width) cuts.push_back(present);
     cuts.push_back(width);
@@ -204,6 +199,24 @@ class FileSource : public DataSource {
         }
       }
       begin = end;
+    }
+    return absl::OkStatus();
+  }
+
+  // Where in the window documents start that are not its first.
+  static absl::Status FindCuts(const TokenFile& file, int64_t begin, int64_t size,
+                               std::vector<int64_t>* cuts) {
+    TL_ASSIGN_OR_RETURN(int64_t document, file.DocumentOf(begin));
+    std::array<int64_t, 16> starts;
+    for (++document; document < file.document_count();) {
+      const int64_t n = std::min<int64_t>(std::size(starts), file.document_count() - document);
+      TL_RETURN_IF_ERROR(file.DocumentStarts(document, n, starts.data()));
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t start = starts[i] - begin;
+        if (start >= size) return absl::OkStatus();
+        if (start > 0 && (cuts->empty() || cuts->back() != start)) cuts->push_back(start);
+      }
+      document += n;
     }
     return absl::OkStatus();
   }

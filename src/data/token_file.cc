@@ -1,12 +1,9 @@
 #include "data/token_file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -20,7 +17,6 @@
 namespace tl {
 
 using internal::BadFile;
-using internal::IsMegatronIndex;
 using internal::LoadAs;
 using internal::WrongSize;
 
@@ -31,40 +27,14 @@ bool Exists(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0;
 }
 
-// Maps the file read-only. An empty file is an error.
-absl::Status Map(const std::string& path, const uint8_t** data, size_t* size) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open the token file"));
-  }
-  struct stat info;
-  absl::Status status;
-  if (::fstat(fd, &info) != 0) {
-    status = absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot stat"));
-  } else if (!S_ISREG(info.st_mode)) {
-    status = BadFile(path, "expected a token file, found something that is not a regular file");
-  } else if (info.st_size == 0) {
-    status = BadFile(path, "expected a token file, found an empty file");
-  } else {
-    void* p = ::mmap(nullptr, info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (p == MAP_FAILED) {
-      status = absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot map"));
-    } else {
-      *data = static_cast<const uint8_t*>(p);
-      *size = info.st_size;
-    }
-  }
-  ::close(fd);
-  return status;
+// The first bytes of the file; fewer where it is shorter.
+absl::StatusOr<std::string> Begin(const SteadyFile& file) {
+  std::string begin(static_cast<size_t>(std::min<int64_t>(file.size(), 16)), '\0');
+  TL_RETURN_IF_ERROR(file.Read(0, begin.data(), begin.size()));
+  return begin;
 }
 
 }  // namespace
-
-TokenFile::~TokenFile() {
-  for (const Mapping& m : {data_, index_}) {
-    if (m.data != nullptr) ::munmap(const_cast<uint8_t*>(m.data), m.size);
-  }
-}
 
 absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path) {
   std::unique_ptr<TokenFile> file(new TokenFile);
@@ -75,11 +45,12 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
   const bool is_prefix = stem == path && !Exists(path) && Exists(index_path);
   // A Megatron .bin has no header of its own, so the index beside it is asked first.
   if ((absl::EndsWith(path, ".bin") && Exists(index_path)) || is_index || is_prefix) {
-    TL_RETURN_IF_ERROR(Map(index_path, &file->index_.data, &file->index_.size));
-    if (IsMegatronIndex(file->index_.data, file->index_.size)) {
+    TL_ASSIGN_OR_RETURN(file->index_, SteadyFile::Open(index_path, "a token file"));
+    TL_ASSIGN_OR_RETURN(const std::string begin, Begin(*file->index_));
+    if (absl::StartsWith(begin, internal::kMegatronMagic)) {
       file->path_ = stem + ".bin";
-      TL_RETURN_IF_ERROR(Map(file->path_, &file->data_.data, &file->data_.size));
-      TL_RETURN_IF_ERROR(file->OpenMegatron(index_path));
+      TL_ASSIGN_OR_RETURN(file->data_, SteadyFile::Open(file->path_, "a token file"));
+      TL_RETURN_IF_ERROR(file->OpenMegatron());
       return file;
     }
     if (is_index || is_prefix) {
@@ -87,11 +58,10 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
     }
   }
   file->path_ = path;
-  TL_RETURN_IF_ERROR(Map(path, &file->data_.data, &file->data_.size));
-  const uint8_t* data = file->data_.data;
-  const size_t size = file->data_.size;
+  TL_ASSIGN_OR_RETURN(file->data_, SteadyFile::Open(path, "a token file"));
+  TL_ASSIGN_OR_RETURN(const std::string begin, Begin(*file->data_));
   const auto starts_with = [&](const void* magic, size_t n) {
-    return std::memcmp(data, magic, std::min(n, size)) == 0;
+    return std::memcmp(begin.data(), magic, std::min(n, begin.size())) == 0;
   };
   if (starts_with(internal::kTokenFileMagic, sizeof(internal::kTokenFileMagic))) {
     TL_RETURN_IF_ERROR(file->OpenOwn());
@@ -111,11 +81,13 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
 absl::Status TokenFile::OpenOwn() {
   using internal::TokenFileHeader;
   format_ = TokenFormat::kOwn;
-  if (data_.size < sizeof(TokenFileHeader)) {
-    return BadFile(path_, absl::StrCat("truncated: expected a header of ", sizeof(TokenFileHeader),
-                                       " bytes, found ", data_.size, " bytes"));
+  const auto size = static_cast<uint64_t>(data_->size());
+  TokenFileHeader h;
+  if (size < sizeof(h)) {
+    return BadFile(path_, absl::StrCat("truncated: expected a header of ", sizeof(h),
+                                       " bytes, found ", size, " bytes"));
   }
-  TokenFileHeader h = LoadAs<TokenFileHeader>(data_.data);
+  TL_RETURN_IF_ERROR(data_->Read(0, &h, sizeof(h)));
   if (h.version != internal::kTokenFileVersion) {
     return BadFile(path_, absl::StrCat("expected token file version ", internal::kTokenFileVersion,
                                        ", found ", h.version));
@@ -126,7 +98,7 @@ absl::Status TokenFile::OpenOwn() {
     return BadFile(path_, absl::StrCat("damaged header: expected CRC32C ", absl::Hex(crc),
                                        ", found ", absl::Hex(found_crc)));
   }
-  if (h.file_size != data_.size) return WrongSize(path_, h.file_size, data_.size);
+  if (h.file_size != size) return WrongSize(path_, h.file_size, size);
   if (h.width != 1 && h.width != 2 && h.width != 4) {
     return BadFile(path_, absl::StrCat("expected 1, 2 or 4 bytes per token, found ", h.width));
   }
@@ -153,87 +125,136 @@ absl::Status TokenFile::OpenOwn() {
     return BadFile(path_, absl::StrCat("expected at least one token and one document, found ",
                                        h.tokens, " and ", h.documents));
   }
-  const uint32_t found_tail = Crc32c(data_.data + tail, data_.size - tail);
-  if (h.tail_crc != found_tail) {
-    return BadFile(path_, absl::StrCat("damaged document index or tokenizer: expected CRC32C ",
-                                       absl::Hex(h.tail_crc), ", found ", absl::Hex(found_tail)));
-  }
-  tokens_ = data_.data + sizeof(h);
+  tokens_at_ = sizeof(h);
   width_ = static_cast<int>(h.width);
   token_count_ = static_cast<int64_t>(h.tokens);
   vocab_size_ = static_cast<int64_t>(h.vocab);
   text_bytes_ = static_cast<int64_t>(h.text_bytes);
   document_count_ = static_cast<int64_t>(h.documents);
-  document_starts_ = data_.data + tail;
+  document_starts_at_ = static_cast<int64_t>(tail);
   token_crc_ = h.token_crc;
   tokenizer_kind_ = static_cast<TokenizerKind>(h.tokenizer_kind);
   tokenizer_hash_ = h.tokenizer_hash;
-  tokenizer_definition_ = absl::string_view(
-      reinterpret_cast<const char*>(data_.data) + tail + h.documents * 8, h.definition_size);
   uint64_t previous = 0;
-  for (int64_t d = 0; d < document_count_; ++d) {
-    const uint64_t start = LoadAs<uint64_t>(document_starts_ + 8 * d);
-    if (d == 0 ? start != 0 : (start <= previous || start >= h.tokens)) {
-      return BadFile(
-          path_, absl::StrCat("document starts must ascend from 0 to below ", h.tokens, ", found ",
-                              start, " for document ", d, " after ", previous));
-    }
-    previous = start;
+  uint32_t found_tail = 0;
+  absl::Status order;  // damage shows in the CRC, which is told first
+  TL_RETURN_IF_ERROR(internal::ForEachBlock<uint64_t>(
+      *data_, document_starts_at_, document_count_,
+      [&](const uint64_t* starts, int64_t first, int64_t count) {
+        found_tail = ExtendCrc32c(found_tail, starts, static_cast<size_t>(count) * 8);
+        for (int64_t i = 0; order.ok() && i < count; ++i) {
+          const int64_t d = first + i;
+          if (d == 0 ? starts[i] != 0 : (starts[i] <= previous || starts[i] >= h.tokens)) {
+            order = BadFile(path_, absl::StrCat("document starts must ascend from 0 to below ",
+                                                h.tokens, ", found ", starts[i], " for document ",
+                                                d, " after ", previous));
+          }
+          if (d % kStride == 0) some_starts_.push_back(static_cast<int64_t>(starts[i]));
+          previous = starts[i];
+        }
+        return absl::OkStatus();
+      }));
+  tokenizer_definition_.resize(h.definition_size);
+  TL_RETURN_IF_ERROR(data_->Read(document_starts_at_ + document_count_ * 8,
+                                 tokenizer_definition_.data(), tokenizer_definition_.size()));
+  found_tail = ExtendCrc32c(found_tail, tokenizer_definition_.data(), tokenizer_definition_.size());
+  if (h.tail_crc != found_tail) {
+    return BadFile(path_, absl::StrCat("damaged document index or tokenizer: expected CRC32C ",
+                                       absl::Hex(h.tail_crc), ", found ", absl::Hex(found_tail)));
   }
+  return order;
+}
+
+absl::Status TokenFile::DocumentStarts(int64_t first, int64_t count, int64_t* out) const {
+  TL_CHECK(first >= 0 && count >= 0 && first + count <= document_count_ + 1)
+      << path_ << ": documents " << first << " + " << count;
+  const int64_t stored = std::min(count, document_count_ - first);
+  if (format_ == TokenFormat::kOwn) {
+    TL_RETURN_IF_ERROR(
+        data_->Read(document_starts_at_ + 8 * first, out, static_cast<size_t>(stored) * 8));
+  } else if (format_ == TokenFormat::kMegatron) {
+    TL_RETURN_IF_ERROR(
+        index_->Read(document_sequences_at_ + 8 * first, out, static_cast<size_t>(stored) * 8));
+    for (int64_t i = 0; i < stored; ++i) {
+      const int64_t sequence = out[i];
+      out[i] = token_count_;
+      if (sequence == sequence_count_) continue;
+      if (sequence < 0 || sequence > sequence_count_) {
+        return BadFile(index_->path(), absl::StrCat("document ", first + i, " starts at sequence ",
+                                                    sequence, " of ", sequence_count_));
+      }
+      TL_RETURN_IF_ERROR(index_->Read(sequence_offsets_at_ + 8 * sequence, &out[i], 8));
+      out[i] /= width_;
+    }
+  } else {
+    std::fill(out, out + stored, 0);
+  }
+  if (stored < count) out[stored] = token_count_;
   return absl::OkStatus();
 }
 
-int64_t TokenFile::DocumentStart(int64_t document) const {
-  TL_CHECK(document >= 0 && document <= document_count_) << "document " << document;
-  if (document == document_count_) return token_count_;
-  if (document_starts_ != nullptr) return LoadAs<int64_t>(document_starts_ + 8 * document);
-  if (document_sequences_ == nullptr) return 0;
-  const int64_t sequence = LoadAs<int64_t>(document_sequences_ + 8 * document);
-  if (sequence == sequence_count_) return token_count_;
-  return LoadAs<int64_t>(sequence_offsets_ + 8 * sequence) / width_;
-}
-
-int64_t TokenFile::DocumentOf(int64_t token) const {
-  int64_t low = 0, high = document_count_;  // DocumentStart(low) <= token < DocumentStart(high)
+absl::StatusOr<int64_t> TokenFile::DocumentOf(int64_t token) const {
+  const auto last_at_or_before = [token](const int64_t* starts, int64_t count) {
+    return std::upper_bound(starts, starts + count, token) - starts - 1;
+  };
+  int64_t low =
+      last_at_or_before(some_starts_.data(), static_cast<int64_t>(some_starts_.size())) * kStride;
+  int64_t high = std::min(low + kStride, document_count_);
+  if (format_ == TokenFormat::kOwn) {
+    std::array<int64_t, kStride> starts;
+    TL_RETURN_IF_ERROR(DocumentStarts(low, high - low, starts.data()));
+    return low + std::max<int64_t>(last_at_or_before(starts.data(), high - low), 0);
+  }
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
-    (DocumentStart(middle) <= token ? low : high) = middle;
+    int64_t start = 0;
+    TL_RETURN_IF_ERROR(DocumentStarts(middle, 1, &start));
+    (start <= token ? low : high) = middle;
   }
   return low;
 }
+
+absl::Status TokenFile::ReadRaw(int64_t begin, int64_t count, uint8_t* out) const {
+  return data_->Read(tokens_at_ + begin * width_, out, static_cast<size_t>(count * width_));
+}
+
+namespace {
+
+// Makes tokens of `width` bytes int32_t. The largest: a negative token is a large one here.
+uint32_t Widen(const uint8_t* from, int width, int64_t count, int32_t* out) {
+  uint32_t largest = 0;
+  const auto widen = [&]<typename T>(T) {
+    for (int64_t i = 0; i < count; ++i) {
+      const uint32_t token = LoadAs<T>(from + static_cast<int64_t>(sizeof(T)) * i);
+      out[i] = static_cast<int32_t>(token);
+      largest = std::max(largest, token);
+    }
+  };
+  width == 1 ? widen(uint8_t{}) : width == 2 ? widen(uint16_t{}) : widen(uint32_t{});
+  return largest;
+}
+
+}  // namespace
 
 absl::Status TokenFile::ReadTokens(int64_t begin, int64_t count, int64_t vocab,
                                    int32_t* out) const {
   TL_CHECK(begin >= 0 && count >= 0 && begin <= token_count_ - count)
       << path_ << ": tokens " << begin << " + " << count << " of " << token_count_;
-  const uint8_t* p = tokens_ + begin * width_;
-  uint32_t largest = 0;  // a negative token is a large one here
-  if (width_ == 1) {
-    for (int64_t i = 0; i < count; ++i) {
-      out[i] = p[i];
-      largest = std::max<uint32_t>(largest, p[i]);
-    }
-  } else if (width_ == 2) {
-    for (int64_t i = 0; i < count; ++i) {
-      const uint32_t token = LoadAs<uint16_t>(p + 2 * i);
-      out[i] = static_cast<int32_t>(token);
-      largest = std::max(largest, token);
-    }
-  } else {
-    for (int64_t i = 0; i < count; ++i) {
-      const uint32_t token = LoadAs<uint32_t>(p + 4 * i);
-      out[i] = static_cast<int32_t>(token);
-      largest = std::max(largest, token);
-    }
+  std::array<uint8_t, 16 << 10> raw;
+  const int64_t block = static_cast<int64_t>(raw.size()) / width_;
+  for (; count > 0; begin += block, count -= block, out += block) {
+    const int64_t n = std::min(block, count);
+    TL_RETURN_IF_ERROR(ReadRaw(begin, n, raw.data()));
+    if (Widen(raw.data(), width_, n, out) < vocab) continue;
+    const int64_t at =
+        std::find_if(out, out + n, [&](int32_t t) { return static_cast<uint32_t>(t) >= vocab; }) -
+        out;
+    const std::string token =
+        is_signed_ ? absl::StrCat(out[at]) : absl::StrCat(static_cast<uint32_t>(out[at]));
+    return BadFile(path_, absl::StrCat("token ", begin + at, " is ", token,
+                                       ", outside the vocabulary of ", vocab));
   }
-  if (count == 0 || largest < vocab) return absl::OkStatus();
-  const int64_t at =
-      std::find_if(out, out + count, [&](int32_t t) { return static_cast<uint32_t>(t) >= vocab; }) -
-      out;
-  const std::string token =
-      is_signed_ ? absl::StrCat(out[at]) : absl::StrCat(static_cast<uint32_t>(out[at]));
-  return BadFile(path_, absl::StrCat("token ", begin + at, " is ", token,
-                                     ", outside the vocabulary of ", vocab));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> TokenFile::MakeTokenizer() const {
@@ -241,7 +262,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TokenFile::MakeTokenizer() const {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, ": does not say which tokenizer made it"));
   }
-  auto tokenizer = LoadTokenizer(tokenizer_kind_, std::string(tokenizer_definition_));
+  auto tokenizer = LoadTokenizer(tokenizer_kind_, tokenizer_definition_);
   if (!tokenizer.ok()) return BadFile(path_, tokenizer.status().message());
   if ((*tokenizer)->hash() != tokenizer_hash_) {
     return BadFile(path_, absl::StrCat("expected a tokenizer of hash ", absl::Hex(tokenizer_hash_),
@@ -251,18 +272,19 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TokenFile::MakeTokenizer() const {
 }
 
 absl::Status TokenFile::Verify(int64_t vocab) const {
-  constexpr int64_t kChunk = 1 << 20, kPage = 64 << 10;  // the largest page there is
+  constexpr int64_t kChunk = 1 << 20;
+  std::vector<uint8_t> raw(std::min(kChunk, token_count_) * width_);
   std::vector<int32_t> tokens(std::min(kChunk, token_count_));
   if (vocab == 0) vocab = vocab_size_ > 0 ? vocab_size_ : int64_t{1} << 31;
   uint32_t crc = 0;
   absl::Status range;
   for (int64_t begin = 0; begin < token_count_; begin += kChunk) {
     const int64_t n = std::min(kChunk, token_count_ - begin);
-    if (format_ == TokenFormat::kOwn) crc = ExtendCrc32c(crc, tokens_ + begin * width_, n * width_);
+    if (format_ == TokenFormat::kOwn) {
+      TL_RETURN_IF_ERROR(ReadRaw(begin, n, raw.data()));
+      crc = ExtendCrc32c(crc, raw.data(), n * width_);
+    }
     if (range.ok()) range = ReadTokens(begin, n, vocab, tokens.data());
-    // The process keeps no more of the file than this chunk.
-    const auto* const page = data_.data + (tokens_ + begin * width_ - data_.data) / kPage * kPage;
-    ::madvise(const_cast<uint8_t*>(page), tokens_ + (begin + n) * width_ - page, MADV_DONTNEED);
   }
   if (format_ == TokenFormat::kOwn && crc != token_crc_) {
     return BadFile(path_, absl::StrCat("damaged tokens: expected CRC32C ", absl::Hex(token_crc_),

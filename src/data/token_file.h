@@ -1,4 +1,4 @@
-// Memory-mapped token files: Trunkline's own, llm.c's .bin and Megatron's .bin with .idx.
+// Token files: Trunkline's own, llm.c's .bin and Megatron's .bin with .idx.
 //
 // Own format, version 1, little-endian. A header of 128 bytes:
 //    0  char[8] "TLTOKENS"       8  u32 version          12  u32 CRC32C of the header, this field 0
@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "data/steady_file.h"
 #include "data/tokenizer.h"
 
 namespace tl {
@@ -33,22 +34,23 @@ class TokenFile {
   // they have in common. Everything but the tokens themselves is checked here, in time linear in
   // the number of documents; every error names the file, what was expected and what was found.
   static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path);
-  ~TokenFile();
   TokenFile(const TokenFile&) = delete;
   TokenFile& operator=(const TokenFile&) = delete;
 
+  // Every call that reads fails where the file is no longer what it was: see SteadyFile.
   const std::string& path() const { return path_; }
   TokenFormat format() const { return format_; }
   int64_t token_count() const { return token_count_; }
   int64_t vocab_size() const { return vocab_size_; }  // 0: the format does not say
   int64_t text_bytes() const { return text_bytes_; }  // 0: the format does not say
 
-  // Documents in order; a format without an index (llm.c) is one document. DocumentStart(
-  // document_count()) is token_count(). A document may be empty.
+  // Documents in order; a format without an index (llm.c) is one document. A document may be empty.
   int64_t document_count() const { return document_count_; }
-  int64_t DocumentStart(int64_t document) const;
+  // The first token of each of the documents [first, first + count), which are of
+  // [0, document_count()]: the last of these starts at token_count().
+  absl::Status DocumentStarts(int64_t first, int64_t count, int64_t* out) const;
   // The last document that starts at or before token.
-  int64_t DocumentOf(int64_t token) const;
+  absl::StatusOr<int64_t> DocumentOf(int64_t token) const;
 
   // The tokens [begin, begin + count), which must lie inside the file. A token that is >= vocab
   // (or negative) is an error that names the file, the place and the token.
@@ -65,34 +67,34 @@ class TokenFile {
   absl::Status Verify(int64_t vocab = 0) const;
 
  private:
-  struct Mapping {
-    const uint8_t* data = nullptr;
-    size_t size = 0;
-  };
+  static constexpr int64_t kStride = 512;  // documents
 
   TokenFile() = default;
   absl::Status OpenOwn();
   absl::Status OpenLlmC();
-  absl::Status OpenMegatron(const std::string& index_path);
+  absl::Status OpenMegatron();
+  // Tokens as they are in the file.
+  absl::Status ReadRaw(int64_t begin, int64_t count, uint8_t* out) const;
 
   std::string path_;
   TokenFormat format_ = TokenFormat::kOwn;
-  Mapping data_, index_;  // index_: Megatron's .idx
-  const uint8_t* tokens_ = nullptr;
-  int width_ = 0;  // bytes per token
+  std::unique_ptr<SteadyFile> data_, index_;  // index_: Megatron's .idx
+  int64_t tokens_at_ = 0;                     // bytes into data_
+  int width_ = 0;                             // bytes per token
   bool is_signed_ = false;
   int64_t token_count_ = 0;
   int64_t vocab_size_ = 0;
   int64_t text_bytes_ = 0;
   int64_t document_count_ = 0;
-  const uint8_t* document_starts_ = nullptr;     // own: u64 tokens
-  const uint8_t* sequence_offsets_ = nullptr;    // Megatron: i64 bytes of each sequence
-  const uint8_t* document_sequences_ = nullptr;  // Megatron: i64 first sequence of each document
+  int64_t document_starts_at_ = 0;     // own: u64 tokens, bytes into data_
+  int64_t sequence_offsets_at_ = 0;    // Megatron: i64 bytes of each sequence, bytes into index_
+  int64_t document_sequences_at_ = 0;  // Megatron: i64 first sequence of each document
   int64_t sequence_count_ = 0;
+  std::vector<int64_t> some_starts_;  // of every kStride-th document
   uint32_t token_crc_ = 0;
   TokenizerKind tokenizer_kind_ = TokenizerKind::kNone;
   uint64_t tokenizer_hash_ = 0;
-  absl::string_view tokenizer_definition_;
+  std::string tokenizer_definition_;
 };
 
 // Writes a file of the own format to a temporary beside it, renamed into place by Finish; without

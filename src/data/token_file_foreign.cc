@@ -6,6 +6,7 @@
 namespace tl {
 
 using internal::BadFile;
+using internal::ForEachBlock;
 using internal::LoadAs;
 using internal::WrongSize;
 
@@ -18,13 +19,14 @@ constexpr size_t kLlmCHeader = 1024;
 
 absl::Status TokenFile::OpenLlmC() {
   format_ = TokenFormat::kLlmC;
-  if (data_.size < kLlmCHeader) {
+  const auto size = static_cast<uint64_t>(data_->size());
+  if (size < kLlmCHeader) {
     return BadFile(path_, absl::StrCat("truncated: expected an llm.c header of ", kLlmCHeader,
-                                       " bytes, found ", data_.size, " bytes"));
+                                       " bytes, found ", size, " bytes"));
   }
-  const int32_t magic = LoadAs<int32_t>(data_.data);
-  const int32_t version = LoadAs<int32_t>(data_.data + 4);
-  const int32_t count = LoadAs<int32_t>(data_.data + 8);
+  int32_t header[3];
+  TL_RETURN_IF_ERROR(data_->Read(0, header, sizeof(header)));
+  const auto [magic, version, count] = header;
   const int32_t expected_version = magic == internal::kLlmCGpt2Magic ? 1 : 7;
   if (version != expected_version) {
     return BadFile(path_, absl::StrCat("expected llm.c version ", expected_version, " with magic ",
@@ -38,19 +40,23 @@ absl::Status TokenFile::OpenLlmC() {
   width_ = magic == internal::kLlmCGpt2Magic ? 2 : 4;
   token_count_ = count;
   const uint64_t expected = kLlmCHeader + static_cast<uint64_t>(count) * width_;
-  if (data_.size != expected) return WrongSize(path_, expected, data_.size);
-  tokens_ = data_.data + kLlmCHeader;
+  if (size != expected) return WrongSize(path_, expected, size);
+  tokens_at_ = kLlmCHeader;
   document_count_ = 1;
+  some_starts_ = {0};
   return absl::OkStatus();
 }
 
-absl::Status TokenFile::OpenMegatron(const std::string& index_path) {
+absl::Status TokenFile::OpenMegatron() {
   format_ = TokenFormat::kMegatron;
-  const uint8_t* p = index_.data;
-  if (index_.size < kMegatronHeader) {
+  const std::string& index_path = index_->path();
+  const auto size = static_cast<uint64_t>(index_->size());
+  if (size < kMegatronHeader) {
     return BadFile(index_path, absl::StrCat("truncated: expected a header of ", kMegatronHeader,
-                                            " bytes, found ", index_.size, " bytes"));
+                                            " bytes, found ", size, " bytes"));
   }
+  uint8_t p[kMegatronHeader];
+  TL_RETURN_IF_ERROR(index_->Read(0, p, sizeof(p)));
   const uint64_t version = LoadAs<uint64_t>(p + 9);
   if (version != 1) return BadFile(index_path, absl::StrCat("expected version 1, found ", version));
   const int dtype = p[17];
@@ -62,49 +68,64 @@ absl::Status TokenFile::OpenMegatron(const std::string& index_path) {
   width_ = dtype == 1 ? 1 : dtype == 8 ? 2 : 4;
   is_signed_ = dtype == 4;
   const uint64_t sequences = LoadAs<uint64_t>(p + 18), documents = LoadAs<uint64_t>(p + 26);
-  const uint64_t body = index_.size - kMegatronHeader;
+  const uint64_t body = size - kMegatronHeader;
   if (sequences > body / 12 || documents > body / 8) {
-    return BadFile(index_path, absl::StrCat("truncated: ", index_.size, " bytes cannot hold ",
-                                            sequences, " sequences and ", documents, " documents"));
+    return BadFile(index_path, absl::StrCat("truncated: ", size, " bytes cannot hold ", sequences,
+                                            " sequences and ", documents, " documents"));
   }
   const uint64_t expected = kMegatronHeader + sequences * 12 + documents * 8;
-  if (index_.size != expected) return WrongSize(index_path, expected, index_.size);
+  if (size != expected) return WrongSize(index_path, expected, size);
   if (sequences == 0 || documents == 0) {
     return BadFile(index_path,
                    absl::StrCat("expected at least one sequence and one document start, "
                                 "found ",
                                 sequences, " and ", documents));
   }
-  const uint8_t* lengths = p + kMegatronHeader;
-  sequence_offsets_ = lengths + 4 * sequences;
-  document_sequences_ = sequence_offsets_ + 8 * sequences;
   sequence_count_ = static_cast<int64_t>(sequences);
+  const int64_t lengths_at = kMegatronHeader;
+  sequence_offsets_at_ = lengths_at + 4 * sequence_count_;
+  document_sequences_at_ = sequence_offsets_at_ + 8 * sequence_count_;
   int64_t offset = 0;
-  for (int64_t s = 0; s < sequence_count_; ++s) {
-    const int32_t length = LoadAs<int32_t>(lengths + 4 * s);
-    const int64_t found = LoadAs<int64_t>(sequence_offsets_ + 8 * s);
-    if (length < 0 || found != offset) {
-      return BadFile(index_path, absl::StrCat("sequence ", s, ": expected offset ", offset,
-                                              " and a length >= 0, found offset ", found,
-                                              " and length ", length));
-    }
-    offset += int64_t{length} * width_;
-  }
-  if (static_cast<uint64_t>(offset) != data_.size) return WrongSize(path_, offset, data_.size);
+  std::vector<int64_t> offsets;
+  TL_RETURN_IF_ERROR(ForEachBlock<int32_t>(
+      *index_, lengths_at, sequence_count_,
+      [&](const int32_t* lengths, int64_t first, int64_t count) -> absl::Status {
+        offsets.resize(static_cast<size_t>(count));
+        TL_RETURN_IF_ERROR(
+            index_->Read(sequence_offsets_at_ + 8 * first, offsets.data(), offsets.size() * 8));
+        for (int64_t i = 0; i < count; ++i) {
+          if (lengths[i] < 0 || offsets[i] != offset) {
+            return BadFile(index_path, absl::StrCat("sequence ", first + i, ": expected offset ",
+                                                    offset, " and a length >= 0, found offset ",
+                                                    offsets[i], " and length ", lengths[i]));
+          }
+          offset += int64_t{lengths[i]} * width_;
+        }
+        return absl::OkStatus();
+      }));
+  if (offset != data_->size()) return WrongSize(path_, offset, data_->size());
   int64_t previous = 0;
-  for (uint64_t d = 0; d < documents; ++d) {
-    const int64_t sequence = LoadAs<int64_t>(document_sequences_ + 8 * d);
-    if (sequence < previous || sequence > sequence_count_ || (d == 0 && sequence != 0)) {
-      return BadFile(index_path,
-                     absl::StrCat("document starts must ascend from 0 to ", sequences, ", found ",
-                                  sequence, " for document ", d, " after ", previous));
-    }
-    previous = sequence;
-  }
+  TL_RETURN_IF_ERROR(ForEachBlock<int64_t>(
+      *index_, document_sequences_at_, static_cast<int64_t>(documents),
+      [&](const int64_t* sequence, int64_t first, int64_t count) -> absl::Status {
+        for (int64_t i = 0; i < count; ++i) {
+          if (sequence[i] < previous || sequence[i] > sequence_count_ ||
+              (first + i == 0 && sequence[i] != 0)) {
+            return BadFile(
+                index_path,
+                absl::StrCat("document starts must ascend from 0 to ", sequences, ", found ",
+                             sequence[i], " for document ", first + i, " after ", previous));
+          }
+          previous = sequence[i];
+        }
+        return absl::OkStatus();
+      }));
   // The last entry is where the next document would start, if the writer closed the last one.
   document_count_ = static_cast<int64_t>(documents) - (previous == sequence_count_ ? 1 : 0);
-  tokens_ = data_.data;
   token_count_ = offset / width_;
+  some_starts_.resize(static_cast<size_t>((document_count_ + kStride - 1) / kStride));
+  for (size_t i = 0; i < some_starts_.size(); ++i)
+    TL_RETURN_IF_ERROR(DocumentStarts(static_cast<int64_t>(i) * kStride, 1, &some_starts_[i]));
   return absl::OkStatus();
 }
 

@@ -2,14 +2,18 @@
 // magics, messages.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/status.h"
+#include "data/steady_file.h"
 
 namespace tl::internal {
 
@@ -57,8 +61,22 @@ inline absl::Status WrongSize(const std::string& path, uint64_t expected, uint64
 
 inline constexpr int32_t kLlmCGpt2Magic = 20240520, kLlmCLlama3Magic = 20240801;
 
-inline bool IsMegatronIndex(const uint8_t* data, size_t size) {
-  return size >= 9 && std::memcmp(data, "MMIDIDX\0\0", 9) == 0;
+inline constexpr absl::string_view kMegatronMagic("MMIDIDX\0\0", 9);
+
+// Calls visit(values, first, count) -> absl::Status for `count` values of T at a place of a file,
+// block by block.
+template <typename T, typename Visit>
+absl::Status ForEachBlock(const SteadyFile& file, int64_t offset, int64_t count,
+                          const Visit& visit) {
+  constexpr int64_t kBlock = 1 << 16;
+  std::vector<T> values(static_cast<size_t>(std::min(count, kBlock)));
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t n = std::min(kBlock, count - first);
+    TL_RETURN_IF_ERROR(file.Read(offset + first * static_cast<int64_t>(sizeof(T)), values.data(),
+                                 static_cast<size_t>(n) * sizeof(T)));
+    TL_RETURN_IF_ERROR(visit(values.data(), first, n));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tl::internal

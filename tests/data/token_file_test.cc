@@ -1,6 +1,8 @@
 #include "data/token_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -8,6 +10,7 @@
 #include <fstream>
 #include <functional>
 
+#include "absl/strings/str_cat.h"
 #include "base/crc32c.h"
 #include "tests/data/temp_folder.h"
 
@@ -60,6 +63,12 @@ std::string WriteOwn(const std::string& name, int64_t vocab) {
   return path;
 }
 
+int64_t StartOf(const TokenFile& file, int64_t document) {
+  int64_t start = -1;
+  EXPECT_TRUE(file.DocumentStarts(document, 1, &start).ok());
+  return start;
+}
+
 void ExpectError(const std::string& path, const std::vector<std::string>& parts) {
   const auto file = TokenFile::Open(path);
   ASSERT_FALSE(file.ok()) << path;
@@ -80,12 +89,12 @@ TEST(TokenFile, WritesAndReadsEveryWidth) {
     EXPECT_EQ(file.vocab_size(), vocab);
     EXPECT_EQ(file.text_bytes(), 3013);
     EXPECT_EQ(file.document_count(), 3);
-    EXPECT_EQ(file.DocumentStart(1), 5);
-    EXPECT_EQ(file.DocumentStart(3), 1000);
-    EXPECT_EQ(file.DocumentOf(4), 0);
-    EXPECT_EQ(file.DocumentOf(5), 1);
-    EXPECT_EQ(file.DocumentOf(6), 2);
-    EXPECT_EQ(file.DocumentOf(999), 2);
+    EXPECT_EQ(StartOf(file, 1), 5);
+    EXPECT_EQ(StartOf(file, 3), 1000);
+    EXPECT_EQ(*file.DocumentOf(4), 0);
+    EXPECT_EQ(*file.DocumentOf(5), 1);
+    EXPECT_EQ(*file.DocumentOf(6), 2);
+    EXPECT_EQ(*file.DocumentOf(999), 2);
     EXPECT_TRUE(file.Verify().ok());
     std::vector<int32_t> tokens(100);
     ASSERT_TRUE(file.ReadTokens(900, 100, vocab, tokens.data()).ok());
@@ -217,6 +226,62 @@ TEST(TokenFile, RefusesEveryDamageOfTheOwnFormat) {
   }
 }
 
+// What happens to a file that is being read: as a program does that opens it again to write.
+TEST(TokenFile, TellsThatItsFileBecameAnother) {
+  const std::string path = WriteOwn("changing.tok", 300), good = Read(path);
+  const auto write = [&](size_t at, const std::string& bytes) {
+    const int fd = ::open(path.c_str(), O_WRONLY);
+    ASSERT_EQ(::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(at)),
+              static_cast<ssize_t>(bytes.size()));
+    // The clock of a file system may not have ticked since.
+    const timespec later[2] = {{.tv_sec = 2'000'000'000, .tv_nsec = 0},
+                               {.tv_sec = 2'000'000'000, .tv_nsec = 0}};
+    ASSERT_EQ(::futimens(fd, later), 0);
+    ::close(fd);
+  };
+  const auto restore = [&] {
+    Write(path, good);
+    return std::move(TokenFile::Open(path)).value();
+  };
+  std::vector<int32_t> tokens(10);
+  const auto read = [&](const TokenFile& file) {
+    return file.ReadTokens(500, 10, 300, tokens.data());
+  };
+  auto file = restore();
+  ASSERT_TRUE(read(*file).ok());
+  for (const off_t size : {0, 128, 2000}) {  // of which the last one cuts nothing off that is read
+    file = restore();
+    ASSERT_EQ(::truncate(path.c_str(), size), 0);
+    for (const absl::Status& status : {read(*file), file->DocumentOf(7).status(), file->Verify()}) {
+      EXPECT_EQ(status.message(),
+                absl::StrCat(path, ": had ", good.size(), " bytes when it was opened, has ", size,
+                             " now: something overwrites it or cuts it off while it is read"));
+    }
+  }
+  // Another file of the same size: its header says so, time and again.
+  file = restore();
+  write(20, "another header");
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = read(*file);
+    EXPECT_NE(status.message().find(path + ": overwritten while it is read"), std::string::npos)
+        << status;
+  }
+  // The same file written once more is told of, and read on.
+  file = restore();
+  testing::internal::CaptureStderr();
+  write(0, good);
+  EXPECT_TRUE(read(*file).ok());
+  EXPECT_TRUE(read(*file).ok());
+  const std::string told = testing::internal::GetCapturedStderr();
+  const std::string warning = path + ": written to while it is read";
+  ASSERT_NE(told.find(warning), std::string::npos) << told;
+  EXPECT_EQ(told.find(warning, told.find(warning) + 1), std::string::npos) << told;
+  // A new file of this name leaves the old one to who reads it.
+  file = restore();
+  std::filesystem::rename(WriteOwn("new.tok", 257), path);
+  EXPECT_TRUE(read(*file).ok());
+}
+
 TEST(TokenFile, SurvivesFlippedBytes) {
   const std::string good = Read(WriteOwn("flip.tok", 300));
   const std::string path = Folder() + "/flipped.tok";
@@ -295,6 +360,37 @@ struct Megatron {
   }
 };
 
+// More documents than the stride of the index in memory; Megatron's may be empty.
+TEST(TokenFile, FindsTheDocumentsOfTokens) {
+  constexpr int kDocuments = 1300;
+  const std::string own = Folder() + "/many.tok", stem = Folder() + "/many_documents";
+  auto writer = std::move(TokenFileWriter::Create(own, 300)).value();
+  Megatron index{.lengths = {}, .offsets = {}, .documents = {0}};
+  std::vector<int64_t> own_of, megatron_of;  // by token
+  std::vector<int32_t> tokens;
+  for (int d = 0; d < kDocuments; ++d) {
+    const int length = d * 7 % 4;
+    index.offsets.push_back(static_cast<int64_t>(2 * megatron_of.size()));
+    index.lengths.push_back(length);
+    index.documents.push_back(d + 1);
+    megatron_of.insert(megatron_of.end(), length, d);
+    writer->StartDocument();
+    own_of.insert(own_of.end(), length, writer->document_count() - 1);
+    tokens.assign(length, 3);
+    ASSERT_TRUE(writer->Append(tokens, length).ok());
+  }
+  ASSERT_TRUE(writer->Finish().ok());
+  Write(stem + ".idx", index.Index());
+  Write(stem + ".bin", std::string(2 * megatron_of.size(), '\1'));
+  for (const bool megatron : {false, true}) {
+    const auto file = TokenFile::Open(megatron ? stem : own);
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_EQ((*file)->token_count(), static_cast<int64_t>(own_of.size()));
+    for (int64_t token = 0; token < (*file)->token_count(); ++token)
+      ASSERT_EQ(*(*file)->DocumentOf(token), (megatron ? megatron_of : own_of)[token]) << token;
+  }
+}
+
 TEST(TokenFile, ReadsMegatron) {
   const std::string stem = Folder() + "/corpus_text_document";
   Write(stem + ".bin", Bytes(std::vector<uint16_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
@@ -305,11 +401,11 @@ TEST(TokenFile, ReadsMegatron) {
     EXPECT_EQ((*file)->format(), TokenFormat::kMegatron);
     EXPECT_EQ((*file)->token_count(), 9);
     EXPECT_EQ((*file)->document_count(), 3);
-    EXPECT_EQ((*file)->DocumentStart(0), 0);
-    EXPECT_EQ((*file)->DocumentStart(1), 3);
-    EXPECT_EQ((*file)->DocumentStart(2), 5);
-    EXPECT_EQ((*file)->DocumentStart(3), 9);
-    EXPECT_EQ((*file)->DocumentOf(4), 1);
+    EXPECT_EQ(StartOf(**file, 0), 0);
+    EXPECT_EQ(StartOf(**file, 1), 3);
+    EXPECT_EQ(StartOf(**file, 2), 5);
+    EXPECT_EQ(StartOf(**file, 3), 9);
+    EXPECT_EQ(*(*file)->DocumentOf(4), 1);
     std::vector<int32_t> tokens(9);
     ASSERT_TRUE((*file)->ReadTokens(0, 9, 10, tokens.data()).ok());
     EXPECT_EQ(tokens[8], 9);

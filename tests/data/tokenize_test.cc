@@ -36,9 +36,8 @@ Result ReadBack(const std::string& path) {
   Result r;
   r.tokens.resize((*file)->token_count());
   EXPECT_TRUE((*file)->ReadTokens(0, (*file)->token_count(), 1 << 24, r.tokens.data()).ok());
-  for (int64_t d = 0; d < (*file)->document_count(); ++d) {
-    r.starts.push_back((*file)->DocumentStart(d));
-  }
+  r.starts.resize((*file)->document_count());
+  EXPECT_TRUE((*file)->DocumentStarts(0, (*file)->document_count(), r.starts.data()).ok());
   r.text_bytes = (*file)->text_bytes();
   return r;
 }

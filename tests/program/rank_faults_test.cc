@@ -237,5 +237,24 @@ TEST_F(RankFaults, ABadTokenCostsNoStep) {
   }
 }
 
+// Training reads while somebody writes over its data: `> train.tok`, a copy that the disk has no
+// room for, or tokenize of another version.
+TEST_F(RankFaults, DataThatIsCutOffCostsNoStep) {
+  const std::string good = ReadFile(At("train.tok")), path = At("cut.tok");
+  for (const int ranks : {1, 2}) {
+    std::filesystem::remove_all(run());
+    std::filesystem::remove(path);
+    WriteFile(path, good);
+    LiveJob job(ranks, TrainArguments({"data.train=" + path}), log());
+    ASSERT_TRUE(WaitForSteps(job, 3));
+    ASSERT_EQ(truncate(path.c_str(), 1000), 0);
+    ExpectEnd(job, kExitError, kPatience);
+    ExpectSays(job, "/cut.tok: had " + std::to_string(good.size()) +
+                        " bytes when it was opened, has 1000 now.*; step [0-9]+ is saved in ");
+    EXPECT_GE(Steps(), 3);
+    EXPECT_EQ(std::stoll(Newest().substr(5)), Steps()) << job.Output();
+  }
+}
+
 }  // namespace
 }  // namespace tl
