@@ -19,13 +19,13 @@ out=$1
 [[ $build == /* ]] || build=$PWD/$build
 [[ -x $build/trunkline ]] || die "$build/trunkline is not there; run launch/build.sh --tests"
 folder=${out%.tar.xz}
-[[ ! -e $out && ! -e $folder ]] || die "$out is there already"
+[[ ! -e $out && ! -L $out && ! -e $folder && ! -L $folder ]] || die "$out is there already"
 mpirun=$(readlink -f "$(type -P mpirun)") || mpirun="no mpirun"
 [[ ${mpirun##*/} == orterun ]] ||
   die "bundles need Open MPI 4, whose mpirun is one program; found $mpirun"
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$out.part.$$"' EXIT
 root=$work/$(basename "$folder")
 mkdir -p "$root"/{bin,lib/openmpi,lib/pmix,libexec,share,etc,tests/gpu,configs}
 
@@ -98,10 +98,11 @@ parts="of it programs $(size "$root/libexec"), libraries $(size "$root/lib"), th
   size "$root/tests/gpu/reference")"
 mkdir -p "$(dirname "$out")"
 if [[ $out == *.tar.xz ]]; then
-  XZ_OPT=${XZ_OPT:--T0 -6} tar -C "$work" -cJf "$out" "$(basename "$folder")"
+  XZ_OPT=${XZ_OPT:--T0 -6} tar -C "$work" -cJf "$out.part.$$" "$(basename "$folder")"
+  mv -nT "$out.part.$$" "$out"
   (($(stat -c %s "$out") < 60 * 1024 * 1024)) || die "$out is larger than 60 MiB"
   say "$out: $(du -h "$out" | cut -f1), unpacked $(size "$root"), $parts"
 else
-  mv "$root" "$out"
+  mv -nT "$root" "$out"
   say "$out: $(size "$out"), $parts"
 fi

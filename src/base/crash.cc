@@ -12,6 +12,7 @@
 #include <iterator>
 #include <string>
 
+#include "base/remove_on_signal.h"
 #include "base/where.h"
 
 namespace tl {
@@ -47,6 +48,7 @@ void OnCrash(int signal) {
   if (write(STDERR_FILENO, line.data(), used) < 0) {
     // Nobody to tell.
   }
+  RemoveWhatSignalsRemove();
   raise(signal);  // delivered to the handler before ours when this one returns
 }
 
@@ -80,5 +82,7 @@ void InstallCrashHandlers() {
     sigaction(kCrashes[i].signal, &action, &g_before[i]);
   std::set_terminate(OnTerminate);
 }
+
+void TakeFileSizeLimitAsError() { std::signal(SIGXFSZ, SIG_IGN); }
 
 }  // namespace tl

@@ -8,4 +8,8 @@ namespace tl {
 // after MPI's start: its handlers, and a sanitizer's, come after ours.
 void InstallCrashHandlers();
 
+// From now on a write beyond the limit on a file's size (`ulimit -f`) is an error of that write
+// (EFBIG) and no longer a SIGXFSZ. First of all.
+void TakeFileSizeLimitAsError();
+
 }  // namespace tl

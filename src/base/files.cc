@@ -1,23 +1,44 @@
 #include "base/files.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/temporary.h"
 
 namespace tl {
 
+namespace {
+
+// In bytes; negative: none.
+int64_t FileSizeLimit() {
+  struct rlimit limit;
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+      limit.rlim_cur > static_cast<rlim_t>(std::numeric_limits<int64_t>::max()))
+    return -1;
+  return static_cast<int64_t>(limit.rlim_cur);
+}
+
+std::string LimitText(int64_t bytes) {
+  return absl::StrCat("the limit on a file's size (ulimit -f) is ", bytes, " bytes");
+}
+
+}  // namespace
+
 absl::Status SystemError(const std::string& path, const std::string& what, int error) {
-  const std::string message = absl::StrCat(path, ": cannot ", what, ": ", strerror(error));
+  std::string message = absl::StrCat(path, ": cannot ", what, ": ", strerror(error));
+  if (const int64_t limit = FileSizeLimit(); error == EFBIG && limit >= 0)
+    absl::StrAppend(&message, ": ", LimitText(limit));
   switch (error) {
     case EACCES:
     case EPERM:
@@ -86,6 +107,13 @@ absl::Status ReadAt(const File& file, void* data, size_t size, int64_t offset,
   return absl::OkStatus();
 }
 
+absl::Status CheckFileSizeLimit(const std::string& path, int64_t bytes) {
+  const int64_t limit = FileSizeLimit();
+  if (limit < 0 || bytes <= limit) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(path, ": cannot write up to ", bytes, " bytes: ", LimitText(limit)));
+}
+
 absl::StatusOr<int64_t> FileSize(const File& file, const std::string& path) {
   struct stat info;
   if (::fstat(file.fd(), &info) != 0) return SystemError(path, "read its size", errno);
@@ -144,23 +172,17 @@ absl::Status CheckReplaceable(const std::string& path, IsKind is_kind, const std
         read.st_ino == there.st_ino)
       return refuse("an input of this command, " + input);
   }
+  constexpr off_t kBegin = 64;
   TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY));
-  std::string begin(static_cast<size_t>(std::min<off_t>(there.st_size, 16)), '\0');
+  std::string begin(static_cast<size_t>(std::min<off_t>(there.st_size, kBegin)), '\0');
   TL_RETURN_IF_ERROR(ReadAt(file, begin.data(), begin.size(), 0, path));
   return is_kind(begin) ? absl::OkStatus() : refuse("another file");
 }
 
 absl::Status ReplaceFile(const std::string& path, const std::string& bytes) {
-  const std::string temporary = path + ".tmp";
-  TL_ASSIGN_OR_RETURN(File file, OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC));
-  absl::Status status = WriteAll(file, bytes.data(), bytes.size(), temporary);
-  if (status.ok()) status = Sync(file, temporary);
-  if (const int error = file.Close(); error != 0 && status.ok())
-    status = SystemError(temporary, "write", error);
-  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0)
-    status = SystemError(path, "replace", errno);
-  if (!status.ok()) ::unlink(temporary.c_str());
-  return status;
+  TL_ASSIGN_OR_RETURN(Temporary temporary, Temporary::MakeFile(path));
+  TL_RETURN_IF_ERROR(WriteAll(temporary.file(), bytes.data(), bytes.size(), path));
+  return temporary.Commit();
 }
 
 }  // namespace tl

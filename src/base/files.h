@@ -13,7 +13,7 @@
 
 namespace tl {
 
-// "PATH: cannot WHAT: REASON", with a code that follows from errno.
+// "PATH: cannot WHAT: REASON", with a code that follows from errno. Of EFBIG the limit is told.
 absl::Status SystemError(const std::string& path, const std::string& what, int error);
 
 // Owns a file descriptor.
@@ -43,6 +43,8 @@ absl::Status WriteAt(const File& file, const void* data, size_t size, int64_t of
 // All of it: an error where the file is shorter.
 absl::Status ReadAt(const File& file, void* data, size_t size, int64_t offset,
                     const std::string& path);
+// Whether this process may write a file so large: RLIMIT_FSIZE, `ulimit -f` (ResourceExhausted).
+absl::Status CheckFileSizeLimit(const std::string& path, int64_t bytes);
 absl::StatusOr<int64_t> FileSize(const File& file, const std::string& path);
 // At most so many bytes; a larger file is an error.
 absl::StatusOr<std::string> ReadWholeFile(const File& file, int64_t most, const std::string& path);
@@ -58,7 +60,8 @@ absl::Status MakeWritableFolder(const std::string& path);
 using IsKind = bool (*)(absl::string_view first_bytes);
 absl::Status CheckReplaceable(const std::string& path, IsKind is_kind, const std::string& name,
                               const std::vector<std::string>& inputs);
-// Replaces the file in one step: a reader sees the old contents or the new.
+// Replaces the file in one step: a reader sees the old contents or the new. What is there and no
+// regular file is left as it is, and an error.
 absl::Status ReplaceFile(const std::string& path, const std::string& bytes);
 
 }  // namespace tl

@@ -104,7 +104,15 @@ absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Open(CheckpointOptio
   return saves;
 }
 
-Checkpointer::~Checkpointer() { writer_.Wait(written_); }
+Checkpointer::~Checkpointer() {
+  writer_.Wait(written_);
+  // Until rank 0 commits, which takes a Poll of all ranks, the folder is any rank's to remove: the
+  // last one that wrote into it leaves nothing.
+  const bool shards = phase_ == Phase::kShards;
+  const bool failed = phase_ == Phase::kCommit && !writer_.status().ok();
+  std::error_code ignored;
+  if (shards || failed) std::filesystem::remove_all(temporary_, ignored);
+}
 
 absl::Status Checkpointer::CheckSpace() {
   int64_t needed = Bytes(PiecesOf(table_, state_, -1, Copies::kOne)) + kOverheadBytes;

@@ -30,6 +30,7 @@ namespace fs = std::filesystem;
 
 constexpr char kPrefix[] = "step_";
 constexpr char kTemporary[] = ".tmp-", kDeleted[] = ".old-", kReplaced[] = ".was-";
+constexpr char kOwner[] = "process ";  // how a lock file begins
 constexpr std::chrono::seconds kLockPatience{10};
 
 // The step of "step_00000100", with or without what stands after a dot.
@@ -133,8 +134,12 @@ absl::StatusOr<std::vector<std::string>> FindCheckpoints(const std::string& wher
 
 absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder) {
   const std::string path = folder + "/lock";
+  TL_RETURN_IF_ERROR(CheckReplaceable(
+      path,
+      [](absl::string_view begin) { return begin.empty() || absl::StartsWith(begin, kOwner); },
+      "a lock", {}));
   FolderLock lock;
-  TL_ASSIGN_OR_RETURN(lock.file_, OpenFile(path, O_RDWR | O_CREAT));
+  TL_ASSIGN_OR_RETURN(lock.file_, OpenFile(path, O_RDWR | O_CREAT | O_NOFOLLOW));
   const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     if (flock(lock.file_.fd(), LOCK_EX | LOCK_NB) == 0) break;
@@ -149,7 +154,7 @@ absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   lock.held_ = true;
-  const std::string owner = absl::StrCat("process ", getpid(), " on ", HostName());
+  const std::string owner = absl::StrCat(kOwner, getpid(), " on ", HostName());
   // For the message above only: on a full disk it stays empty.
   [[maybe_unused]] const int result = ftruncate(lock.file_.fd(), 0);
   WriteAt(lock.file_, owner.data(), owner.size(), 0, path).IgnoreError();

@@ -14,7 +14,9 @@ absl::Status Hdf5Error(const std::string& what) {
   return absl::InternalError("HDF5: cannot " + what);
 }
 
-absl::StatusOr<Hdf5Image> Hdf5Image::Create(int64_t align_from) {
+absl::StatusOr<Hdf5Image> Hdf5Image::Create(const std::string& path, int64_t align_from,
+                                            int64_t most_bytes) {
+  TL_RETURN_IF_ERROR(CheckFileSizeLimit(path, most_bytes));
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // statuses say what failed
   File memory(memfd_create("hdf5", MFD_CLOEXEC));
   if (!memory) return SystemError("memory for an HDF5 file", "get it", errno);
@@ -22,8 +24,8 @@ absl::StatusOr<Hdf5Image> Hdf5Image::Create(int64_t align_from) {
   // The default driver wants a name that realpath knows; this one takes any.
   H5Pset_fapl_stdio(access);
   H5Pset_alignment(access, static_cast<hsize_t>(align_from), 4096);
-  const std::string path = absl::StrCat("/proc/self/fd/", memory.fd());
-  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  const std::string name = absl::StrCat("/proc/self/fd/", memory.fd());
+  const hid_t file = H5Fcreate(name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
   if (file < 0) return Hdf5Error("create a file in memory");
   return Hdf5Image(std::move(memory), file);
 }

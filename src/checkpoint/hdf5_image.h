@@ -37,8 +37,11 @@ class H5Handle {
 
 class Hdf5Image {
  public:
-  // An empty file. Objects of so many bytes or more start at multiples of 4 KiB.
-  static absl::StatusOr<Hdf5Image> Create(int64_t align_from);
+  // An empty file. Objects of so many bytes or more start at multiples of 4 KiB. path: that it will
+  // have. most_bytes: an upper bound on its size; one above the limit on files of this process is
+  // an error here, since the library crashes on that of a write, in memory too.
+  static absl::StatusOr<Hdf5Image> Create(const std::string& path, int64_t align_from,
+                                          int64_t most_bytes);
   Hdf5Image(Hdf5Image&& other) noexcept = default;
 
   hid_t file() const { return file_; }

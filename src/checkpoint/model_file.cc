@@ -12,6 +12,9 @@
 namespace tl {
 namespace {
 
+// Upper bounds of what a file, a tensor and the map of a piece take.
+constexpr int64_t kMostFileBytes = 64 << 10, kMostTensorBytes = 8 << 10, kMostPieceBytes = 4 << 10;
+
 // Elements [begin, end) of a box of rows x columns are at most three rectangles: the end of a row,
 // whole rows, the start of a row. For a vector columns is 1. Calls visit(row, column, rows,
 // columns, first), first being the rectangle's first element within the range.
@@ -76,7 +79,11 @@ absl::Status AddTensor(hid_t file, const Manifest& manifest, int index) {
 
 absl::StatusOr<FileRecord> WriteModelFile(const std::string& folder, const Manifest& manifest) {
   const std::string path = folder + "/" + kModelFileName;
-  TL_ASSIGN_OR_RETURN(Hdf5Image image, Hdf5Image::Create(kBlockBytes));
+  int64_t most_bytes =
+      kMostFileBytes + kMostTensorBytes * static_cast<int64_t>(manifest.tensors.size());
+  for (const FileRecord& shard : manifest.files)
+    most_bytes += kMostPieceBytes * static_cast<int64_t>(shard.pieces.size());
+  TL_ASSIGN_OR_RETURN(Hdf5Image image, Hdf5Image::Create(path, kBlockBytes, most_bytes));
   for (size_t i = 0; i < manifest.tensors.size(); ++i) {
     if (manifest.tensors[i].state < 0)
       TL_RETURN_IF_ERROR(AddTensor(image.file(), manifest, static_cast<int>(i)));

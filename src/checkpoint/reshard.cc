@@ -1,5 +1,6 @@
 #include "checkpoint/reshard.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/remove_on_signal.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/shard_file.h"
@@ -116,25 +118,36 @@ absl::StatusOr<TensorDifference> CompareTensor(CheckpointReader& a, int in_a, Ch
 
 absl::StatusOr<std::string> Reshard(CheckpointReader& from, const std::string& folder, int data,
                                     int tensor) {
+  const int64_t step = from.manifest().run.step;
+  const std::string path = absl::StrCat(folder, "/", CheckpointName(step));
+  const auto refuse_taken = [&]() -> absl::Status {
+    struct stat there;
+    if (::lstat(path.c_str(), &there) != 0) return absl::OkStatus();
+    return absl::AlreadyExistsError(
+        path + ": exists; expected a folder without a checkpoint of this step");
+  };
+  TL_RETURN_IF_ERROR(refuse_taken());
   TL_RETURN_IF_ERROR(MakeWritableFolder(folder));
   TL_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Take(folder));
+  TL_RETURN_IF_ERROR(refuse_taken());  // the run that had the lock may have saved
+  if (lock.held()) RemoveLeftovers(folder);
   Manifest manifest = from.manifest();
   manifest.files.clear();
   manifest.data_size = data;
   manifest.tensor_size = tensor;
-  const int64_t step = manifest.run.step;
   const std::string temporary =
       absl::StrCat(folder, "/", TemporaryName(step, absl::StrCat(getpid())));
   std::error_code error;
   if (!std::filesystem::create_directory(temporary, error))
     return SystemError(temporary, "make the folder", error ? error.value() : EEXIST);
+  const RemoveOnSignal on_signal(temporary);
   absl::Status status = WriteAllShards(from, temporary, &manifest);
   if (status.ok()) status = CommitCheckpoint(folder, temporary, step);
   if (!status.ok()) {
     std::filesystem::remove_all(temporary, error);
     return status;
   }
-  return folder + "/" + CheckpointName(step);
+  return path;
 }
 
 absl::StatusOr<TensorStatistics> ReadStatistics(CheckpointReader& reader, int tensor) {

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/status.h"
 
@@ -24,10 +24,6 @@ constexpr DTypeName kNames[] = {{DType::kF32, "F32"}, {DType::kBF16, "BF16"}, {D
                                 {DType::kF64, "F64"}, {DType::kI32, "I32"},   {DType::kI64, "I64"},
                                 {DType::kU8, "U8"}};
 
-absl::Status Errno(const std::string& path, const char* what) {
-  return absl::InternalError(path + ": cannot " + what + ": " + std::strerror(errno));
-}
-
 absl::Status Bad(const std::string& path, const std::string& what) {
   return absl::InvalidArgumentError(path + ": not a valid safetensors file: " + what);
 }
@@ -37,8 +33,10 @@ absl::Status ReadAll(int fd, const std::string& path, int64_t offset, void* out,
   while (bytes > 0) {
     const ssize_t n = pread(fd, p, bytes, offset);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(path, "read");
-    if (n == 0) return Bad(path, "it ends early");
+    if (n < 0) return SystemError(path, "read", errno);
+    if (n == 0)
+      return absl::DataLossError(path + ": ends at byte " + std::to_string(offset) + ", expected " +
+                                 std::to_string(bytes) + " more: cut off while it is read");
     p += n;
     offset += n;
     bytes -= n;
@@ -113,11 +111,11 @@ absl::StatusOr<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(
   writer->path_ = path;
   writer->tensors_ = std::move(tensors);
   writer->file_ = std::fopen(path.c_str(), "wb");
-  if (writer->file_ == nullptr) return Errno(path, "create");
+  if (writer->file_ == nullptr) return SystemError(path, "create", errno);
   const uint64_t size = text.size();
   if (std::fwrite(&size, sizeof(size), 1, writer->file_) != 1 ||
       std::fwrite(text.data(), 1, text.size(), writer->file_) != text.size())
-    return Errno(path, "write");
+    return SystemError(path, "write", errno);
   return writer;
 }
 
@@ -133,17 +131,17 @@ absl::Status SafetensorsWriter::Append(const void* data, int64_t bytes) {
     written_ = 0;
   }
   if (bytes > 0 && std::fwrite(data, 1, bytes, file_) != static_cast<size_t>(bytes))
-    return Errno(path_, "write");
+    return SystemError(path_, "write", errno);
   return absl::OkStatus();
 }
 
 absl::Status SafetensorsWriter::Finish() {
   TL_CHECK_EQ(next_, tensors_.size());
   const bool flushed = std::fflush(file_) == 0 && fsync(fileno(file_)) == 0;
-  const absl::Status status = flushed ? absl::OkStatus() : Errno(path_, "write");
+  const absl::Status status = flushed ? absl::OkStatus() : SystemError(path_, "write", errno);
   const bool closed = std::fclose(file_) == 0;
   file_ = nullptr;
-  return status.ok() && !closed ? Errno(path_, "close") : status;
+  return status.ok() && !closed ? SystemError(path_, "close", errno) : status;
 }
 
 absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
@@ -151,9 +149,9 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
   std::unique_ptr<SafetensorsReader> reader(new SafetensorsReader);
   reader->path_ = path;
   reader->fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (reader->fd_ < 0) return Errno(path, "open");
+  if (reader->fd_ < 0) return SystemError(path, "open", errno);
   struct stat info;
-  if (fstat(reader->fd_, &info) != 0) return Errno(path, "stat");
+  if (fstat(reader->fd_, &info) != 0) return SystemError(path, "stat", errno);
   uint64_t header_bytes = 0;
   if (info.st_size < 8) return Bad(path, "it has only " + std::to_string(info.st_size) + " bytes");
   TL_RETURN_IF_ERROR(ReadAll(reader->fd_, path, 0, &header_bytes, 8));

@@ -20,6 +20,9 @@ constexpr int64_t kAlignFrom = 64 << 10;
 // The kernel is told to begin writing after so many bytes, so that fsync finds little to do.
 constexpr int64_t kWritebackBytes = 32 << 20;
 
+// Upper bounds of what HDF5 adds: to a file, and to a dataset with its attributes and alignment.
+constexpr int64_t kMostFileOverhead = 64 << 10, kMostPieceOverhead = 8 << 10;
+
 std::vector<int64_t> Dims(const Shape& shape) {
   std::vector<int64_t> dims;
   for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
@@ -138,7 +141,11 @@ absl::StatusOr<FileRecord> WriteShard(const std::string& folder, const std::stri
     TL_CHECK(sources[piece.tensor] == nullptr) << tensors[piece.tensor].name << " twice in a shard";
     sources[piece.tensor] = &piece;
   }
-  TL_ASSIGN_OR_RETURN(Hdf5Image image, Hdf5Image::Create(kAlignFrom));
+  int64_t most_bytes = kMostFileOverhead;
+  for (const Piece& piece : record.pieces)
+    most_bytes += kMostPieceOverhead +
+                  piece.elements() * static_cast<int64_t>(SizeOf(tensors[piece.tensor].dtype));
+  TL_ASSIGN_OR_RETURN(Hdf5Image image, Hdf5Image::Create(path, kAlignFrom, most_bytes));
   TL_RETURN_IF_ERROR(LayOut(image, tensors, record.pieces));
   TL_RETURN_IF_ERROR(image.Close());
   TL_ASSIGN_OR_RETURN(record.bytes, FileSize(image.bytes(), path));

@@ -148,7 +148,8 @@ absl::Status RunReshard(const Args& args, Communicator& world) {
                       "run needs no such thing: it loads any checkpoint on any grid.",
                       "  trunkline checkpoint reshard checkpoints/big/step_00001000 --out one\n");
   arguments.PathPositional("WHERE", &where, "A checkpoint, or a folder: its newest healthy one")
-      .PathOption("--out", &out, "The folder that gets step_*", Arguments::Need::kRequired)
+      .PathOption("--out", &out, "The folder that gets step_*; it must not have one of this step",
+                  Arguments::Need::kRequired)
       .Option("--data", &data, 1, "Data ranks")
       .Option("--tensor", &tensor, 1, "Tensor ranks");
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));

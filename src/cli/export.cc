@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/temporary.h"
 #include "checkpoint/run_tokenizer.h"
 #include "cli/command.h"
 #include "convert/report.h"
@@ -64,6 +65,7 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
+  TL_RETURN_IF_ERROR(CheckNewFolder(out));
   const std::string run_dir = RunFolderOf(where);
   const auto alone = MakeSelfCommunicator();
   ExportJob job;

@@ -8,6 +8,7 @@
 #include "base/crash.h"
 #include "base/exit_code.h"
 #include "base/logging.h"
+#include "base/remove_on_signal.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "comm/communicator.h"
@@ -16,10 +17,12 @@
 #include "train/signals.h"
 
 int main(int argc, char** argv) {
+  tl::TakeFileSizeLimitAsError();
   if (argc > 1 && std::string_view(argv[1]) == "train") tl::HoldUserSignal();
   const std::unique_ptr<tl::Communicator> world =
       tl::LaunchedUnderMpi() ? tl::MakeMpiWorld(&argc, &argv) : tl::MakeSelfCommunicator();
   tl::InstallCrashHandlers();
+  tl::InstallEndSignals();
   absl::Status mine = tl::CheckLauncher();
   try {
     if (mine.ok()) mine = tl::AgreeOnProgram(*world, tl::kVersion, argc > 1 ? argv[1] : "");

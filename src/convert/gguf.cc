@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/files.h"
 #include "base/status.h"
 
 namespace tl {
@@ -114,8 +115,7 @@ absl::StatusOr<std::unique_ptr<GgufWriter>> GgufWriter::Create(const std::string
   writer->path_ = path;
   writer->tensors_ = std::move(tensors);
   writer->file_ = std::fopen(path.c_str(), "wb");
-  if (writer->file_ == nullptr)
-    return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot create"));
+  if (writer->file_ == nullptr) return SystemError(path, "create", errno);
   TL_RETURN_IF_ERROR(writer->Write(header.data(), header.size()));
   return writer;
 }
@@ -126,7 +126,7 @@ GgufWriter::~GgufWriter() {
 
 absl::Status GgufWriter::Write(const void* data, size_t bytes) {
   if (bytes == 0 || std::fwrite(data, 1, bytes, file_) == bytes) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot write"));
+  return SystemError(path_, "write", errno);
 }
 
 absl::Status GgufWriter::Append(const void* data, int64_t bytes) {
@@ -146,7 +146,7 @@ absl::Status GgufWriter::Finish() {
   TL_CHECK_EQ(next_, tensors_.size());
   const bool closed = std::fclose(file_) == 0;
   file_ = nullptr;
-  if (!closed) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot write"));
+  if (!closed) return SystemError(path_, "write", errno);
   return absl::OkStatus();
 }
 

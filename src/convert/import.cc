@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/temporary.h"
 #include "convert/hf_config.h"
 #include "convert/output_folder.h"
 #include "convert/report.h"
@@ -122,6 +123,7 @@ Precision PrecisionOf(const std::vector<TensorPlacement>& placements) {
 absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
     const std::string& folder, const std::string& out,
     const std::function<std::string(const Config&)>& write_config) {
+  TL_RETURN_IF_ERROR(CheckNewFolder(out));
   const std::string path = folder + "/config.json";
   TL_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMostConfigBytes));
   TL_ASSIGN_OR_RETURN(const HfConfig hf, ParseHfConfig(text, path));

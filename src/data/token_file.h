@@ -15,12 +15,14 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "base/temporary.h"
 #include "data/steady_file.h"
 #include "data/tokenizer.h"
 
@@ -97,8 +99,8 @@ class TokenFile {
   std::string tokenizer_definition_;
 };
 
-// Writes a file of the own format to a temporary beside it, renamed into place by Finish; without
-// a Finish the temporary is removed. Memory: 8 bytes per document.
+// Writes a file of the own format to a temporary beside it, that gets its name by Finish; without
+// that it is removed. Memory: 8 bytes per document.
 class TokenFileWriter {
  public:
   static absl::StatusOr<std::unique_ptr<TokenFileWriter>> Create(const std::string& path,
@@ -114,18 +116,22 @@ class TokenFileWriter {
   void StartDocument();
   // text_bytes: the length of the text that these tokens stand for.
   absl::Status Append(absl::Span<const int32_t> tokens, int64_t text_bytes);
-  absl::Status Finish();
+  // Writes what is left, so that of several files none gets its name before all are whole.
+  absl::Status Complete();
+  absl::Status Finish();  // completes it where it is not, and gives it its name
 
   int64_t token_count() const { return token_count_; }
   int64_t document_count() const { return static_cast<int64_t>(document_starts_.size()); }
   int64_t text_bytes() const { return text_bytes_; }
 
  private:
-  TokenFileWriter() = default;
+  TokenFileWriter(std::string path, Temporary temporary)
+      : path_(std::move(path)), temporary_(std::move(temporary)) {}
   absl::Status Write(const void* data, size_t size);
 
-  std::string path_, temporary_;
-  std::FILE* file_ = nullptr;
+  std::string path_;
+  Temporary temporary_;
+  std::FILE* file_ = nullptr;  // null: complete
   int width_ = 0;
   int64_t vocab_size_ = 0;
   int64_t token_count_ = 0;

@@ -1,10 +1,11 @@
-#include <unistd.h>
+#include <fcntl.h>
 
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/files.h"
 #include "base/status.h"
 #include "data/token_file.h"
 #include "data/token_file_format.h"
@@ -25,32 +26,25 @@ absl::StatusOr<std::unique_ptr<TokenFileWriter>> TokenFileWriter::Create(
 absl::StatusOr<std::unique_ptr<TokenFileWriter>> TokenFileWriter::Create(const std::string& path,
                                                                          int64_t vocab_size) {
   TL_CHECK(vocab_size > 0 && vocab_size <= int64_t{1} << 31) << "vocabulary " << vocab_size;
-  std::unique_ptr<TokenFileWriter> writer(new TokenFileWriter);
-  writer->path_ = path;
-  writer->temporary_ = absl::StrCat(path, ".tmp.", ::getpid());
+  TL_ASSIGN_OR_RETURN(Temporary temporary, Temporary::MakeFile(path));
+  const int fd = ::fcntl(temporary.file().fd(), F_DUPFD_CLOEXEC, 0);
+  std::unique_ptr<TokenFileWriter> writer(new TokenFileWriter(path, std::move(temporary)));
   writer->vocab_size_ = vocab_size;
   writer->width_ = internal::TokenWidth(vocab_size);
-  writer->file_ = std::fopen(writer->temporary_.c_str(), "wb");
-  if (writer->file_ == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(writer->temporary_, ": cannot create"));
-  }
+  writer->file_ = fd < 0 ? nullptr : ::fdopen(fd, "wb");
+  if (writer->file_ == nullptr) return SystemError(path, "create", errno);
   const TokenFileHeader zeros = {};  // the real one is known at the end
   TL_RETURN_IF_ERROR(writer->Write(&zeros, sizeof(zeros)));
   return writer;
 }
 
 TokenFileWriter::~TokenFileWriter() {
-  if (file_ != nullptr) {
-    std::fclose(file_);
-    ::unlink(temporary_.c_str());
-  }
+  if (file_ != nullptr) std::fclose(file_);
 }
 
 absl::Status TokenFileWriter::Write(const void* data, size_t size) {
-  if (size != 0 && std::fwrite(data, 1, size, file_) != size) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(temporary_, ": cannot write"));
-  }
-  return absl::OkStatus();
+  if (size == 0 || std::fwrite(data, 1, size, file_) == size) return absl::OkStatus();
+  return SystemError(path_, "write", errno);
 }
 
 void TokenFileWriter::StartDocument() {
@@ -59,7 +53,7 @@ void TokenFileWriter::StartDocument() {
 }
 
 absl::Status TokenFileWriter::Append(absl::Span<const int32_t> tokens, int64_t text_bytes) {
-  TL_CHECK(file_ != nullptr) << "Append after Finish";
+  TL_CHECK(file_ != nullptr) << "Append after Complete";
   text_bytes_ += text_bytes;
   if (tokens.empty()) return absl::OkStatus();
   if (document_starts_.empty()) StartDocument();
@@ -77,8 +71,8 @@ absl::Status TokenFileWriter::Append(absl::Span<const int32_t> tokens, int64_t t
   return Write(buffer_.data(), buffer_.size());
 }
 
-absl::Status TokenFileWriter::Finish() {
-  TL_CHECK(file_ != nullptr) << "Finish twice";
+absl::Status TokenFileWriter::Complete() {
+  TL_CHECK(file_ != nullptr) << "Complete twice";
   if (token_count_ == 0) {
     return absl::InvalidArgumentError(absl::StrCat(path_, ": no tokens to write"));
   }
@@ -108,22 +102,16 @@ absl::Status TokenFileWriter::Finish() {
   h.tail_crc = ExtendCrc32c(Crc32c(document_starts_.data(), index_size),
                             tokenizer_definition_.data(), tokenizer_definition_.size());
   h.header_crc = Crc32c(&h, sizeof(h));
-  if (std::fseek(file_, 0, SEEK_SET) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(temporary_, ": cannot seek"));
-  }
+  if (std::fseek(file_, 0, SEEK_SET) != 0) return SystemError(path_, "write", errno);
   TL_RETURN_IF_ERROR(Write(&h, sizeof(h)));
-  // A full disk may show only here, and what is renamed must be whole after a power cut too.
-  if (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(temporary_, ": cannot write"));
-  }
-  if (std::fclose(std::exchange(file_, nullptr)) != 0 ||
-      std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const absl::Status status =
-        absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot put in place"));
-    ::unlink(temporary_.c_str());
-    return status;
-  }
+  // A full disk may show only here.
+  if (std::fclose(std::exchange(file_, nullptr)) != 0) return SystemError(path_, "write", errno);
   return absl::OkStatus();
+}
+
+absl::Status TokenFileWriter::Finish() {
+  if (file_ != nullptr) TL_RETURN_IF_ERROR(Complete());
+  return temporary_.Commit();
 }
 
 }  // namespace tl

@@ -293,6 +293,7 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     }
     held_separators = held_text.separators();
   }
+  TL_RETURN_IF_ERROR(out->Complete());
   if (holds_out) {
     TL_RETURN_IF_ERROR(holdout->Finish());
     Report(*tokenizer, *holdout, held_separators, holdout_report);

@@ -1,10 +1,8 @@
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdio>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "data/sentencepiece_bridge.h"
@@ -161,19 +159,7 @@ absl::Status TrainSentencePiece(const std::vector<std::string>& texts, int64_t v
     return absl::InvalidArgumentError(
         absl::StrCat("cannot train a SentencePiece model of ", vocab_size, " pieces: ", error));
   }
-  const std::string temporary = absl::StrCat(out, ".tmp.", ::getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(temporary, ": cannot create"));
-  }
-  bool good = std::fwrite(model.data(), 1, model.size(), file) == model.size();
-  good = std::fclose(file) == 0 && good;
-  if (!good || std::rename(temporary.c_str(), out.c_str()) != 0) {
-    const absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat(out, ": cannot write"));
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  return absl::OkStatus();
+  return ReplaceFile(out, model);
 }
 
 }  // namespace tl

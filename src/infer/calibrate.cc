@@ -153,6 +153,12 @@ void Print(const Calibration& c, const std::string& path) {
 }  // namespace
 
 absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Communicator& world) {
+  const std::string path = options.out.empty() ? CalibrationPath(options.run_dir) : options.out;
+  // Before the work whose result goes there.
+  TL_RETURN_IF_ERROR(AgreeOnStatus(
+      world, world.rank() == 0
+                 ? CheckReplaceable(path, IsCalibration, "a calibration", options.data)
+                 : absl::OkStatus()));
   const std::string folder = CheckpointFolder(config, options.run_dir);
   std::vector<WeightedPath> paths;
   for (const std::string& path : options.data) paths.push_back({path});
@@ -195,7 +201,6 @@ absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Co
   }
   TL_ASSIGN_OR_RETURN(const auto prompts, TrialPrompts(**text, context));
   c.trials = RunTrials(*model, Candidates(*model, c.tree), prompts);
-  const std::string path = options.out.empty() ? CalibrationPath(options.run_dir) : options.out;
   absl::Status written;
   if (world.rank() == 0) written = ReplaceFile(path, WriteCalibration(c));
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, written));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/json.h"
@@ -102,6 +103,10 @@ const DrafterTrial& Calibration::Fastest() const {
                            [](const DrafterTrial& a, const DrafterTrial& b) {
                              return a.tokens_per_second < b.tokens_per_second;
                            });
+}
+
+bool IsCalibration(absl::string_view begin) {
+  return absl::StrContains(begin, "\"format\": \"trunkline calibration ");
 }
 
 std::string WriteCalibration(const Calibration& c) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "infer/pass_cost.h"
 #include "infer/tree_shape.h"
 
@@ -52,6 +53,8 @@ struct Calibration {
 std::string CalibrationPath(const std::string& run_dir);
 
 std::string WriteCalibration(const Calibration& calibration);
+// Whether a file that begins so is a calibration, of any version.
+bool IsCalibration(absl::string_view begin);
 // The parts that decoding uses, checked; `path` is for messages.
 absl::StatusOr<Calibration> ParseCalibration(const std::string& text, const std::string& path);
 absl::StatusOr<Calibration> ReadCalibration(const std::string& path);

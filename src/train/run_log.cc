@@ -1,10 +1,15 @@
 #include "train/run_log.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/files.h"
 #include "base/logging.h"
 #include "base/status.h"
 
@@ -37,7 +42,46 @@ void AddHeads(const std::string& where, const std::vector<HeadResult>& heads,
     scalars.emplace_back(where + "/accepted_length", static_cast<float>(AcceptedLength(heads)));
 }
 
+// Whether a config has comments, which a resolved one never has: somebody wrote it.
+bool HasComments(const std::string& toml) {
+  char quote = 0;  // that ends the string we are in
+  for (size_t i = 0; i < toml.size(); ++i) {
+    const char ch = toml[i];
+    if (quote == '"' && ch == '\\') {
+      ++i;
+    } else if (ch == quote || ch == '\n') {
+      quote = 0;
+    } else if (quote == 0 && (ch == '"' || ch == '\'')) {
+      quote = ch;
+    } else if (quote == 0 && ch == '#') {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
+
+absl::Status RunLog::Check(const std::string& dir) {
+  constexpr int64_t kMostConfigBytes = 1 << 20;
+  const std::string config = dir + "/config.toml";
+  TL_RETURN_IF_ERROR(
+      CheckReplaceable(config, [](absl::string_view) { return true; }, "a resolved config", {}));
+  TL_RETURN_IF_ERROR(CheckReplaceable(dir + "/metrics.jsonl",
+                                      [](absl::string_view begin) {
+                                        return begin.empty() ||
+                                               absl::StartsWith(begin, "{\"step\":");
+                                      },
+                                      "the metrics of a training", {}));
+  const auto file = OpenFile(config, O_RDONLY);
+  if (!file.ok()) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(*file, kMostConfigBytes, config));
+  if (!HasComments(text)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      config +
+      ": somebody wrote it: it has comments, and the resolved config would replace it; "
+      "keep it elsewhere, or set another [run] dir");
+}
 
 absl::StatusOr<RunLog> RunLog::Open(const Config& config, const std::string& resolved_config,
                                     int64_t resume_step) {

@@ -15,6 +15,9 @@ namespace tl {
 
 class RunLog {
  public:
+  // Whether config.toml and metrics.jsonl in [run] dir are such as Open writes, or not there: it
+  // would replace them.
+  static absl::Status Check(const std::string& dir);
   // Makes [run] dir, writes resolved_config into it as config.toml, and opens metrics.jsonl and an
   // event file. What they hold of steps after resume_step is dropped. Errors name the path.
   static absl::StatusOr<RunLog> Open(const Config& config, const std::string& resolved_config,

@@ -280,6 +280,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     TL_RETURN_IF_ERROR(CheckHostMemory({stepper->Batches(), copy}, world));
     TL_RETURN_IF_ERROR(CheckPlan(config, *stepper, mesh));
   }
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, root ? RunLog::Check(config.run.dir) : absl::OkStatus()));
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));

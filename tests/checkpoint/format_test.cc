@@ -1,5 +1,8 @@
 // The files of a checkpoint: read back on any grid, in any part, and by HDF5 alone.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
 
 #include "checkpoint/hdf5_image.h"
 #include "checkpoint/intersect.h"
@@ -79,6 +82,59 @@ TEST(Format, ReshardsAndComparesEqual) {
   EXPECT_EQ(differences.size(), SyntheticTensors().size());
   EXPECT_GE(differences[0].largest, 3.0);
   EXPECT_EQ(differences[0].elements, 35);
+}
+
+TEST(Format, ReshardReplacesNothing) {
+  const std::string folder = TestFolder("taken");
+  auto from = CheckpointReader::Open(MakeCheckpoint(folder, 9, 2, 2)).value();
+  const std::string elsewhere = TestFolder("elsewhere");
+  ASSERT_TRUE(Reshard(*from, elsewhere, 1, 1).ok());
+  for (const std::string& out : {folder, elsewhere}) {
+    const auto written = Reshard(*from, out, 1, 2);
+    ASSERT_FALSE(written.ok());
+    EXPECT_EQ(written.status().message(),
+              out + "/step_00000009: exists; expected a folder without a checkpoint of this step");
+  }
+  EXPECT_EQ(from->manifest().tensor_size, 2);
+  EXPECT_TRUE(CheckSynthetic(*CheckpointReader::Open(folder + "/step_00000009").value()).ok());
+  // What another one has left goes.
+  const std::string left = elsewhere + "/step_00000009.tmp-1234";
+  std::filesystem::create_directories(left);
+  std::filesystem::remove_all(elsewhere + "/step_00000009");
+  ASSERT_TRUE(Reshard(*from, elsewhere, 1, 1).ok());
+  EXPECT_FALSE(std::filesystem::exists(left));
+}
+
+// HDF5 crashes where a write meets the limit on a file's size: it must not come so far.
+TEST(Format, TellsTheLimitOnFiles) {
+  auto from = CheckpointReader::Open(MakeCheckpoint(TestFolder("limited"), 9, 2, 2)).value();
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  int written = 0, limited = 0;
+  const std::string out = TestFolder("limited_out");
+  for (rlim_t bytes = 1 << 10; bytes <= rlim_t{1} << 20; bytes += bytes / 4) {
+    const struct rlimit low = {.rlim_cur = bytes, .rlim_max = before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+    const auto resharded = Reshard(*from, out, 1, 1);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    if (resharded.ok()) {
+      ++written;
+      std::filesystem::remove_all(*resharded);
+    } else {
+      ++limited;
+      const std::string message(resharded.status().message());
+      EXPECT_NE(message.find("(ulimit -f) is " + std::to_string(bytes) + " bytes"),
+                std::string::npos)
+          << message;
+      EXPECT_EQ(message.find(out + "/step_00000009.tmp-"), 0u) << message;
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(out))
+      EXPECT_EQ(entry.path().filename(), "lock");
+  }
+  std::signal(SIGXFSZ, handler);
+  EXPECT_GT(written, 0);
+  EXPECT_GT(limited, 0);
 }
 
 // model.h5 as any HDF5 reader sees it: whole tensors, bf16 converted to float.

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -138,18 +140,28 @@ TEST(TokenFile, WriterRefusesAndCleansUp) {
   }
 }
 
-TEST(TokenFile, ReportsAFullDisk) {
-  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full";
+// As of a full disk, with a reason of its own.
+TEST(TokenFile, ReportsWhatCannotBeWritten) {
   const std::string path = Folder() + "/full.tok";
-  // The temporary's name is known, so it can lead to a device that is always full.
-  const std::string temporary = path + ".tmp." + std::to_string(::getpid());
-  ASSERT_EQ(::symlink("/dev/full", temporary.c_str()), 0);
-  auto writer = TokenFileWriter::Create(path, 256);
-  ASSERT_TRUE(writer.ok()) << writer.status();
-  absl::Status status = (*writer)->Append(std::vector<int32_t>(100, 1), 100);
-  if (status.ok()) status = (*writer)->Finish();
-  EXPECT_NE(std::string(status.message()).find("full.tok"), std::string::npos) << status;
-  EXPECT_NE(std::string(status.message()).find("No space"), std::string::npos) << status;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const struct rlimit low = {.rlim_cur = 512, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  absl::Status status;
+  {
+    auto writer = TokenFileWriter::Create(path, 256);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    status = (*writer)->Append(std::vector<int32_t>(1000, 1), 1000);
+    if (status.ok()) status = (*writer)->Finish();
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(status.message(), path +
+                                  ": cannot write: File too large: the limit on a file's size "
+                                  "(ulimit -f) is 512 bytes");
+  for (const auto& entry : std::filesystem::directory_iterator(Folder()))
+    EXPECT_EQ(entry.path().string().find("full.tok"), std::string::npos) << entry.path();
 }
 
 TEST(TokenFile, RefusesWhatIsNone) {

@@ -110,7 +110,8 @@ class FaultStorm : public StormTraining {
       std::error_code error;
       for (fs::directory_iterator it(checkpoints(), error), end; !error && it != end;
            it.increment(error)) {
-        if (it->path().filename().string().find(".tmp-") != std::string::npos) return true;
+        const std::string name = it->path().filename().string();
+        if (name.starts_with("step_") && name.find(".tmp-") != std::string::npos) return true;
       }
       return false;
     };

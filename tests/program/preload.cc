@@ -1,6 +1,7 @@
 // Preloaded into the program by tests: what happens to the rank TL_PRELOAD_RANK.
 //   TL_PRELOAD_ACT=throw    an exception when it syncs a file of a checkpoint
 //                  hang     there, a call that does not return
+//                  hang_output  the same when it syncs an output that has no name yet
 //                  signal   SIGUSR1 as it starts MPI
 #include <dlfcn.h>
 #include <signal.h>
@@ -23,18 +24,19 @@ bool Does(const char* what) {
          std::strcmp(chosen, rank ? rank : "0") == 0;
 }
 
-bool InCheckpoint(int fd) {
+bool PathHas(int fd, const char* part) {
   char path[4096] = "";
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  return readlink(link.c_str(), path, sizeof(path) - 1) > 0 &&
-         std::strstr(path, "/step_") != nullptr;
+  return readlink(link.c_str(), path, sizeof(path) - 1) > 0 && std::strstr(path, part) != nullptr;
 }
+bool InCheckpoint(int fd) { return PathHas(fd, "/step_"); }
 
 }  // namespace
 
 extern "C" int fsync(int fd) {
   if (Does("throw") && InCheckpoint(fd)) throw std::bad_alloc();
   while (Does("hang") && InCheckpoint(fd)) pause();
+  while (Does("hang_output") && PathHas(fd, ".tmp-trunkline-")) pause();
   return static_cast<int>(syscall(SYS_fsync, fd));
 }
 

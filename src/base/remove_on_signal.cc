@@ -1,0 +1,121 @@
+#include "base/remove_on_signal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+
+namespace tl {
+namespace {
+
+constexpr int kEndSignals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM,
+                               SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+
+enum State : int { kFree, kTaken, kSet };
+struct Slot {
+  std::atomic<int> state = kFree;
+  std::array<char, 4096> path;
+};
+std::array<Slot, 16> g_slots;
+static_assert(std::atomic<int>::is_always_lock_free);
+
+pthread_t g_main;
+
+// As getdents64(2) fills it; opendir is not for signal handlers.
+struct Entry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t bytes;
+  uint8_t type;
+  char name[1];
+};
+
+// Only calls that a signal handler may make, here and below.
+void RemoveFilesIn(int folder) {
+  alignas(Entry) std::array<char, 2048> entries;
+  long size = 0;
+  while ((size = syscall(SYS_getdents64, folder, entries.data(), entries.size())) > 0) {
+    for (long at = 0; at < size;) {
+      const auto* entry = reinterpret_cast<const Entry*>(&entries[at]);
+      unlinkat(folder, entry->name, 0);  // "." and "..": they refuse
+      at += entry->bytes;
+    }
+  }
+}
+
+void Remove(const char* path) {
+  if (unlink(path) == 0) return;
+  const int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (folder < 0) return;
+  // Once more where a file was made meanwhile, or a reader of the folder passes over some.
+  for (int turn = 0; turn < 4; ++turn) {
+    lseek(folder, 0, SEEK_SET);
+    RemoveFilesIn(folder);
+    if (rmdir(path) == 0) break;
+  }
+  close(folder);
+}
+
+void OnEndSignal(int signal) {
+  // The main thread does nothing else while it is in here, as make another file.
+  if (pthread_equal(pthread_self(), g_main) == 0) {
+    pthread_kill(g_main, signal);
+    return;
+  }
+  RemoveWhatSignalsRemove();
+  struct sigaction by_default{};
+  by_default.sa_handler = SIG_DFL;
+  sigaction(signal, &by_default, nullptr);
+  raise(signal);  // delivered when this returns
+}
+
+}  // namespace
+
+RemoveOnSignal::RemoveOnSignal(const std::string& path) : slot_(-1) {
+  if (path.size() >= std::size(g_slots[0].path)) return;
+  for (size_t i = 0; i < g_slots.size() && slot_ < 0; ++i) {
+    int free = kFree;
+    if (g_slots[i].state.compare_exchange_strong(free, kTaken)) slot_ = static_cast<int>(i);
+  }
+  if (slot_ < 0) return;
+  std::copy_n(path.c_str(), path.size() + 1, g_slots[slot_].path.begin());
+  g_slots[slot_].state = kSet;
+}
+
+RemoveOnSignal::~RemoveOnSignal() {
+  if (slot_ >= 0) g_slots[slot_].state = kFree;
+}
+
+void RemoveWhatSignalsRemove() {
+  const int before = errno;
+  for (const Slot& slot : g_slots) {
+    if (slot.state == kSet) Remove(slot.path.data());
+  }
+  errno = before;
+}
+
+void InstallEndSignals() {
+  g_main = pthread_self();
+  struct sigaction action{};
+  action.sa_handler = OnEndSignal;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;  // on InstallCrashHandlers' stack, as train/signals.cc
+  for (const int signal : kEndSignals) {
+    struct sigaction before{};
+    sigaction(signal, nullptr, &before);
+    if ((before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_DFL)
+      sigaction(signal, &action, nullptr);
+  }
+}
+
+}  // namespace tl

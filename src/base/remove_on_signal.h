@@ -1,0 +1,31 @@
+// What must not stay in the file system when a signal ends the process.
+#pragma once
+
+#include <string>
+#include <utility>
+
+namespace tl {
+
+// A file, or a folder with the files in it, that a signal's end of the process removes as long as
+// this lives. At most 16 at a time, of paths below 4 KiB; what is beyond stays behind.
+class RemoveOnSignal {
+ public:
+  explicit RemoveOnSignal(const std::string& path);
+  RemoveOnSignal(RemoveOnSignal&& other) noexcept : slot_(std::exchange(other.slot_, -1)) {}
+  RemoveOnSignal& operator=(RemoveOnSignal&& other) noexcept {
+    std::swap(slot_, other.slot_);
+    return *this;
+  }
+  ~RemoveOnSignal();
+
+ private:
+  int slot_;
+};
+
+// Removes them. For signal handlers.
+void RemoveWhatSignalsRemove();
+// From now on the signals that end a process by default, crashes aside, remove them before they do.
+// Ones that are ignored or handled stay so. Main thread, which makes and fills what is removed.
+void InstallEndSignals();
+
+}  // namespace tl
