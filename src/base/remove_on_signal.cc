@@ -97,6 +97,15 @@ RemoveOnSignal::~RemoveOnSignal() {
   if (slot_ >= 0) g_slots[slot_].state = kFree;
 }
 
+HoldSignals::HoldSignals() {
+  sigset_t ends;
+  sigemptyset(&ends);
+  for (const int signal : kEndSignals) sigaddset(&ends, signal);
+  pthread_sigmask(SIG_BLOCK, &ends, &before_);
+}
+
+HoldSignals::~HoldSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 void RemoveWhatSignalsRemove() {
   const int before = errno;
   for (const Slot& slot : g_slots) {

@@ -1,6 +1,7 @@
 // What must not stay in the file system when a signal ends the process.
 #pragma once
 
+#include <csignal>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,18 @@ class RemoveOnSignal {
 
  private:
   int slot_;
+};
+
+// Keeps signals from this thread as long as it lives: from making something until it is registered.
+class HoldSignals {
+ public:
+  HoldSignals();
+  HoldSignals(const HoldSignals&) = delete;
+  HoldSignals& operator=(const HoldSignals&) = delete;
+  ~HoldSignals();
+
+ private:
+  sigset_t before_;
 };
 
 // Removes them. For signal handlers.

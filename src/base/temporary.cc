@@ -133,6 +133,7 @@ absl::StatusOr<Temporary> Temporary::Make(const std::string& path, bool is_folde
   for (int n = 0; n < kTries; ++n) {
     const std::string name =
         absl::StrCat(path, kInfix, ::getpid(), n == 0 ? "" : absl::StrCat("-", n));
+    const HoldSignals hold;
     const int flags = is_folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT | O_EXCL;
     const bool made = !is_folder || ::mkdir(name.c_str(), 0777) == 0;
     File file(made ? ::open(name.c_str(), flags | O_CLOEXEC, 0666) : -1);

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -138,9 +139,11 @@ absl::StatusOr<std::string> Reshard(CheckpointReader& from, const std::string& f
   const std::string temporary =
       absl::StrCat(folder, "/", TemporaryName(step, absl::StrCat(getpid())));
   std::error_code error;
+  std::optional<HoldSignals> hold(std::in_place);
   if (!std::filesystem::create_directory(temporary, error))
     return SystemError(temporary, "make the folder", error ? error.value() : EEXIST);
   const RemoveOnSignal on_signal(temporary);
+  hold.reset();
   absl::Status status = WriteAllShards(from, temporary, &manifest);
   if (status.ok()) status = CommitCheckpoint(folder, temporary, step);
   if (!status.ok()) {
