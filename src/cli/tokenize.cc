@@ -36,7 +36,7 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
       "web-*.txt\n");
   arguments.PathPositional("TEXT", &options.texts, "Text files, read in order; each is a document")
       .PathOption("--tokenizer", &options.tokenizer,
-                  "bytes, a SentencePiece .model or a byte-level BPE tokenizer.json")
+                  "bytes, a SentencePiece .model or a tokenizer.json")
       .Option("--train-vocab", &options.train_vocab, 0,
               "First train a SentencePiece model of this many pieces on the texts, but for what "
               "is held out, and write it to --tokenizer")
@@ -57,6 +57,7 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
   TL_RETURN_IF_ERROR(TokenizeFiles(options, &report, &holdout));
   PrintReport(options.out, report);
   if (!options.holdout_out.empty()) PrintReport(options.holdout_out, holdout);
+  if (!report.tokenizer_note.empty()) LogWarning(options.tokenizer + ": " + report.tokenizer_note);
   if (!options.separator.empty() && report.separators + holdout.separators == 0)
     LogWarning("--separator '" + absl::Utf8SafeCHexEscape(options.separator) +
                "' occurs nowhere in the text: each file is one document");

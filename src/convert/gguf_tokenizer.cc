@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "convert/gguf_scores.h"
 #include "convert/hf_tokenizer.h"
 #include "data/sentencepiece_proto.h"
 
@@ -18,7 +20,7 @@ using Json = nlohmann::json;
 using Type = SentencePieceProto::Type;
 
 // How words are split before merging: llama.cpp's name, and the pattern of the tokenizer.json that
-// has it; empty: ByteLevel's own.
+// has it; empty: ByteLevel's own; "digits": that behind single digits.
 struct Split {
   const char* name;
   const char* pattern;
@@ -34,6 +36,7 @@ constexpr Split kSplits[] = {
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
      R"(|\s*[\r\n]+|\s+(?!\S)|\s+)",
      false},
+    {"smollm", "digits", false},
 };
 
 struct Vocabulary {
@@ -105,16 +108,80 @@ std::string PatternOf(const Json& pre) {
   if (level(pre, true)) return "";
   if (pre["type"] != "Sequence" || pre["pretokenizers"].size() != 2) return "none";
   const Json &first = pre["pretokenizers"][0], &second = pre["pretokenizers"][1];
+  if (first["type"] == "Digits" && first.value("individual_digits", false) && level(second, true))
+    return "digits";
   const bool known = first["type"] == "Split" && first["behavior"] == "Isolated" &&
                      !first.value("invert", false) && first["pattern"].contains("Regex") &&
                      level(second, false);
   return known ? first["pattern"]["Regex"].get<std::string>() : "none";
 }
 
+// The ids and texts of added tokens. llama.cpp finds them in text as they are.
+absl::Status AddAddedTokens(const Json& root, Vocabulary& vocabulary) {
+  if (!root.value("added_tokens", Json()).is_array()) return absl::OkStatus();
+  for (const Json& added : root["added_tokens"]) {
+    for (const char* flag : {"lstrip", "rstrip", "single_word"}) {
+      if (!added.value(flag, false)) continue;
+      return absl::InvalidArgumentError(absl::StrCat("format gguf: llama.cpp has no ", flag,
+                                                     ", which added_tokens asks for '",
+                                                     added["content"].get<std::string>(), "'"));
+    }
+    vocabulary.Set(added["id"].get<int64_t>(), added["content"].get<std::string>(),
+                   added.value("special", false) ? Type::kControl : Type::kUserDefined);
+  }
+  return absl::OkStatus();
+}
+
+// BPE over characters with byte fallback: what SentencePiece's become.
+absl::Status AddBpeOfCharacters(const Tokenizer& tokenizer, const Json& root, int64_t vocab,
+                                GgufMetadata& metadata) {
+  const Json& model = root["model"];
+  TL_ASSIGN_OR_RETURN(const bool space_prefix, SpacePrefixForLlama(root));
+  bool all_bytes = model.value("byte_fallback", false) && !model.value("ignore_merges", false);
+  for (int byte = 0; byte < 256; ++byte)
+    all_bytes = all_bytes && model["vocab"].contains(absl::StrFormat("<0x%02X>", byte));
+  if (!all_bytes) {
+    return absl::InvalidArgumentError(
+        "format gguf: llama.cpp has no tokenizer that does what this tokenizer.json does; expected "
+        "BPE with byte_fallback, a token for each of the 256 bytes, and without ignore_merges");
+  }
+  TL_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoresOfMerges(model, vocab));
+  metadata.Add("tokenizer.ggml.model", "llama");
+  metadata.Add("tokenizer.ggml.pre", "default");
+  Vocabulary vocabulary(vocab);
+  for (const auto& [token, id] : model["vocab"].items()) {
+    const bool is_byte = token.size() == 6 && token.substr(0, 3) == "<0x";
+    vocabulary.Set(id.get<int64_t>(), token, is_byte ? Type::kByte : Type::kNormal);
+  }
+  TL_RETURN_IF_ERROR(AddAddedTokens(root, vocabulary));
+  const Json unknown = model.value("unk_token", Json());
+  if (unknown.is_string() && model["vocab"].contains(unknown.get<std::string>())) {
+    const auto id = model["vocab"][unknown.get<std::string>()].get<int64_t>();
+    vocabulary.Set(id, unknown.get<std::string>(), Type::kUnknown);
+    metadata.Add("tokenizer.ggml.unknown_token_id", static_cast<uint32_t>(id));
+  }
+  vocabulary.AddTo(metadata);
+  metadata.Add("tokenizer.ggml.scores", scores);
+  metadata.Add("tokenizer.ggml.add_space_prefix", space_prefix);
+  return AddEndsOf(tokenizer, vocabulary, metadata);
+}
+
 // The definition is one that the tokenizer was made from, so its parts are there.
 absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
   Json root = Json::parse(tokenizer.definition());
   Json& model = root["model"];
+  if (model["vocab"].is_array()) {
+    return absl::InvalidArgumentError(
+        "format gguf: llama.cpp's Unigram tokenizer is none of byte fallback; expected BPE, found "
+        "model type 'Unigram'");
+  }
+  if (root["pre_tokenizer"].dump().find("\"ByteLevel\"") == std::string::npos)
+    return AddBpeOfCharacters(tokenizer, root, vocab, metadata);
+  if (!root["normalizer"].is_null() && root["normalizer"]["type"] != "NFC") {
+    return absl::InvalidArgumentError(absl::StrCat("format gguf: llama.cpp has no normalizer ",
+                                                   Shortened(root["normalizer"].dump(), 200),
+                                                   "; expected null or NFC"));
+  }
   const std::string pattern = PatternOf(root["pre_tokenizer"]);
   const bool ignore = model.value("ignore_merges", false);
   const Split* split = nullptr;
@@ -126,19 +193,14 @@ absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& met
         "format gguf: llama.cpp has no name for this tokenizer's way of splitting words: "
         "pre_tokenizer ",
         Shortened(root["pre_tokenizer"].dump(), 300), ", ignore_merges ", ignore ? "true" : "false",
-        "; expected that of GPT-2, Llama 3 or Qwen2"));
+        "; expected that of GPT-2, Llama 3, Qwen2 or SmolLM2"));
   }
   metadata.Add("tokenizer.ggml.model", "gpt2");
   metadata.Add("tokenizer.ggml.pre", split->name);
   Vocabulary vocabulary(vocab);
   for (const auto& [token, id] : model["vocab"].items())
     vocabulary.Set(id.get<int64_t>(), token, Type::kNormal);
-  if (root["added_tokens"].is_array()) {
-    for (const Json& added : root["added_tokens"]) {
-      vocabulary.Set(added["id"].get<int64_t>(), added["content"].get<std::string>(),
-                     added.value("special", false) ? Type::kControl : Type::kUserDefined);
-    }
-  }
+  TL_RETURN_IF_ERROR(AddAddedTokens(root, vocabulary));
   vocabulary.AddTo(metadata);
   std::vector<std::string> merges;
   for (const Json& merge : model["merges"]) {

@@ -11,8 +11,9 @@ namespace tl {
 // written as unused.
 //   bytes           byte-level BPE without merges. llama.cpp gives every such vocabulary an end
 //                   token (11 where none is told), so byte 0, which no text has, is made it.
-//   tokenizer.json  byte-level BPE whose way of splitting words llama.cpp knows: that of GPT-2,
-//                   Llama 3 or Qwen2; others are refused
+//   tokenizer.json  byte-level BPE whose way of splitting words llama.cpp knows, that of GPT-2,
+//                   Llama 3, Qwen2 or SmolLM2, and BPE over characters with byte fallback as
+//                   SentencePiece's become; others are refused
 //   SentencePiece   BPE with byte fallback, text not normalised; others are refused
 absl::Status AddGgufTokenizer(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "base/temporary.h"
 #include "convert/hf_config.h"
@@ -104,6 +105,7 @@ absl::Status CopyTokenizer(const std::string& folder, const ModelConfig& model,
         absl::StrCat(folder, ": its tokenizer has ", tokenizer->vocab_size(),
                      " tokens, the model's vocab_size is ", model.vocab));
   }
+  if (const std::string note = tokenizer->note(); !note.empty()) LogWarning(folder + ": " + note);
   const bool json = tokenizer->kind() == TokenizerKind::kBpe;
   return out.WriteText(json ? "tokenizer.json" : "tokenizer.model", tokenizer->definition());
 }

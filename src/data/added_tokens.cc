@@ -5,31 +5,10 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "data/characters.h"
 
 namespace tl::internal {
 namespace {
-
-int32_t CharAt(absl::string_view text, size_t at) {
-  utf8proc_int32_t c = -1;
-  utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at,
-                   static_cast<utf8proc_ssize_t>(text.size() - at), &c);
-  return c;
-}
-
-// The start of the character that ends before `end` > 0.
-size_t Before(absl::string_view text, size_t end) {
-  do {
-    --end;
-  } while (end > 0 && (text[end] & 0xC0) == 0x80);
-  return end;
-}
-
-// Unicode's White_Space.
-bool IsBlank(int32_t c) {
-  return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
 
 bool IsWordCharacter(int32_t c) {
   if (c == 0x200C || c == 0x200D) return true;
@@ -84,24 +63,27 @@ void AddedTokens::Split(absl::string_view text, std::vector<Segment>* segments) 
     }
     size_t begin = i, end = i + token->content.size();
     i = end;  // one that is not to be used still hides what it covers
-    if (token->single_word && ((begin > 0 && IsWordCharacter(CharAt(text, Before(text, begin)))) ||
-                               (end < text.size() && IsWordCharacter(CharAt(text, end))))) {
+    if (token->single_word &&
+        ((begin > 0 && IsWordCharacter(CharAt(text, CharBefore(text, begin)))) ||
+         (end < text.size() && IsWordCharacter(CharAt(text, end))))) {
       continue;
     }
     if (token->left_strip) {
-      while (begin > done && IsBlank(CharAt(text, Before(text, begin)))) {
-        begin = Before(text, begin);
+      while (begin > done && IsWhiteSpace(CharAt(text, CharBefore(text, begin)))) {
+        begin = CharBefore(text, begin);
       }
+      begin = std::min(std::max(begin, done), end);
     }
     if (token->right_strip) {
-      while (end < text.size() && IsBlank(CharAt(text, end))) {
-        for (++end; end < text.size() && (text[end] & 0xC0) == 0x80;) ++end;
+      while (end < text.size() && IsWhiteSpace(CharAt(text, end))) {
+        end += CharSize(text[end]);
       }
     }
+    // As tokenizers does, the search goes on behind the token itself: another token, of blanks, may
+    // begin among those that this one took along.
     if (begin > done) segments->push_back({text.substr(done, begin - done), -1});
     segments->push_back({text.substr(begin, end - begin), token->id});
     done = end;
-    i = std::max(i, end);
   }
   if (done < text.size()) segments->push_back({text.substr(done), -1});
 }

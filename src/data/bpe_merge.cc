@@ -7,29 +7,29 @@
 namespace tl::internal {
 namespace {
 
-constexpr size_t kShort = 32;
+constexpr size_t kFew = 32;
 
 }  // namespace
 
 void BpeMerger::AddMerge(int32_t left, int32_t right, int32_t merged) {
   const uint64_t key = uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
-  merges_[key] = {next_rank_++, merged};
+  rules_[key] = {next_rank_++, merged};
 }
 
-void BpeMerger::Encode(absl::string_view word, std::vector<int32_t>* ids) const {
-  word.size() <= kShort ? EncodeShort(word, ids) : EncodeLong(word, ids);
+void BpeMerger::Merge(absl::Span<int32_t> symbols, std::vector<int32_t>* ids) const {
+  symbols.size() <= kFew ? MergeFew(symbols, ids) : MergeMany(symbols, ids);
 }
 
-// Quadratic, and faster than a queue for the few bytes that words mostly have.
-void BpeMerger::EncodeShort(absl::string_view word, std::vector<int32_t>* ids) const {
+// Quadratic, and faster than a queue for the few symbols that words mostly have.
+void BpeMerger::MergeFew(absl::Span<int32_t> word, std::vector<int32_t>* ids) const {
   constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
-  int32_t symbols[kShort], ranks[kShort], merged[kShort];  // of the pair at i and i + 1
+  int32_t* symbols = word.data();
+  int32_t ranks[kFew], merged[kFew];  // of the pair at i and i + 1
   size_t n = word.size();
-  for (size_t i = 0; i < n; ++i) symbols[i] = byte_ids_[static_cast<unsigned char>(word[i])];
   const auto look_up = [&](size_t i) {
-    const Merge* m = Find(symbols[i], symbols[i + 1]);
-    ranks[i] = m == nullptr ? kNone : m->rank;
-    merged[i] = m == nullptr ? 0 : m->id;
+    const Rule* rule = Find(symbols[i], symbols[i + 1]);
+    ranks[i] = rule == nullptr ? kNone : rule->rank;
+    merged[i] = rule == nullptr ? 0 : rule->id;
   };
   for (size_t i = 0; i + 1 < n; ++i) look_up(i);
   while (n > 1) {
@@ -48,47 +48,48 @@ void BpeMerger::EncodeShort(absl::string_view word, std::vector<int32_t>* ids) c
   ids->insert(ids->end(), symbols, symbols + n);
 }
 
-// A queue of the pairs that may merge, n log n: a word can be a whole document of Chinese.
-void BpeMerger::EncodeLong(absl::string_view word, std::vector<int32_t>* ids) const {
-  struct Symbol {
-    int32_t id;
-    int64_t previous, next;  // -1: none
-    bool dead = false;
+// A queue of the pairs that may merge, n log n: a word can be a whole document.
+void BpeMerger::MergeMany(absl::Span<int32_t> word, std::vector<int32_t>* ids) const {
+  constexpr int32_t kDead = -1;  // merged into the symbol before it
+  struct Links {
+    int32_t previous, next;  // -1: none
   };
   struct Pair {
-    int32_t rank;
-    int64_t at;
-    int32_t merged;
+    int32_t rank, at, merged;
     bool operator<(const Pair& o) const { return rank != o.rank ? rank > o.rank : at > o.at; }
   };
-  const auto n = static_cast<int64_t>(word.size());
-  std::vector<Symbol> symbols(word.size());
-  std::priority_queue<Pair> queue;
-  const auto push = [&](int64_t at) {
-    if (at < 0 || symbols[at].next < 0) return;
-    const Merge* m = Find(symbols[at].id, symbols[symbols[at].next].id);
-    if (m != nullptr) queue.push({m->rank, at, m->id});
+  const auto n = static_cast<int32_t>(word.size());
+  std::vector<Links> links(word.size());
+  for (int32_t i = 0; i < n; ++i) links[i] = {i - 1, i + 1 < n ? i + 1 : -1};
+  std::vector<Pair> first;
+  const auto pair_at = [&](int32_t at) -> Pair {
+    const Rule* rule = Find(word[at], word[links[at].next]);
+    return rule == nullptr ? Pair{-1, at, 0} : Pair{rule->rank, at, rule->id};
   };
-  for (int64_t i = 0; i < n; ++i) {
-    symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i - 1, i + 1 < n ? i + 1 : -1};
+  for (int32_t i = 0; i + 1 < n; ++i) {
+    if (const Pair pair = pair_at(i); pair.rank >= 0) first.push_back(pair);
   }
-  for (int64_t i = 0; i + 1 < n; ++i) push(i);
+  std::priority_queue<Pair> queue(std::less<Pair>(), std::move(first));
+  const auto push = [&](int32_t at) {
+    if (at < 0 || links[at].next < 0) return;
+    if (const Pair pair = pair_at(at); pair.rank >= 0) queue.push(pair);
+  };
   while (!queue.empty()) {
     const Pair pair = queue.top();
     queue.pop();
-    Symbol& left = symbols[pair.at];
-    if (left.dead || left.next < 0) continue;
-    Symbol& right = symbols[left.next];
-    const Merge* m = Find(left.id, right.id);
-    if (m == nullptr || m->id != pair.merged) continue;  // one of the two has merged meanwhile
-    left.id = pair.merged;
-    left.next = right.next;
-    right.dead = true;
-    if (left.next >= 0) symbols[left.next].previous = pair.at;
-    push(left.previous);
+    if (word[pair.at] == kDead || links[pair.at].next < 0) continue;
+    const int32_t right = links[pair.at].next;
+    const Rule* rule = Find(word[pair.at], word[right]);
+    if (rule == nullptr || rule->id != pair.merged)
+      continue;  // one of the two has merged meanwhile
+    word[pair.at] = pair.merged;
+    word[right] = kDead;
+    links[pair.at].next = links[right].next;
+    if (links[right].next >= 0) links[links[right].next].previous = pair.at;
+    push(links[pair.at].previous);
     push(pair.at);
   }
-  for (int64_t i = 0; i >= 0; i = symbols[i].next) ids->push_back(symbols[i].id);
+  for (int32_t i = 0; i >= 0; i = links[i].next) ids->push_back(word[i]);
 }
 
 }  // namespace tl::internal

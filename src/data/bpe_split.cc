@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "data/characters.h"
 
 namespace tl::internal {
 namespace {
@@ -20,7 +21,7 @@ using MatchData = std::unique_ptr<pcre2_match_data, MatchDataDeleter>;
 
 absl::Status Unsupported(absl::string_view pattern, absl::string_view what) {
   return absl::UnimplementedError(
-      absl::StrCat("pre_tokenizer pattern '", pattern, "': ", what, " is not supported"));
+      absl::StrCat("pattern '", pattern, "': ", what, " is not supported"));
 }
 
 }  // namespace
@@ -88,6 +89,7 @@ absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern) {
 struct SplitStage::Code {
   pcre2_code* code = nullptr;
   bool looks_behind = false;
+  bool may_match_nothing = false;
   ~Code() { pcre2_code_free(code); }
 
   MatchData NewMatchData() const {
@@ -102,13 +104,15 @@ SplitStage::SplitStage(SplitStage&&) noexcept = default;
 SplitStage& SplitStage::operator=(SplitStage&&) noexcept = default;
 SplitStage::~SplitStage() = default;
 
-absl::StatusOr<SplitStage> SplitStage::Make(absl::string_view pattern, bool literal, Keep keep) {
+absl::StatusOr<SplitStage> SplitStage::Make(absl::string_view pattern, bool literal,
+                                            Behavior behavior, bool invert) {
   std::string translated(pattern);
   if (!literal) {
     TL_ASSIGN_OR_RETURN(translated, TranslatePattern(pattern));
   }
   SplitStage stage;
-  stage.keep_ = keep;
+  stage.behavior_ = behavior;
+  stage.invert_ = invert;
   int error = 0;
   PCRE2_SIZE offset = 0;
   stage.code_->code =
@@ -118,52 +122,102 @@ absl::StatusOr<SplitStage> SplitStage::Make(absl::string_view pattern, bool lite
     PCRE2_UCHAR message[256] = {};
     pcre2_get_error_message(error, message, sizeof(message));
     return absl::InvalidArgumentError(absl::StrCat(
-        "pre_tokenizer pattern '", pattern, "': ", reinterpret_cast<const char*>(message),
-        " near '", absl::string_view(translated).substr(std::min(offset, translated.size())), "'"));
+        "pattern '", pattern, "': ", reinterpret_cast<const char*>(message), " near '",
+        absl::string_view(translated).substr(std::min(offset, translated.size())), "'"));
   }
   uint32_t look_behind = 0;
   pcre2_pattern_info(stage.code_->code, PCRE2_INFO_MAXLOOKBEHIND, &look_behind);
   stage.code_->looks_behind = look_behind > 0;
+  uint32_t match_empty = 0;
+  pcre2_pattern_info(stage.code_->code, PCRE2_INFO_MATCHEMPTY, &match_empty);
+  stage.code_->may_match_nothing = match_empty != 0;
   // Where the machine has no JIT the interpreter gives the same matches.
   pcre2_jit_compile(stage.code_->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   return stage;
 }
 
-absl::Status SplitStage::Split(absl::string_view text,
-                               std::vector<absl::string_view>* words) const {
+absl::Status SplitStage::ForEachMatch(absl::string_view text,
+                                      absl::FunctionRef<void(size_t, size_t)> match) const {
   const MatchData data = code_->NewMatchData();
   const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  size_t end_of_last = 0, from = 0;
-  const auto between = [&](size_t end) {
-    if (end > end_of_last && keep_ != Keep::kMatches) {
-      words->push_back(text.substr(end_of_last, end - end_of_last));
-    }
-  };
-  while (from < text.size()) {
+  constexpr size_t kNone = absl::string_view::npos;
+  size_t from = 0, last_end = kNone;
+  while (from < text.size() || (from == text.size() && code_->may_match_nothing)) {
     const int rc = pcre2_match(code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK,
                                data.get(), nullptr);
     if (rc == PCRE2_ERROR_NOMATCH) break;
     if (rc < 0) {
       PCRE2_UCHAR message[256] = {};
       pcre2_get_error_message(rc, message, sizeof(message));
-      return absl::ResourceExhaustedError(absl::StrCat("pre_tokenizer pattern at byte ", from, ": ",
-                                                       reinterpret_cast<const char*>(message)));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("pattern at byte ", from, ": ", reinterpret_cast<const char*>(message)));
     }
-    if (span[1] == span[0]) {  // of nothing: go on one character further
-      for (from = span[1] + 1; from < text.size() && (text[from] & 0xC0) == 0x80;) ++from;
+    if (span[1] == span[0] && span[1] == last_end) {  // go on one character further
+      from = last_end + (last_end < text.size() ? CharSize(text[last_end]) : 1);
       continue;
     }
-    between(span[0]);
-    if (keep_ != Keep::kBetween) words->push_back(text.substr(span[0], span[1] - span[0]));
-    end_of_last = from = span[1];
+    match(span[0], span[1]);
+    from = last_end = span[1];
   }
-  between(text.size());
+  return absl::OkStatus();
+}
+
+absl::Status SplitStage::Split(absl::string_view text,
+                               std::vector<absl::string_view>* words) const {
+  const auto add = [&](size_t begin, size_t end) {
+    if (end > begin) words->push_back(text.substr(begin, end - begin));
+  };
+  size_t begin = 0;  // of the word that is not yet whole
+  size_t done = 0;   // the end of the last part, match or not
+  bool last = false;
+  // The parts come from the left, each a match (or, inverted, what lies between) or not.
+  const auto part = [&](size_t end, bool is_match) {
+    switch (behavior_) {
+      case Behavior::kIsolated:
+        add(done, end);
+        begin = end;
+        break;
+      case Behavior::kRemoved:
+        if (!is_match) add(done, end);
+        begin = end;
+        break;
+      case Behavior::kMergedWithPrevious:
+        if (!is_match || last) {
+          add(begin, done);
+          begin = done;
+        }
+        break;
+      case Behavior::kMergedWithNext:
+        if (is_match || !last) {
+          add(begin, done);
+          begin = done;
+        }
+        break;
+      case Behavior::kContiguous:
+        if (is_match != last) {
+          add(begin, done);
+          begin = done;
+        }
+        break;
+    }
+    done = end;
+    last = is_match;
+  };
+  TL_RETURN_IF_ERROR(ForEachMatch(text, [&](size_t from, size_t end) {
+    if (from > done) part(from, invert_);
+    part(end, !invert_);
+  }));
+  if (text.size() > done) part(text.size(), invert_);
+  add(begin, done);
   return absl::OkStatus();
 }
 
 size_t SplitStage::LastBoundary(absl::string_view text, size_t limit) const {
-  if (code_->looks_behind) return 0;
+  // A match's end is a word's end, but where matches go with what follows.
+  const bool ends_words = behavior_ == Behavior::kIsolated || behavior_ == Behavior::kRemoved ||
+                          (behavior_ == Behavior::kMergedWithPrevious && !invert_);
+  if (code_->looks_behind || code_->may_match_nothing || !ends_words) return 0;
   // The matches, as long as none looks at the end of text, which PCRE2 calls partial: what
   // comes after text cannot change these.
   std::vector<std::pair<size_t, size_t>> matches;

@@ -217,7 +217,8 @@ void Report(const Tokenizer& tokenizer, const TokenFileWriter& writer, int64_t s
              .text_bytes = writer.text_bytes(),
              .separators = separators,
              .vocab_size = tokenizer.vocab_size(),
-             .tokenizer_name = tokenizer.name()};
+             .tokenizer_name = tokenizer.name(),
+             .tokenizer_note = tokenizer.note()};
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ struct TokenizeReport {
   int64_t separators = 0;  // found in the text
   int64_t vocab_size = 0;
   std::string tokenizer_name;
+  std::string tokenizer_note;  // see Tokenizer::note()
 };
 
 // Reads with bounded memory, whatever the size of the files, as long as the text has places where

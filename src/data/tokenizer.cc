@@ -111,7 +111,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
     case TokenizerKind::kSentencePiece:
       return MakeSentencePieceTokenizer(std::move(definition));
     case TokenizerKind::kBpe:
-      return MakeBpeTokenizer(std::move(definition));
+      return MakeJsonTokenizer(std::move(definition));
   }
   return absl::InvalidArgumentError(
       absl::StrCat("expected a tokenizer of kind 1 (bytes), 2 (sentencepiece) or 3 (bpe), found ",
@@ -134,15 +134,12 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name
                      "found neither"));
   }
   if (!has_json) return LoadTokenizerFile(model);
-  auto tokenizer = LoadTokenizerFile(json);
-  if (tokenizer.ok() || !has_model) return tokenizer;
+  if (!has_model) return LoadTokenizerFile(json);
   std::string json_bytes, model_bytes;
   TL_RETURN_IF_ERROR(ReadWhole(json, &json_bytes));
   TL_RETURN_IF_ERROR(ReadWhole(model, &model_bytes));
   if (RepeatsSentencePiece(json_bytes, model_bytes)) return LoadTokenizerFile(model);
-  return absl::Status(tokenizer.status().code(),
-                      absl::StrCat(tokenizer.status().message(),
-                                   "; tokenizer.model beside it is not the same tokenizer"));
+  return LoadTokenizerFile(json);
 }
 
 }  // namespace tl

@@ -13,7 +13,7 @@
 
 namespace tl {
 
-// The values are stored in token files.
+// The values are stored in token files. kBpe is any tokenizer.json.
 enum class TokenizerKind : uint32_t { kNone = 0, kBytes = 1, kSentencePiece = 2, kBpe = 3 };
 
 const char* TokenizerKindName(TokenizerKind kind);  // "bytes", "sentencepiece", ...
@@ -51,6 +51,9 @@ class Tokenizer {
   // the first. Empty for ids outside the vocabulary.
   virtual std::string TokenBytes(int32_t id) const { return Decode({&id, 1}); }
 
+  // What a user should know of it, e.g. that its vocabulary lacks some bytes; empty mostly.
+  virtual std::string note() const { return ""; }
+
   // The largest p it can find such that Encode(text + more) == Encode(text[:p]) + Encode(text[p:] +
   // more) whatever comes after text; 0 where it finds none. Lets big files be encoded in pieces.
   virtual size_t CutPoint(absl::string_view text) const = 0;
@@ -65,10 +68,11 @@ class Tokenizer {
 std::unique_ptr<Tokenizer> MakeByteTokenizer();
 // The bytes of a SentencePiece .model file.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::string model);
-// The bytes of a tokenizer.json: byte-level BPE as GPT-2, Llama 3 and Qwen ship it. Anything in it
-// that this cannot reproduce to the token is refused by name, but for what works on whole texts
-// only: truncation, padding and post_processor (tokens added at the ends) do not apply.
-absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpeTokenizer(std::string json);
+// The bytes of a tokenizer.json: byte-level BPE as GPT-2, Llama 3 and Qwen ship it, and BPE and
+// Unigram over characters, as SentencePiece's models become. Anything in it that this cannot
+// reproduce to the token is refused by name, but for what works on whole texts only: truncation,
+// padding and post_processor (tokens added at the ends) do not apply.
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(std::string json);
 
 // As stored in a token file; kNone is an error.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_format.h"
 #include "base/json.h"
 #include "convert/gguf_tokenizer.h"
 #include "model/rope_table.h"
@@ -235,17 +236,76 @@ TEST(GgufTokenizer, ByteLevelBpe) {
   nlohmann::json endless =
       nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
   endless["added_tokens"] = nlohmann::json::array();
-  const auto no_end = MakeBpeTokenizer(endless.dump()).value();
+  const auto no_end = MakeJsonTokenizer(endless.dump()).value();
   ASSERT_LT(no_end->end_id(), 0);
   const int64_t size = no_end->vocab_size();
   EXPECT_EQ(TokenizerKeys(*no_end, size + 2)["tokenizer.ggml.eos_token_id"], size);
   GgufMetadata full;
   ExpectError(AddGgufTokenizer(*no_end, size, full), "wants a token that ends texts");
-  for (const char* file : {"digits", "gpt2-prefix"}) {
+  GgufMetadata metadata;
+  ExpectError(AddGgufTokenizer(*LoadTokenizer(golden + "gpt2-prefix.json").value(), 410, metadata),
+              "llama.cpp has no name for this tokenizer's way of splitting words");
+  ExpectError(AddGgufTokenizer(*LoadTokenizer(golden + "digits.json").value(), 410, metadata),
+              "llama.cpp has no lstrip, which added_tokens asks for '<sep>'");
+}
+
+// A tokenizer.json of characters: what its merges make first has the highest score.
+TEST(GgufTokenizer, BpeOfCharacters) {
+  using Json = nlohmann::json;
+  Json vocab = {{"<unk>", 0}, {"</s>", 1}, {"\u2581", 2}, {"a", 3},   {"b", 4},
+                {"c", 5},     {"ab", 6},   {"bc", 7},     {"abc", 8}, {"\u2581a", 9}};
+  for (int b = 0; b < 256; ++b) vocab[absl::StrFormat("<0x%02X>", b)] = 10 + b;
+  const Json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}};
+  Json root = {{"added_tokens", {{{"id", 1}, {"content", "</s>"}, {"special", true}}}},
+               {"normalizer",
+                {{"type", "Sequence"},
+                 {"normalizers", {{{"type", "Prepend"}, {"prepend", "\u2581"}}, replace}}}},
+               {"pre_tokenizer", nullptr},
+               {"decoder", {{"type", "ByteFallback"}}},
+               {"model",
+                {{"type", "BPE"},
+                 {"unk_token", "<unk>"},
+                 {"byte_fallback", true},
+                 {"vocab", vocab},
+                 {"merges", {"b c", "\u2581 a", "a b", "ab c", "a bc"}}}}};
+  const Json m = TokenizerKeys(*MakeJsonTokenizer(root.dump()).value(), 270);
+  EXPECT_EQ(m["tokenizer.ggml.model"], "llama");
+  EXPECT_EQ(m["tokenizer.ggml.add_space_prefix"], true);
+  EXPECT_EQ(m["tokenizer.ggml.eos_token_id"], 1);
+  EXPECT_EQ(m["tokenizer.ggml.unknown_token_id"], 0);
+  EXPECT_EQ(m["tokenizer.ggml.scores"][7], 0.0f);
+  EXPECT_EQ(m["tokenizer.ggml.scores"][9], -1.0f);
+  EXPECT_EQ(m["tokenizer.ggml.scores"][6], -2.0f);
+  EXPECT_EQ(m["tokenizer.ggml.scores"][8], -3.0f);
+  EXPECT_EQ(m["tokenizer.ggml.token_type"][20], 6);   // a byte
+  EXPECT_EQ(m["tokenizer.ggml.token_type"][269], 5);  // not in use
+  const auto refused = [&](const char* part, const char* key, const Json& value,
+                           const std::string& message) {
+    Json other = root;
+    (key == nullptr ? other[part] : other[part][key]) = value;
     GgufMetadata metadata;
-    ExpectError(AddGgufTokenizer(*LoadTokenizer(golden + file + ".json").value(), 410, metadata),
-                "llama.cpp has no name for this tokenizer's way of splitting words");
-  }
+    ExpectError(AddGgufTokenizer(*MakeJsonTokenizer(other.dump()).value(), 270, metadata), message);
+  };
+  refused("model", "merges", {"b c", "a b", "ab c", "\u2581 a"},
+          "llama.cpp would make 'abc' of 'a' and 'bc', which model.merges does not");
+  refused("model", "merges", {"b c", "ab c", "a b", "a bc", "\u2581 a"},
+          "model.merges makes 'abc' in several places");
+  refused("model", "byte_fallback", false, "expected BPE with byte_fallback");
+  refused("normalizer", nullptr, nullptr, "expected spaces replaced by U+2581");
+  refused("pre_tokenizer", nullptr,
+          {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "first"}},
+          "\"prepend_scheme\":\"first\"");
+  root["normalizer"] = replace;
+  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(root.dump()).value(),
+                          270)["tokenizer.ggml.add_space_prefix"],
+            false);
+  const std::string seeds = TL_SOURCE_DIR "/tests/fuzz/tokenizer_json/";
+  GgufMetadata metadata;
+  ExpectError(AddGgufTokenizer(*LoadTokenizer(seeds + "t5.json").value(), 1000, metadata),
+              "found model type 'Unigram'");
+  EXPECT_EQ(
+      TokenizerKeys(*LoadTokenizer(seeds + "incomplete.json").value(), 1000)["tokenizer.ggml.pre"],
+      "smollm");
 }
 
 TEST(GgufTokenizer, SentencePiece) {

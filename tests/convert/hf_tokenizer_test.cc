@@ -13,7 +13,7 @@ namespace {
 TEST(HfTokenizer, BytesAsByteLevelBpe) {
   const auto files = HuggingFaceTokenizer(*MakeByteTokenizer(), 64).value();
   EXPECT_EQ(files.size(), 2u);
-  const auto tokenizer = MakeBpeTokenizer(files.at("tokenizer.json")).value();
+  const auto tokenizer = MakeJsonTokenizer(files.at("tokenizer.json")).value();
   EXPECT_EQ(tokenizer->vocab_size(), 256);
   EXPECT_EQ(tokenizer->end_id(), -1);
   std::string text;

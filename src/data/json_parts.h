@@ -1,0 +1,31 @@
+// Reading the parts of a tokenizer.json, each an object with a "type".
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace tl::internal {
+
+using Json = nlohmann::json;
+
+// "KEY: expected EXPECTED, found …".
+absl::Status BadPart(absl::string_view key, absl::string_view expected, const Json& found);
+// "KIND {…} is not supported": what tokenizers may do, and this does not.
+absl::Status UnsupportedPart(absl::string_view kind, const Json& part);
+
+// null where the object has no such key, or is none.
+const Json& Get(const Json& object, const char* key);
+// "" where there is none.
+std::string TypeOf(const Json& part);
+bool Flag(const Json& object, const char* key, bool otherwise);
+// The string of this key; an error that names part and key where there is none.
+absl::Status GetString(const Json& part, const char* key, std::string* value);
+
+// Ids are the places in a table, which a damaged one would make huge.
+inline constexpr int64_t kMostIds = int64_t{1} << 21;
+bool IsId(const Json& id);
+
+}  // namespace tl::internal

@@ -1,0 +1,239 @@
+#include "data/text_normalizer.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "data/characters.h"
+#include "data/charsmap.h"
+#include "data/pattern_replacer.h"
+
+namespace tl::internal {
+namespace {
+
+class UnicodeForm : public NormalizerStep {
+ public:
+  explicit UnicodeForm(int options) : options_(options) {}
+  absl::Status Apply(absl::string_view text, std::string* out) const override {
+    utf8proc_uint8_t* result = nullptr;
+    const utf8proc_ssize_t n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                            static_cast<utf8proc_ssize_t>(text.size()), &result,
+                                            static_cast<utf8proc_option_t>(options_));
+    if (n < 0)
+      return absl::ResourceExhaustedError(absl::StrCat("normalizer: ", utf8proc_errmsg(n)));
+    out->assign(reinterpret_cast<const char*>(result), static_cast<size_t>(n));
+    std::free(result);
+    return absl::OkStatus();
+  }
+  bool KeepsAscii() const override { return true; }
+
+ private:
+  const int options_;
+};
+
+// Each character by itself.
+class ByCharacter : public NormalizerStep {
+ public:
+  using Map = void (*)(int32_t c, std::string* out);
+  explicit ByCharacter(Map map) : map_(map) {}
+  absl::Status Apply(absl::string_view text, std::string* out) const override {
+    for (size_t i = 0; i < text.size(); i += CharSize(text[i])) map_(CharAt(text, i), out);
+    return absl::OkStatus();
+  }
+
+ private:
+  const Map map_;
+};
+
+void Lower(int32_t c, std::string* out) {
+  constexpr int32_t kDottedI = 0x130, kDotAbove = 0x307;  // the one that becomes two
+  if (c == kDottedI) {
+    out->push_back('i');
+    AppendChar(kDotAbove, out);
+  } else {
+    AppendChar(utf8proc_tolower(c), out);
+  }
+}
+
+void WithoutMarks(int32_t c, std::string* out) {
+  const utf8proc_category_t category = utf8proc_category(c);
+  if (category != UTF8PROC_CATEGORY_MN && category != UTF8PROC_CATEGORY_MC &&
+      category != UTF8PROC_CATEGORY_ME)
+    AppendChar(c, out);
+}
+
+// Of neural machine translation: control characters are left out, other blanks become spaces.
+void Nmt(int32_t c, std::string* out) {
+  if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F ||
+      c == 0x9F)
+    return;
+  const bool blank = c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 ||
+                     (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                     c == 0xFEFF || c == 0xFFFD;
+  AppendChar(blank ? ' ' : c, out);
+}
+
+class Strip : public NormalizerStep {
+ public:
+  Strip(bool left, bool right) : left_(left), right_(right) {}
+  absl::Status Apply(absl::string_view text, std::string* out) const override {
+    size_t begin = 0, end = text.size();
+    while (left_ && begin < end && IsWhiteSpace(CharAt(text, begin)))
+      begin += CharSize(text[begin]);
+    while (right_ && begin < end && IsWhiteSpace(CharAt(text, CharBefore(text, end))))
+      end = CharBefore(text, end);
+    *out = std::string(text.substr(begin, end - begin));
+    return absl::OkStatus();
+  }
+  bool CutsAtBlanks() const override { return false; }
+
+ private:
+  const bool left_, right_;
+};
+
+class Prepend : public NormalizerStep {
+ public:
+  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  absl::Status Apply(absl::string_view text, std::string* out) const override {
+    if (!text.empty()) *out = absl::StrCat(prefix_, text);
+    return absl::OkStatus();
+  }
+  bool CutsAtBlanks() const override { return false; }
+
+ private:
+  const std::string prefix_;
+};
+
+class Replace : public NormalizerStep {
+ public:
+  explicit Replace(PatternReplacer replacer) : replacer_(std::move(replacer)) {}
+  absl::Status Apply(absl::string_view text, std::string* out) const override {
+    return replacer_.Apply(text, out);
+  }
+  bool CutsAtBlanks() const override {
+    const absl::string_view literal = replacer_.literal();
+    return !literal.empty() && literal.find(' ', 1) == absl::string_view::npos &&
+           literal.find('\n') == absl::string_view::npos;
+  }
+
+ private:
+  const PatternReplacer replacer_;
+};
+
+class Precompiled : public NormalizerStep {
+ public:
+  explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
+  absl::Status Apply(absl::string_view text, std::string* out) const override {
+    map_.Apply(text, out);
+    return absl::OkStatus();
+  }
+  bool MovesUp() const override { return true; }
+
+ private:
+  const Charsmap map_;
+};
+
+struct Form {
+  const char* type;
+  int options;
+};
+constexpr Form kForms[] = {
+    {"NFC", UTF8PROC_STABLE | UTF8PROC_COMPOSE},
+    {"NFD", UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
+    {"NFKC", UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT},
+    {"NFKD", UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT},
+};
+struct CharacterMap {
+  const char* type;
+  ByCharacter::Map map;
+};
+constexpr CharacterMap kCharacterMaps[] = {
+    {"Lowercase", Lower}, {"StripAccents", WithoutMarks}, {"Nmt", Nmt}};
+
+absl::StatusOr<std::unique_ptr<NormalizerStep>> MakeStep(const Json& part) {
+  const std::string type = TypeOf(part);
+  for (const Form& form : kForms) {
+    if (type == form.type) return std::make_unique<UnicodeForm>(form.options);
+  }
+  for (const CharacterMap& map : kCharacterMaps) {
+    if (type == map.type) return std::make_unique<ByCharacter>(map.map);
+  }
+  if (type == "Strip") {
+    return std::make_unique<Strip>(Flag(part, "strip_left", true), Flag(part, "strip_right", true));
+  }
+  if (type == "Prepend") {
+    std::string prefix;
+    TL_RETURN_IF_ERROR(GetString(part, "prepend", &prefix));
+    return std::make_unique<Prepend>(std::move(prefix));
+  }
+  if (type == "Replace") {
+    TL_ASSIGN_OR_RETURN(PatternReplacer replacer, PatternReplacer::Make("normalizer", part));
+    return std::make_unique<Replace>(std::move(replacer));
+  }
+  if (type == "Precompiled") {
+    std::string base64;
+    TL_RETURN_IF_ERROR(GetString(part, "precompiled_charsmap", &base64));
+    TL_ASSIGN_OR_RETURN(Charsmap map, Charsmap::Make(base64));
+    return std::make_unique<Precompiled>(std::move(map));
+  }
+  return UnsupportedPart("normalizer", part);
+}
+
+}  // namespace
+
+absl::StatusOr<TextNormalizer> TextNormalizer::Make(const Json& part) {
+  TextNormalizer normalizer;
+  if (!part.is_null()) TL_RETURN_IF_ERROR(normalizer.Add(part));
+  return normalizer;
+}
+
+absl::Status TextNormalizer::Add(const Json& part) {
+  if (TypeOf(part) == "Sequence" && Get(part, "normalizers").is_array()) {
+    for (const Json& step : Get(part, "normalizers")) TL_RETURN_IF_ERROR(Add(step));
+    return absl::OkStatus();
+  }
+  TL_ASSIGN_OR_RETURN(std::unique_ptr<NormalizerStep> step, MakeStep(part));
+  keeps_ascii_ = keeps_ascii_ && step->KeepsAscii();
+  steps_.push_back(std::move(step));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::string_view> TextNormalizer::Apply(absl::string_view text,
+                                                        std::string* storage) const {
+  if (steps_.empty() || (keeps_ascii_ && IsAscii(text))) return text;
+  std::string made;
+  for (const auto& step : steps_) {
+    made.clear();
+    made.reserve(text.size());
+    TL_RETURN_IF_ERROR(step->Apply(text, &made));
+    storage->swap(made);
+    text = *storage;
+  }
+  return text;
+}
+
+absl::StatusOr<size_t> TextNormalizer::BytesOfFirstCharacter(absl::string_view text,
+                                                             absl::string_view normalized) const {
+  if (text.empty()) return 0;
+  std::string first(text.substr(0, CharSize(text[0])));
+  for (const auto& step : steps_) {
+    std::string made;
+    TL_RETURN_IF_ERROR(step->Apply(first, &made));
+    if (made.empty()) return step->MovesUp() ? 1 : 0;
+    first = std::move(made);
+  }
+  // Marks that follow it may stand before its own, or be one character with it.
+  const auto differs =
+      std::mismatch(first.begin(), first.end(), normalized.begin(), normalized.end());
+  return std::max<size_t>(1, static_cast<size_t>(differs.first - first.begin()));
+}
+
+bool TextNormalizer::CutsAtBlanks() const {
+  return std::all_of(steps_.begin(), steps_.end(),
+                     [](const auto& step) { return step->CutsAtBlanks(); });
+}
+
+}  // namespace tl::internal

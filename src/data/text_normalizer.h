@@ -1,0 +1,52 @@
+// The normalizers of a tokenizer.json: what is done to a text before it is cut into words.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "data/json_parts.h"
+
+namespace tl::internal {
+
+// One step: the text that it makes of a text, which is UTF-8.
+class NormalizerStep {
+ public:
+  virtual ~NormalizerStep() = default;
+  virtual absl::Status Apply(absl::string_view text, std::string* out) const = 0;
+  // Whether ASCII text stays as it is.
+  virtual bool KeepsAscii() const { return false; }
+  // Whether any text may be cut before a space and behind a line end, and both parts normalised by
+  // themselves.
+  virtual bool CutsAtBlanks() const { return true; }
+  // Whether tokenizers takes what is behind a removed character to come from where that was.
+  virtual bool MovesUp() const { return false; }
+};
+
+class TextNormalizer {
+ public:
+  // part: null, or an object with a type. Types: Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Nmt,
+  // Strip, StripAccents, Prepend, Replace and Precompiled; others are refused by name.
+  static absl::StatusOr<TextNormalizer> Make(const Json& part);
+
+  // The text, or what storage now holds of it.
+  absl::StatusOr<absl::string_view> Apply(absl::string_view text, std::string* storage) const;
+
+  // How many of the first bytes of normalized, which is Apply(text), come from the first character
+  // of text, as tokenizers sees it.
+  absl::StatusOr<size_t> BytesOfFirstCharacter(absl::string_view text,
+                                               absl::string_view normalized) const;
+
+  bool empty() const { return steps_.empty(); }
+  bool CutsAtBlanks() const;
+
+ private:
+  absl::Status Add(const Json& part);
+  std::vector<std::unique_ptr<NormalizerStep>> steps_;
+  bool keeps_ascii_ = true;
+};
+
+}  // namespace tl::internal
