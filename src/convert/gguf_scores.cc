@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/logging.h"
 #include "base/utf8.h"
 
 namespace tl {
@@ -42,9 +43,16 @@ absl::StatusOr<bool> SpacePrefixForLlama(const Json& root) {
       return true;
   }
   if (normalizer.is_null() && pre.is_object() && pre.value("type", "") == "Metaspace" &&
-      pre["replacement"] == kSpaceSign && pre.value("prepend_scheme", "always") == "never" &&
-      !pre.value("split", true))
-    return false;
+      pre["replacement"] == kSpaceSign && !pre.value("split", true)) {
+    const bool prefix =
+        pre.value("prepend_scheme", "always") != "never" && pre.value("add_prefix_space", true);
+    if (prefix) {
+      LogWarning(
+          "format gguf: llama.cpp puts a space before a text that begins with one, and behind each "
+          "special token, which this tokenizer.json's Metaspace does not");
+    }
+    return prefix;
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "format gguf: llama.cpp has no tokenizer that does what normalizer ",
       Shortened(normalizer.dump(), 200), " and pre_tokenizer ", Shortened(pre.dump(), 200),

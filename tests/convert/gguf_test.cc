@@ -292,9 +292,16 @@ TEST(GgufTokenizer, BpeOfCharacters) {
           "model.merges makes 'abc' in several places");
   refused("model", "byte_fallback", false, "expected BPE with byte_fallback");
   refused("normalizer", nullptr, nullptr, "expected spaces replaced by U+2581");
-  refused("pre_tokenizer", nullptr,
-          {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "first"}},
-          "\"prepend_scheme\":\"first\"");
+  refused("pre_tokenizer", nullptr, {{"type", "WhitespaceSplit"}}, "and pre_tokenizer {\"type\":");
+  Json metaspace = root;
+  metaspace["normalizer"] = nullptr;
+  metaspace["pre_tokenizer"] = {{"type", "Metaspace"},
+                                {"replacement", "\u2581"},
+                                {"prepend_scheme", "first"},
+                                {"split", false}};
+  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(metaspace.dump()).value(),
+                          270)["tokenizer.ggml.add_space_prefix"],
+            true);
   root["normalizer"] = replace;
   EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(root.dump()).value(),
                           270)["tokenizer.ggml.add_space_prefix"],

@@ -11,6 +11,7 @@ make_kjv_text
 
 say "tokenizers"
 $python tests/peers/tokenizers_check.py --program build/trunkline --text data/kjv.txt
+$python tests/peers/json_tokenizers_check.py --bench build/tests/tokenizer_bench --text data/kjv.txt
 
 say "TensorBoard"
 build/trunkline tokenize --tokenizer bytes --out "$scratch/train.tok" data/kjv.txt
