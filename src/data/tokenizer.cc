@@ -139,7 +139,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name
   TL_RETURN_IF_ERROR(ReadWhole(json, &json_bytes));
   TL_RETURN_IF_ERROR(ReadWhole(model, &model_bytes));
   if (RepeatsSentencePiece(json_bytes, model_bytes)) return LoadTokenizerFile(model);
-  return LoadTokenizerFile(json);
+  auto tokenizer = LoadTokenizerFile(json);
+  if (tokenizer.ok()) return tokenizer;
+  return absl::Status(tokenizer.status().code(),
+                      absl::StrCat(tokenizer.status().message(),
+                                   "; tokenizer.model beside it is not the same tokenizer"));
 }
 
 }  // namespace tl
