@@ -32,8 +32,7 @@ TEST(HfTokenizer, BytesAsByteLevelBpe) {
 }
 
 TEST(HfTokenizer, TokenizerJsonStaysAsItWas) {
-  const auto tokenizer =
-      LoadTokenizer(std::string(TL_SOURCE_DIR) + "/tests/data/golden/qwen2.json").value();
+  const auto tokenizer = LoadTokenizer(TL_SOURCE_DIR "/tests/data/golden/qwen2.json").value();
   const auto files = HuggingFaceTokenizer(*tokenizer, 64).value();
   EXPECT_EQ(files.at("tokenizer.json"), tokenizer->definition());
   EXPECT_EQ(ParseJson(files.at("tokenizer_config.json"), "")->at("eos_token"), "<|endoftext|>");
