@@ -228,7 +228,9 @@ absl::StatusOr<size_t> TextNormalizer::BytesOfFirstCharacter(absl::string_view t
   // Marks that follow it may stand before its own, or be one character with it.
   const auto differs =
       std::mismatch(first.begin(), first.end(), normalized.begin(), normalized.end());
-  return std::max<size_t>(1, static_cast<size_t>(differs.first - first.begin()));
+  auto same = static_cast<size_t>(differs.first - first.begin());
+  while (same > 0 && same < normalized.size() && IsContinuation(normalized[same])) --same;
+  return std::max<size_t>(1, same);
 }
 
 bool TextNormalizer::CutsAtBlanks() const {

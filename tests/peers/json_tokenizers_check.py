@@ -123,7 +123,7 @@ def compare(bench, definition, texts, folder, label):
 
 GOLDEN = ["the word of it", " a  b   c ", "a<s>b</s> word <s>\n\nword", "swords word, word.",
           "x <left>y <right> z<both> w <one> v", "<norm>a Ünï\u2581b", "caf\u0301é \u00a8 \ufb01",
-          "\x01\x01a\u00adb\x00", "字\U0001f600字 12 345", "\u0130I ı\tÀ\r\n ", "<unk>ab<unk>",
+          "\x01\x01a\u00adb\x00", "字\U0001f600字 12 345", "\u0130I ı\tÀ\r\n ", "\u1fed\u0323a", "<unk>ab<unk>",
           "\ufffd\xa0 \u3000the"]
 
 
