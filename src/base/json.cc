@@ -5,6 +5,9 @@
 #include <set>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
 #include "base/files.h"
 #include "base/status.h"
 #include "base/utf8.h"
@@ -57,7 +60,56 @@ class Checker : public nlohmann::json_sax<Json> {
   std::vector<std::set<std::string>> keys_;  // of the objects that are open
 };
 
+// Numbers that JSON does not have, and the strings that stand for them.
+struct NotFinite {
+  const char* number;
+  const char* quoted;
+};
+constexpr NotFinite kNotFinite[] = {{"NaN", R"("\u0001NaN")"},
+                                    {"Infinity", R"("\u0001Infinity")"},
+                                    {"-Infinity", R"("\u0001-Infinity")"}};
+
+std::string QuoteNotFinite(const std::string& text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) {
+      out.append(text, i++, 2);
+      continue;
+    }
+    if (text[i] == '"') in_string = !in_string;
+    const NotFinite* found = nullptr;
+    for (const NotFinite& n : kNotFinite) {
+      if (!in_string && absl::StartsWith(absl::string_view(text).substr(i), n.number)) found = &n;
+    }
+    if (found == nullptr) {
+      out.push_back(text[i]);
+    } else {
+      out += found->quoted;
+      i += absl::string_view(found->number).size() - 1;
+    }
+  }
+  return out;
+}
+
 }  // namespace
+
+absl::StatusOr<Json> ParsePythonJson(const std::string& text, const std::string& what) {
+  return ParseJson(QuoteNotFinite(text), what);
+}
+
+absl::StatusOr<nlohmann::ordered_json> ParseOrderedPythonJson(const std::string& text,
+                                                              const std::string& what) {
+  const std::string quoted = QuoteNotFinite(text);
+  TL_RETURN_IF_ERROR(ParseJson(quoted, what).status());
+  return nlohmann::ordered_json::parse(quoted, nullptr, /*allow_exceptions=*/false);
+}
+
+std::string DumpPythonJson(const nlohmann::ordered_json& json) {
+  std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  for (const NotFinite& n : kNotFinite) text = absl::StrReplaceAll(text, {{n.quoted, n.number}});
+  return text + "\n";
+}
 
 absl::StatusOr<Json> ParseJson(const std::string& text, const std::string& what) {
   Checker checker;
