@@ -18,6 +18,7 @@
 #include "base/logging.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "data/model_text.h"
 
 namespace tl {
 namespace {
@@ -242,6 +243,7 @@ absl::Status Checkpointer::GatherFiles() {
 
 // On rank 0's writer.
 absl::Status Checkpointer::Commit() {
+  TL_RETURN_IF_ERROR(CopyModelText(options_.run_dir, temporary_));
   TL_RETURN_IF_ERROR(FinishCheckpoint(temporary_, &manifest_));
   TL_RETURN_IF_ERROR(CommitCheckpoint(options_.folder, temporary_, manifest_.run.step));
   Retain(options_.folder, manifest_.run.step, options_.keep, options_.keep_every);

@@ -27,10 +27,11 @@ namespace tl {
 
 struct CheckpointOptions {
   std::string folder;
-  int64_t keep = 2;         // the newest healthy so many; 0: all
-  int64_t keep_every = 0;   // and steps that are multiples; 0: none
-  bool async = false;       // training goes on while the writer writes
-  std::string config = {};  // TOML, kept in the manifest, as is what follows
+  std::string run_dir = {};  // its text, where it has one, goes into every checkpoint
+  int64_t keep = 2;          // the newest healthy so many; 0: all
+  int64_t keep_every = 0;    // and steps that are multiples; 0: none
+  bool async = false;        // training goes on while the writer writes
+  std::string config = {};   // TOML, kept in the manifest, as is what follows
   std::map<std::string, std::string> provenance = {};
   std::vector<FileIdentity> data = {};
   uint64_t tokenizer_hash = 0;

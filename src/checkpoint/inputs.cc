@@ -19,6 +19,7 @@
 #include "checkpoint/load.h"
 #include "checkpoint/reader.h"
 #include "comm/facts.h"
+#include "data/model_text.h"
 #include "data/token_file.h"
 
 namespace tl {
@@ -73,9 +74,10 @@ bool HasTokenizer(const fs::path& folder) {
 }
 
 uint64_t HashInFolder(const fs::path& folder) {
-  if (!HasTokenizer(folder)) return 0;
-  const auto tokenizer = LoadTokenizer(folder.empty() ? "." : folder.string());
-  return tokenizer.ok() ? (*tokenizer)->hash() : 0;
+  const std::string place = folder.empty() ? "." : folder.string();
+  if (!HasModelText(place) && !HasTokenizer(folder)) return 0;
+  const auto text = ReadModelText(place);
+  return text.ok() ? text->tokenizer->hash() : 0;
 }
 
 }  // namespace

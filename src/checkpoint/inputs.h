@@ -32,7 +32,7 @@ absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
 absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint);
 
 // The hash of the tokenizer whose tokens a model knows: as the manifest of its first checkpoint
-// that can be read says, else that of tokenizer.json or tokenizer.model beside the weights; 0 where
+// that can be read says, else that of the tokenizer beside the weights; 0 where
 // neither tells.
 uint64_t TokenizerHashOf(const std::string& weights);
 // As the manifest says; 0: it does not, or there is none.

@@ -17,6 +17,7 @@
 #include "base/remove_on_signal.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/run_text.h"
 #include "checkpoint/shard_file.h"
 
 namespace tl {
@@ -144,7 +145,8 @@ absl::StatusOr<std::string> Reshard(CheckpointReader& from, const std::string& f
     return SystemError(temporary, "make the folder", error ? error.value() : EEXIST);
   const RemoveOnSignal on_signal(temporary);
   hold.reset();
-  absl::Status status = WriteAllShards(from, temporary, &manifest);
+  absl::Status status = CopyModelText(FindText(from.path()), temporary);
+  if (status.ok()) status = WriteAllShards(from, temporary, &manifest);
   if (status.ok()) status = CommitCheckpoint(folder, temporary, step);
   if (!status.ok()) {
     std::filesystem::remove_all(temporary, error);

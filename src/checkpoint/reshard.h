@@ -13,7 +13,8 @@ namespace tl {
 
 // Writes folder/step_N with a shard for every rank of a data x tensor grid: tensors divided along
 // their split axis, then each part over the data ranks. What has that name already is left as it
-// is, and an error (AlreadyExists). Returns its path. Memory: two blocks.
+// is, and an error (AlreadyExists). The text that the checkpoint or its run has goes with it.
+// Returns its path. Memory: two blocks.
 absl::StatusOr<std::string> Reshard(CheckpointReader& from, const std::string& folder, int data,
                                     int tensor);
 

@@ -21,7 +21,9 @@ absl::Status RunCalibrate(const Args& args, Communicator& world) {
       "  trunkline calibrate checkpoints/medusa\n"
       "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate auto "
       "--report\n");
-  arguments.PathPositional("WHERE", &options.run_dir, "The run folder: [run] dir of a training")
+  arguments
+      .PathPositional("WHERE", &options.run_dir,
+                      "A run folder ([run] dir of a training) or one checkpoint")
       .PathOption("--data", &options.data,
                   "A token file, once or several times; else [data] eval of the run")
       .Option("--tokens", &options.tokens, 1, "Tokens of it to measure acceptance on")

@@ -20,6 +20,9 @@
 #include "base/status.h"
 #include "base/user_path.h"
 #include "base/utf8.h"
+#include "checkpoint/folder.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/reader.h"
 #include "cli/config_suggest.h"
 #include "cli/config_table.h"
 
@@ -345,11 +348,25 @@ absl::StatusOr<Config> LoadRunConfig(const std::string& dir,
                                      absl::Span<const std::string> overrides) {
   const std::filesystem::path path = std::filesystem::path(dir) / "config.toml";
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) {
+  if (std::filesystem::exists(path, ignored)) return LoadConfig(path.string(), overrides);
+  const auto checkpoints = FindCheckpoints(dir);
+  if (!checkpoints.ok()) {
     return absl::NotFoundError(absl::StrCat(
         dir, " is not a run folder: it has no config.toml; give the [run] dir of a training"));
   }
-  return LoadConfig(path.string(), overrides);
+  absl::Status status;
+  for (const std::string& checkpoint : *checkpoints) {
+    const auto reader = CheckpointReader::Open(checkpoint);
+    if (!reader.ok()) {
+      if (status.ok()) status = reader.status();
+      continue;
+    }
+    const std::string file = absl::StrCat(checkpoint, "/", kManifestName);
+    TL_ASSIGN_OR_RETURN(Config config, ParseConfig((*reader)->manifest().config, file, overrides));
+    config.checkpoint.dir = dir;
+    return config;
+  }
+  return status;
 }
 
 std::string WriteResolved(const Config& config) {

@@ -23,7 +23,9 @@ absl::StatusOr<Config> LoadConfig(const std::string& path,
 // Every key with its value, as TOML that parses back to an equal config.
 std::string WriteResolved(const Config& config);
 
-// The run folder's resolved config (DIR/config.toml). An error says so where DIR is no run folder.
+// The run folder's resolved config (DIR/config.toml). Where DIR is one checkpoint, or a folder of
+// them without a config.toml, it is that of the checkpoint, whose weights are then the run's. An
+// error says so where DIR is none of these.
 absl::StatusOr<Config> LoadRunConfig(const std::string& dir,
                                      absl::Span<const std::string> overrides = {});
 

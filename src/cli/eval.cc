@@ -14,7 +14,9 @@ absl::Status RunEval(const Args& args, Communicator& world) {
       "tokenizer allows. On any number of ranks, whatever it was trained on.",
       "  trunkline eval checkpoints/quickstart\n"
       "  mpirun -n 2 trunkline eval checkpoints/kjv-10m --data data/kjv-eval.tok\n");
-  arguments.PathPositional("WHERE", &options.run_dir, "The run folder: [run] dir of a training")
+  arguments
+      .PathPositional("WHERE", &options.run_dir,
+                      "A run folder ([run] dir of a training) or one checkpoint")
       .PathOption("--data", &data,
                   "A token file, once or several times; else [data] eval of the run")
       .Option("--batches", &options.batches, 0, "Micro-batches per data rank; 0: everything")

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "base/temporary.h"
-#include "checkpoint/run_tokenizer.h"
+#include "checkpoint/run_text.h"
 #include "cli/command.h"
 #include "convert/report.h"
 #include "engine/options.h"
@@ -23,15 +23,15 @@ absl::StatusOr<DType> WeightType(const std::string& name, const Config& config) 
       absl::StrCat("--dtype ", name, ": expected fp32, bf16 or fp16"));
 }
 
-// WHERE, or for one checkpoint of a run the folder that it is in.
-std::string RunFolderOf(const std::string& where) {
+// That of the run's folder, also where one checkpoint in it is given.
+std::string NameOf(const std::string& where) {
   namespace fs = std::filesystem;
   std::error_code error;
-  fs::path path = fs::path(where).lexically_normal();
+  fs::path path = fs::absolute(where, error).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   const bool inside = !fs::exists(path / "config.toml", error) &&
                       fs::exists(path.parent_path() / "config.toml", error);
-  return inside ? path.parent_path().string() : where;
+  return (inside ? path.parent_path() : path).filename().string();
 }
 
 }  // namespace
@@ -66,18 +66,14 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
   TL_RETURN_IF_ERROR(CheckNewFolder(out));
-  const std::string run_dir = RunFolderOf(where);
   const auto alone = MakeSelfCommunicator();
   ExportJob job;
-  TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(run_dir, overrides, *alone));
+  TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(where, overrides, *alone));
   TL_ASSIGN_OR_RETURN(job.dtype, WeightType(dtype, job.config));
-  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadRunTokenizer(run_dir, job.config));
-  TL_ASSIGN_OR_RETURN(
-      const auto source,
-      OpenRunWeights(where == run_dir ? CheckpointFolder(job.config, run_dir) : where));
-  job.tokenizer = tokenizer.get();
+  TL_ASSIGN_OR_RETURN(job.text, LoadRunText(where, job.config));
+  TL_ASSIGN_OR_RETURN(const auto source, OpenRunWeights(CheckpointFolder(job.config, where)));
   job.source = source.get();
-  job.name = std::filesystem::path(run_dir).filename().string();
+  job.name = NameOf(where);
   job.shard_bytes = shard_mb * 1'000'000;
   job.leave = trunk_only ? Leave::kHeads : Leave::kNothing;
   TL_ASSIGN_OR_RETURN(const auto report, Export(job, format, out));

@@ -79,7 +79,8 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate heads --tree "
       "4x2x1 --report\n"
       "  mpirun -n 2 trunkline generate RUN --prompts-from - --batch 8 --json < prompts.txt\n");
-  arguments.PathPositional("WHERE", &dir, "The run folder: [run] dir of a training")
+  arguments
+      .PathPositional("WHERE", &dir, "A run folder ([run] dir of a training) or one checkpoint")
       .Option("--prompt", &prompt, "The text to continue")
       .PathOption("--prompts-from", &prompts_from, "A file with a prompt per line; - for stdin")
       .Option("--batch", &options.batch, 1, "Prompts that are continued at once")

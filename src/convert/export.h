@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "convert/output_folder.h"
 #include "convert/weights.h"
-#include "data/tokenizer.h"
+#include "data/model_text.h"
 #include "engine/config.h"
 
 namespace tl {
@@ -21,7 +21,7 @@ enum class Leave : uint8_t {
 struct ExportJob {
   Config config;
   const WeightSource* source = nullptr;
-  const Tokenizer* tokenizer = nullptr;
+  ModelText text;
   std::string name;  // of the model, where a format has room for one
   DType dtype = DType::kF32;
   int64_t shard_bytes = int64_t{4000} << 20;
@@ -60,8 +60,5 @@ absl::StatusOr<std::vector<TensorPlacement>> PlaceTrunk(const ExportJob& job, co
 
 // An error where heads were to be left out, for formats that hold heads.
 absl::Status RefuseTrunkOnly(const ExportJob& job, const char* format);
-
-// generation_config.json and the tokenizer's files.
-absl::Status WriteHuggingFaceSides(const ExportJob& job, const OutputFolder& out);
 
 }  // namespace tl

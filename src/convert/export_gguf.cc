@@ -4,6 +4,7 @@
 #include "convert/export.h"
 #include "convert/gguf.h"
 #include "convert/gguf_tokenizer.h"
+#include "convert/text_files.h"
 #include "convert/trunk_names.h"
 #include "model/rope_table.h"
 
@@ -49,7 +50,7 @@ void AddModel(const ExportJob& job, const std::string& arch, GgufMetadata& metad
   const uint32_t types = job.dtype == DType::kF32 ? 0 : job.dtype == DType::kF16 ? 1 : 32;
   metadata.Add("general.file_type", types);
   number("vocab_size", m.vocab);
-  number("context_length", job.config.train.sequence_length);
+  number("context_length", ContextLength(job));
   number("embedding_length", m.hidden);
   number("block_count", m.layers);
   number("feed_forward_length", m.ffn);
@@ -82,7 +83,7 @@ absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
   TL_ASSIGN_OR_RETURN(const std::string arch, Architecture(model));
   GgufMetadata metadata;
   AddModel(job, arch, metadata);
-  TL_RETURN_IF_ERROR(AddGgufTokenizer(*job.tokenizer, model.vocab, metadata));
+  TL_RETURN_IF_ERROR(AddGgufTokenizer(job.text, model.vocab, metadata));
   TL_ASSIGN_OR_RETURN(auto placements, PlaceTrunk(job, "gguf", Rename));
   std::vector<GgufTensor> tensors;
   std::vector<float> divisors;

@@ -1,7 +1,7 @@
 // Medusa heads, beside the trunk that --format hf --trunk-only writes. Two layouts:
 //   vLLM's (MedusaModel): config.json of model_type "medusa"; model.safetensors with
 //     blocks.HEAD.layers.LAYER.{weight,bias} and lm_heads.HEAD.weight, or lm_heads.0.weight alone
-//     where all heads share the trunk's unembedding (original_lm_head);
+//     where all heads share the trunk's unembedding (original_lm_head); the trunk's tokenizer;
 //   that of Medusa's authors, which TGI and TensorRT-LLM load too: medusa_lm_head.safetensors with
 //     HEAD.LAYER.linear.{weight,bias} and HEAD.LAYERS.weight.
 // Heads count from 0 in both: head 0 predicts the token after next.
@@ -15,7 +15,9 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "convert/export.h"
+#include "convert/hf_config.h"
 #include "convert/shards.h"
+#include "convert/text_files.h"
 
 namespace tl {
 namespace {
@@ -71,7 +73,12 @@ std::string ConfigText(const ExportJob& job, Layout layout) {
               {"num_heads", o.heads},
               {"num_hidden_layers", o.residual_layers},
               {"medusa_fc_bias", true},
-              {"original_lm_head", !o.own_unembedding}};
+              {"original_lm_head", !o.own_unembedding},
+              // Beyond it vLLM drafts nothing.
+              {"max_position_embeddings", ContextLength(job)},
+              {"bos_token_id", TokensJson({job.text.rules.begin})},
+              {"eos_token_id", TokensJson(job.text.rules.ends)},
+              {"pad_token_id", TokensJson({job.text.rules.pad})}};
   } else {
     config = {{"medusa_num_heads", o.heads},
               {"medusa_num_layers", o.residual_layers},
@@ -115,6 +122,7 @@ absl::StatusOr<std::vector<TensorPlacement>> Write(const ExportJob& job, const O
   const std::string stem = layout == Layout::kVllm ? "model" : "medusa_lm_head";
   TL_RETURN_IF_ERROR(WriteShards(*job.source, out, stem, INT64_MAX, placements));
   TL_RETURN_IF_ERROR(out.WriteText("config.json", ConfigText(job, layout)));
+  if (layout == Layout::kVllm) TL_RETURN_IF_ERROR(WriteHuggingFaceSides(job, out));
   return placements;
 }
 

@@ -11,9 +11,8 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "convert/export.h"
-#include "convert/hf_config.h"
-#include "convert/hf_tokenizer.h"
 #include "convert/shards.h"
+#include "convert/text_files.h"
 #include "convert/trunk_names.h"
 
 namespace tl {
@@ -89,18 +88,14 @@ absl::StatusOr<std::string> ConfigText(const ExportJob& job) {
   ModelConfig model = job.config.model;
   model.qkv_bias = true;
   model.tie_embeddings = false;
-  TL_ASSIGN_OR_RETURN(const std::string text,
-                      WriteHfConfig({.model = model,
-                                     .max_positions = job.config.train.sequence_length,
-                                     .dtype = job.dtype,
-                                     .end_id = job.tokenizer->end_id()}));
-  auto config = nlohmann::ordered_json::parse(text);
+  TL_ASSIGN_OR_RETURN(const std::string text, ConfigFile(job, model));
+  TL_ASSIGN_OR_RETURN(auto config, ParseOrderedPythonJson(text, "config.json"));
   config["architectures"] = {"MiMoForCausalLM"};
   config["model_type"] = "mimo";
   config["auto_map"] = {{"AutoConfig", "configuration_mimo.MiMoConfig"}};
   config["num_nextn_predict_layers"] = 1;
   config["attention_bias"] = true;
-  return config.dump(2) + "\n";
+  return DumpPythonJson(config);
 }
 
 std::vector<TensorPlacement> PlaceTensors(const ExportJob& job) {

@@ -1,17 +1,21 @@
 #include "convert/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/json.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "convert/gguf_scores.h"
 #include "convert/hf_tokenizer.h"
+#include "data/folder_rules.h"
 #include "data/sentencepiece_proto.h"
+#include "data/token_names.h"
 
 namespace tl {
 namespace {
@@ -64,30 +68,49 @@ struct Vocabulary {
   std::vector<int32_t> types;
 };
 
-void AddEnds(int32_t end_id, GgufMetadata& metadata) {
-  metadata.Add("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(end_id));
-  metadata.Add("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(end_id));
-  metadata.Add("tokenizer.ggml.add_bos_token", false);
+// llama.cpp has a key for each of three tokens at which a text ends.
+constexpr const char* kEnds[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                 "tokenizer.ggml.eom_token_id"};
+
+// rules: with an end.
+void AddRules(const ModelText& text, const TextRules& rules, GgufMetadata& metadata) {
+  const auto number = [&](const char* key, int32_t id) {
+    if (id >= 0) metadata.Add(key, static_cast<uint32_t>(id));
+  };
+  number("tokenizer.ggml.bos_token_id", rules.begin >= 0 ? rules.begin : rules.end());
+  for (size_t i = 0; i < rules.ends.size(); ++i) {
+    if (i < std::size(kEnds)) {
+      number(kEnds[i], rules.ends[i]);
+    } else {
+      LogWarning(absl::StrCat("format gguf: llama.cpp ends texts at ", std::size(kEnds),
+                              " tokens at most: not at ",
+                              TokenName(*text.tokenizer, rules.ends[i])));
+    }
+  }
+  number("tokenizer.ggml.padding_token_id", rules.pad);
+  metadata.Add("tokenizer.ggml.add_bos_token", rules.adds_begin);
   metadata.Add("tokenizer.ggml.add_eos_token", false);
+  if (const std::string chat = ChatTemplate(text.files); !chat.empty())
+    metadata.Add("tokenizer.chat_template", chat);
 }
 
 // Without ends llama.cpp takes tokens of its own choice for them (11, or 1 and 2), which here may
 // be text.
-absl::Status AddEndsOf(const Tokenizer& tokenizer, const Vocabulary& vocabulary,
-                       GgufMetadata& metadata) {
-  int32_t end_id = tokenizer.end_id();
-  if (end_id < 0) end_id = vocabulary.FirstThatIsNoText();
-  if (end_id < 0) {
+absl::Status AddRulesOf(const ModelText& text, const Vocabulary& vocabulary,
+                        GgufMetadata& metadata) {
+  TextRules rules = text.rules;
+  if (rules.ends.empty()) rules.ends = {vocabulary.FirstThatIsNoText()};
+  if (rules.end() < 0) {
     return absl::InvalidArgumentError(
         "format gguf: llama.cpp wants a token that ends texts, found none in the tokenizer, nor a "
         "special token or one that is not in use to stand for it; expected a [model] vocab larger "
         "than the tokenizer's");
   }
-  AddEnds(end_id, metadata);
+  AddRules(text, rules, metadata);
   return absl::OkStatus();
 }
 
-void AddBytes(int64_t vocab, GgufMetadata& metadata) {
+void AddBytes(const ModelText& text, int64_t vocab, GgufMetadata& metadata) {
   metadata.Add("tokenizer.ggml.model", "gpt2");
   metadata.Add("tokenizer.ggml.pre", "gpt-2");
   Vocabulary vocabulary(vocab);
@@ -95,7 +118,7 @@ void AddBytes(int64_t vocab, GgufMetadata& metadata) {
   for (int64_t byte = 0; byte < 256; ++byte) vocabulary.Set(byte, tokens[byte], Type::kNormal);
   vocabulary.AddTo(metadata);
   metadata.Add("tokenizer.ggml.merges", std::vector<std::string>());
-  AddEnds(0, metadata);
+  AddRules(text, {.ends = {0}}, metadata);
 }
 
 // The pattern that words are split by where llama.cpp may know it: "" for ByteLevel's own; else
@@ -133,7 +156,7 @@ absl::Status AddAddedTokens(const Json& root, Vocabulary& vocabulary) {
 }
 
 // BPE over characters with byte fallback: what SentencePiece's become.
-absl::Status AddBpeOfCharacters(const Tokenizer& tokenizer, const Json& root, int64_t vocab,
+absl::Status AddBpeOfCharacters(const ModelText& text, const Json& root, int64_t vocab,
                                 GgufMetadata& metadata) {
   const Json& model = root["model"];
   TL_ASSIGN_OR_RETURN(const bool space_prefix, SpacePrefixForLlama(root));
@@ -163,12 +186,12 @@ absl::Status AddBpeOfCharacters(const Tokenizer& tokenizer, const Json& root, in
   vocabulary.AddTo(metadata);
   metadata.Add("tokenizer.ggml.scores", scores);
   metadata.Add("tokenizer.ggml.add_space_prefix", space_prefix);
-  return AddEndsOf(tokenizer, vocabulary, metadata);
+  return AddRulesOf(text, vocabulary, metadata);
 }
 
 // The definition is one that the tokenizer was made from, so its parts are there.
-absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
-  Json root = Json::parse(tokenizer.definition());
+absl::Status AddBpe(const ModelText& text, int64_t vocab, GgufMetadata& metadata) {
+  Json root = Json::parse(text.tokenizer->definition());
   Json& model = root["model"];
   if (model["vocab"].is_array()) {
     return absl::InvalidArgumentError(
@@ -176,7 +199,7 @@ absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& met
         "model type 'Unigram'");
   }
   if (root["pre_tokenizer"].dump().find("\"ByteLevel\"") == std::string::npos)
-    return AddBpeOfCharacters(tokenizer, root, vocab, metadata);
+    return AddBpeOfCharacters(text, root, vocab, metadata);
   if (!root["normalizer"].is_null() && root["normalizer"]["type"] != "NFC") {
     return absl::InvalidArgumentError(absl::StrCat("format gguf: llama.cpp has no normalizer ",
                                                    Shortened(root["normalizer"].dump(), 200),
@@ -209,12 +232,12 @@ absl::Status AddBpe(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& met
                                                       merge[1].get<std::string>()));
   }
   metadata.Add("tokenizer.ggml.merges", merges);
-  return AddEndsOf(tokenizer, vocabulary, metadata);
+  return AddRulesOf(text, vocabulary, metadata);
 }
 
-absl::Status AddSentencePiece(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
+absl::Status AddSentencePiece(const ModelText& text, int64_t vocab, GgufMetadata& metadata) {
   TL_ASSIGN_OR_RETURN(const SentencePieceProto proto,
-                      ParseSentencePieceProto(tokenizer.definition()));
+                      ParseSentencePieceProto(text.tokenizer->definition()));
   if (!proto.bpe || !proto.byte_fallback || !proto.identity || proto.remove_extra_whitespaces ||
       !proto.escape_whitespaces) {
     return absl::InvalidArgumentError(
@@ -235,20 +258,20 @@ absl::Status AddSentencePiece(const Tokenizer& tokenizer, int64_t vocab, GgufMet
   vocabulary.AddTo(metadata);
   metadata.Add("tokenizer.ggml.scores", scores);
   metadata.Add("tokenizer.ggml.add_space_prefix", proto.add_dummy_prefix);
-  return AddEndsOf(tokenizer, vocabulary, metadata);
+  return AddRulesOf(text, vocabulary, metadata);
 }
 
 }  // namespace
 
-absl::Status AddGgufTokenizer(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata) {
-  switch (tokenizer.kind()) {
+absl::Status AddGgufTokenizer(const ModelText& text, int64_t vocab, GgufMetadata& metadata) {
+  switch (text.tokenizer->kind()) {
     case TokenizerKind::kBytes:
-      AddBytes(vocab, metadata);
+      AddBytes(text, vocab, metadata);
       return absl::OkStatus();
     case TokenizerKind::kBpe:
-      return AddBpe(tokenizer, vocab, metadata);
+      return AddBpe(text, vocab, metadata);
     case TokenizerKind::kSentencePiece:
-      return AddSentencePiece(tokenizer, vocab, metadata);
+      return AddSentencePiece(text, vocab, metadata);
     case TokenizerKind::kNone:
       break;
   }

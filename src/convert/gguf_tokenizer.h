@@ -3,7 +3,7 @@
 
 #include "absl/status/status.h"
 #include "convert/gguf.h"
-#include "data/tokenizer.h"
+#include "data/model_text.h"
 
 namespace tl {
 
@@ -15,6 +15,6 @@ namespace tl {
 //                   Llama 3, Qwen2 or SmolLM2, and BPE over characters with byte fallback as
 //                   SentencePiece's become; others are refused
 //   SentencePiece   BPE with byte fallback, text not normalised; others are refused
-absl::Status AddGgufTokenizer(const Tokenizer& tokenizer, int64_t vocab, GgufMetadata& metadata);
+absl::Status AddGgufTokenizer(const ModelText& text, int64_t vocab, GgufMetadata& metadata);
 
 }  // namespace tl

@@ -140,6 +140,16 @@ const char* TorchName(DType dtype) {
 
 absl::StatusOr<const Architecture*> ReadArchitecture(const Json& root, const std::string& path) {
   std::string found = "nothing";
+  const auto names = root.find("architectures"), type = root.find("model_type");
+  const bool unnamed =
+      names == root.end() || names->is_null() || (names->is_array() && names->empty());
+  // transformers goes by the model_type.
+  if (unnamed && type != root.end() && type->is_string()) {
+    found = absl::StrCat("of model_type ", type->get<std::string>());
+    for (const Architecture& a : kArchitectures) {
+      if (*type == a.type) return &a;
+    }
+  }
   if (root.contains("architectures") && root["architectures"].is_array() &&
       root["architectures"].size() == 1 && root["architectures"][0].is_string())
     found = root["architectures"][0].get<std::string>();
@@ -169,6 +179,13 @@ void RefuseTheUnknown(const Architecture& a, Reader& reader) {
 
 }  // namespace
 
+nlohmann::ordered_json TokensJson(std::vector<int32_t> tokens) {
+  tokens.erase(std::remove(tokens.begin(), tokens.end(), -1), tokens.end());
+  if (tokens.empty()) return nullptr;
+  if (tokens.size() == 1) return tokens[0];
+  return tokens;
+}
+
 absl::StatusOr<std::string> HfArchitecture(const ModelConfig& model) {
   TL_ASSIGN_OR_RETURN(const Architecture* a, Find(model));
   return std::string(a->name);
@@ -188,8 +205,6 @@ absl::StatusOr<std::string> WriteHfConfig(const HfConfig& config) {
                {"original_max_position_embeddings", s.original_context}};
     rope.update(scaling);
   }
-  const nlohmann::ordered_json end =
-      config.end_id >= 0 ? nlohmann::ordered_json(config.end_id) : nlohmann::ordered_json(nullptr);
   const DType dtype = config.dtype.value_or(DType::kF32);
   nlohmann::ordered_json root = {{"architectures", {a->name}},
                                  {"model_type", a->type},
@@ -211,9 +226,9 @@ absl::StatusOr<std::string> WriteHfConfig(const HfConfig& config) {
                                  {"rope_parameters", rope},
                                  {"use_cache", true},
                                  // transformers fills in numbers of its own where these are missing
-                                 {"bos_token_id", nullptr},
-                                 {"eos_token_id", end},
-                                 {"pad_token_id", nullptr},
+                                 {"bos_token_id", TokensJson({config.begin})},
+                                 {"eos_token_id", TokensJson(config.ends)},
+                                 {"pad_token_id", TokensJson({config.pad})},
                                  {"torch_dtype", TorchName(dtype)}};
   if (a->window) root["sliding_window"] = m.sliding_window;
   if (a->qkv_bias || a->qk_norm) {
@@ -225,7 +240,7 @@ absl::StatusOr<std::string> WriteHfConfig(const HfConfig& config) {
 }
 
 absl::StatusOr<HfConfig> ParseHfConfig(const std::string& text, const std::string& path) {
-  TL_ASSIGN_OR_RETURN(const Json root, ParseJson(text, path));
+  TL_ASSIGN_OR_RETURN(const Json root, ParsePythonJson(text, path));
   if (!root.is_object()) return absl::InvalidArgumentError(path + ": expected a JSON object");
   TL_ASSIGN_OR_RETURN(const Architecture* a, ReadArchitecture(root, path));
   Reader reader(root, path);
@@ -254,8 +269,6 @@ absl::StatusOr<HfConfig> ParseHfConfig(const std::string& text, const std::strin
   }
   config.max_positions = reader.Integer("max_position_embeddings", 2048);
   config.dtype = TypeNamed(reader.Text("dtype", reader.Text("torch_dtype", "")));
-  if (reader.Has("eos_token_id") && root["eos_token_id"].is_number_unsigned())
-    config.end_id = static_cast<int32_t>(reader.Integer("eos_token_id"));
   TL_RETURN_IF_ERROR(reader.status);
   TL_RETURN_IF_ERROR(ReadRope(root, path, &m));
   if (const absl::Status status = Validate(m); !status.ok())

@@ -3,8 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/json.h"
 #include "device/dtype.h"
 #include "model/config.h"
 
@@ -13,9 +15,13 @@ namespace tl {
 struct HfConfig {
   ModelConfig model;
   int64_t max_positions = 0;
-  std::optional<DType> dtype;  // of the weights, where it says so
-  int32_t end_id = -1;         // of the end of a text; -1: none
+  std::optional<DType> dtype;      // of the weights, where it says so
+  std::vector<int32_t> ends = {};  // tokens that end a text; written, not read
+  int32_t begin = -1, pad = -1;    // so are these; -1: none
 };
+
+// Tokens as transformers' configs have them: null, a number, or a list; -1 is none.
+nlohmann::ordered_json TokensJson(std::vector<int32_t> tokens);
 
 // LlamaForCausalLM, Qwen2ForCausalLM (bias on q, k and v), Qwen3ForCausalLM (norm of q and k) or
 // MistralForCausalLM (sliding window); an error that names the mix where it is none of these.

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "data/sentencepiece_proto.h"
+#include "data/token_names.h"
 
 namespace tl {
 namespace {
@@ -138,6 +139,7 @@ std::vector<std::string> ByteLevelTokens() {
 }
 
 absl::StatusOr<std::map<std::string, std::string>> HuggingFaceTokenizer(const Tokenizer& tokenizer,
+                                                                        const TextRules& rules,
                                                                         int64_t max_positions) {
   std::map<std::string, std::string> files;
   Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
@@ -158,16 +160,20 @@ absl::StatusOr<std::map<std::string, std::string>> HuggingFaceTokenizer(const To
         files["tokenizer.json"] = std::move(json);
       else
         config["tokenizer_class"] = "LlamaTokenizer";
-      config["add_bos_token"] = config["add_eos_token"] = false;
-      if (tokenizer.end_id() >= 0)
-        config["eos_token"] = proto.pieces[static_cast<size_t>(tokenizer.end_id())].text;
+      config["add_bos_token"] = rules.adds_begin;
+      config["add_eos_token"] = false;
       break;
     }
     case TokenizerKind::kNone:
       return absl::InvalidArgumentError("no tokenizer");
   }
-  if (tokenizer.kind() == TokenizerKind::kBpe && tokenizer.end_id() >= 0)
-    config["eos_token"] = tokenizer.Decode({tokenizer.end_id()});
+  if (rules.adds_begin) config["add_bos_token"] = true;
+  for (const auto& [key, id] : {std::pair{"bos_token", rules.begin},
+                                {"eos_token", rules.end()},
+                                {"pad_token", rules.pad},
+                                {"unk_token", rules.unknown}}) {
+    if (const std::string name = TokenText(tokenizer, id); !name.empty()) config[key] = name;
+  }
   files["tokenizer_config.json"] = config.dump(2) + "\n";
   return files;
 }

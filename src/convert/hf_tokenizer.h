@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "data/text_rules.h"
 #include "data/tokenizer.h"
 
 namespace tl {
@@ -16,6 +17,7 @@ namespace tl {
 //                    tokenizers can (BPE with byte fallback, text not normalised)
 // and tokenizer_config.json. max_positions: the longest text of the model in tokens.
 absl::StatusOr<std::map<std::string, std::string>> HuggingFaceTokenizer(const Tokenizer& tokenizer,
+                                                                        const TextRules& rules,
                                                                         int64_t max_positions);
 
 // The 256 tokens of a byte-level BPE in the order of their bytes: GPT-2's printable stand-ins.

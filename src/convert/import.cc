@@ -1,12 +1,14 @@
 #include "convert/import.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/lfs.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/temporary.h"
@@ -15,7 +17,8 @@
 #include "convert/report.h"
 #include "convert/shards.h"
 #include "convert/trunk_names.h"
-#include "data/tokenizer.h"
+#include "data/model_text.h"
+#include "data/token_names.h"
 #include "engine/engine.h"
 
 namespace tl {
@@ -97,17 +100,31 @@ absl::StatusOr<std::vector<TensorPlacement>> PlaceTensors(const WeightSource& so
   return placements;
 }
 
-absl::Status CopyTokenizer(const std::string& folder, const ModelConfig& model,
-                           const OutputFolder& out) {
-  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(folder));
-  if (tokenizer->vocab_size() > model.vocab) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(folder, ": its tokenizer has ", tokenizer->vocab_size(),
-                     " tokens, the model's vocab_size is ", model.vocab));
+// A LoRA's folder may hold the base's config.json too, but not what the two make together.
+absl::Status RefuseAdapter(const std::string& folder) {
+  const std::string path = folder + "/adapter_config.json";
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(path,
+                   ": the folder holds an adapter (LoRA), not a whole model: merge it into its "
+                   "base with peft's merge_and_unload, save that and import it"));
+}
+
+absl::Status CopyText(const std::string& folder, const ModelConfig& model,
+                      const OutputFolder& out) {
+  TL_ASSIGN_OR_RETURN(const ModelText text, ReadModelText(folder));
+  if (text.tokenizer->vocab_size() > model.vocab) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        folder, ": its tokenizer has ", text.tokenizer->vocab_size(),
+        " tokens, the model's vocab_size is ", model.vocab, ": no row for ",
+        TokenName(*text.tokenizer, static_cast<int32_t>(model.vocab)),
+        "; take such tokens out of tokenizer.json's added_tokens, or give the model rows "
+        "for them with transformers' resize_token_embeddings"));
   }
-  if (const std::string note = tokenizer->note(); !note.empty()) LogWarning(folder + ": " + note);
-  const bool json = tokenizer->kind() == TokenizerKind::kBpe;
-  return out.WriteText(json ? "tokenizer.json" : "tokenizer.model", tokenizer->definition());
+  if (const std::string note = text.tokenizer->note(); !note.empty())
+    LogWarning(folder + ": " + note);
+  return SaveModelText(text, out.path());
 }
 
 Precision PrecisionOf(const std::vector<TensorPlacement>& placements) {
@@ -127,7 +144,9 @@ absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
     const std::function<std::string(const Config&)>& write_config) {
   TL_RETURN_IF_ERROR(CheckNewFolder(out));
   const std::string path = folder + "/config.json";
+  TL_RETURN_IF_ERROR(RefuseAdapter(folder));
   TL_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMostConfigBytes));
+  TL_RETURN_IF_ERROR(CheckNotLfsPointer(text, path));
   TL_ASSIGN_OR_RETURN(const HfConfig hf, ParseHfConfig(text, path));
   TL_ASSIGN_OR_RETURN(const auto source, OpenHuggingFaceWeights(folder));
   Config config;
@@ -141,7 +160,7 @@ absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
                       PlaceTensors(*source, folder, config));
   config.precision.compute = PrecisionOf(placements);
   TL_ASSIGN_OR_RETURN(OutputFolder target, OutputFolder::Create(out));
-  TL_RETURN_IF_ERROR(CopyTokenizer(folder, config.model, target));
+  TL_RETURN_IF_ERROR(CopyText(folder, config.model, target));
   TL_RETURN_IF_ERROR(WriteShards(*source, target, "weights", INT64_MAX, placements));
   TL_RETURN_IF_ERROR(target.WriteText("config.toml", write_config(config)));
   TL_RETURN_IF_ERROR(target.WriteText(kReportFile, ReportJson("import hf", placements)));

@@ -13,8 +13,8 @@ namespace tl {
 
 // folder: config.json, safetensors (see OpenHuggingFaceWeights) and tokenizer.json or
 // tokenizer.model. out: a new folder with weights.safetensors (types as they were), config.toml (as
-// write_config makes it), the tokenizer and the report. Tensors that the model does not have, or
-// has in another shape, are refused. Returns the report.
+// write_config makes it), the tokenizer with all that the folder says of texts, and the report.
+// Tensors that the model does not have, or has in another shape, are refused. Returns the report.
 absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
     const std::string& folder, const std::string& out,
     const std::function<std::string(const Config&)>& write_config);

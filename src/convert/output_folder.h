@@ -16,6 +16,7 @@ class OutputFolder {
   // beside it, gone again unless it is committed.
   static absl::StatusOr<OutputFolder> Create(const std::string& path);
 
+  const std::string& path() const { return temporary_.path(); }
   std::string At(const std::string& name) const { return temporary_.path() + "/" + name; }
   absl::Status WriteText(const std::string& name, const std::string& text) const;
   // Synchronises the files and renames the folder into place.

@@ -342,10 +342,25 @@ absl::Status CheckSameTokenizer(const std::vector<BlendFile>& files) {
   return FirstWithTokenizer(files).status();
 }
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> TokenizerOf(const std::vector<BlendFile>& files) {
+absl::StatusOr<std::optional<ModelText>> TextOfFiles(const std::vector<BlendFile>& files) {
   TL_ASSIGN_OR_RETURN(const auto first, FirstWithTokenizer(files));
-  if (first == nullptr) return std::unique_ptr<Tokenizer>();
-  return first->MakeTokenizer();
+  if (first == nullptr) return std::optional<ModelText>();
+  TL_ASSIGN_OR_RETURN(std::shared_ptr<const Tokenizer> tokenizer, first->MakeTokenizer());
+  ModelText text = TextOf(std::move(tokenizer));
+  TextRules& rules = text.rules;
+  bool said = false, all_begin = true;
+  for (const BlendFile& f : files) {
+    TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(f.path));
+    if (!file->end_token().has_value()) continue;
+    const int32_t begin = file->begin_token().value_or(-1), end = *file->end_token();
+    if (!said) rules.ends.clear();
+    said = true;
+    if (end >= 0 && !rules.IsEnd(end)) rules.ends.push_back(end);
+    all_begin &= begin >= 0;
+    rules.begin = std::max(rules.begin, begin);
+  }
+  rules.adds_begin = all_begin && rules.begin >= 0;
+  return std::optional<ModelText>(std::move(text));
 }
 
 }  // namespace tl

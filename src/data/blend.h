@@ -17,10 +17,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "data/model_text.h"
 #include "data/source.h"
 #include "data/token_file.h"
 
@@ -46,9 +48,10 @@ absl::StatusOr<std::unique_ptr<DataSource>> OpenSequential(const BlendOptions& o
 
 // An error where two of the files say that they were made with different tokenizers.
 absl::Status CheckSameTokenizer(const std::vector<BlendFile>& files);
-// The tokenizer that the files were made with: an error where two of them differ, null where none
-// says.
-absl::StatusOr<std::unique_ptr<Tokenizer>> TokenizerOf(const std::vector<BlendFile>& files);
+// The tokenizer that the files were made with and the tokens that their documents begin and end
+// with: an error where two tokenizers differ, nullopt where none says. Documents have the begin
+// token where no file says otherwise, and the ends of all files.
+absl::StatusOr<std::optional<ModelText>> TextOfFiles(const std::vector<BlendFile>& files);
 
 namespace internal {
 

@@ -135,6 +135,8 @@ absl::Status TokenFile::OpenOwn() {
   token_crc_ = h.token_crc;
   tokenizer_kind_ = static_cast<TokenizerKind>(h.tokenizer_kind);
   tokenizer_hash_ = h.tokenizer_hash;
+  begin_token_ = internal::UnpackToken(h.begin);
+  end_token_ = internal::UnpackToken(h.end);
   uint64_t previous = 0;
   uint32_t found_tail = 0;
   absl::Status order;  // damage shows in the CRC, which is told first

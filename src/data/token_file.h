@@ -6,7 +6,8 @@
 //   40  u64 bytes of text       48  u64 vocabulary       56  u32 bytes per token: 1, 2 or 4
 //   60  u32 tokenizer kind      64  u64 tokenizer hash   72  u64 bytes of tokenizer definition
 //   80  u32 CRC32C of the tokens                         84  u32 CRC32C of all that follows them
-//   88  zeros
+//   88  i32 token that begins a document + 1     92  i32 token that ends one + 1; of both 0 is not
+//       said, -1 none                            96  zeros
 // then the tokens, zeros up to a multiple of 8, u64 first token of each document (ascending, the
 // first is 0), and the tokenizer's definition.
 #pragma once
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,6 +66,10 @@ class TokenFile {
   absl::string_view tokenizer_definition() const { return tokenizer_definition_; }
   absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer() const;
 
+  // What every document begins and ends with; -1: nothing, nullopt: the file does not say.
+  std::optional<int32_t> begin_token() const { return begin_token_; }
+  std::optional<int32_t> end_token() const { return end_token_; }
+
   // Reads every token: the CRC of the own format, and that all are below the vocabulary where the
   // file gives one, or below `vocab` where that is not 0.
   absl::Status Verify(int64_t vocab = 0) const;
@@ -97,6 +103,7 @@ class TokenFile {
   TokenizerKind tokenizer_kind_ = TokenizerKind::kNone;
   uint64_t tokenizer_hash_ = 0;
   std::string tokenizer_definition_;
+  std::optional<int32_t> begin_token_, end_token_;
 };
 
 // Writes a file of the own format to a temporary beside it, that gets its name by Finish; without
@@ -112,6 +119,8 @@ class TokenFileWriter {
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
+  // What the caller begins and ends every document with; -1: nothing.
+  void SetEnds(int32_t begin, int32_t end);
   // The tokens appended from here on are a new document. Tokens before the first call are one too.
   void StartDocument();
   // text_bytes: the length of the text that these tokens stand for.
@@ -142,6 +151,7 @@ class TokenFileWriter {
   TokenizerKind tokenizer_kind_ = TokenizerKind::kNone;
   uint64_t tokenizer_hash_ = 0;
   std::string tokenizer_definition_;
+  std::optional<int32_t> begin_token_, end_token_;
 };
 
 }  // namespace tl

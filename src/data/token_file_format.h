@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,19 @@ struct TokenFileHeader {
   uint64_t definition_size;
   uint32_t token_crc;
   uint32_t tail_crc;
-  uint8_t reserved[40];
+  int32_t begin, end;  // of documents: the token + 1, 0 not said, -1 none
+  uint8_t reserved[32];
 };
 static_assert(sizeof(TokenFileHeader) == 128);
+
+// A token that begins or ends documents, as the header has it.
+inline int32_t PackToken(const std::optional<int32_t>& token) {
+  return !token.has_value() ? 0 : *token < 0 ? -1 : *token + 1;
+}
+inline std::optional<int32_t> UnpackToken(int32_t packed) {
+  if (packed == 0) return std::nullopt;
+  return packed < 0 ? -1 : packed - 1;
+}
 
 inline int TokenWidth(int64_t vocab) { return vocab <= 256 ? 1 : vocab <= 65536 ? 2 : 4; }
 

@@ -47,6 +47,11 @@ absl::Status TokenFileWriter::Write(const void* data, size_t size) {
   return SystemError(path_, "write", errno);
 }
 
+void TokenFileWriter::SetEnds(int32_t begin, int32_t end) {
+  begin_token_ = begin;
+  end_token_ = end;
+}
+
 void TokenFileWriter::StartDocument() {
   const auto here = static_cast<uint64_t>(token_count_);
   if (document_starts_.empty() || document_starts_.back() != here) document_starts_.push_back(here);
@@ -101,6 +106,8 @@ absl::Status TokenFileWriter::Complete() {
   h.token_crc = token_crc_;
   h.tail_crc = ExtendCrc32c(Crc32c(document_starts_.data(), index_size),
                             tokenizer_definition_.data(), tokenizer_definition_.size());
+  h.begin = internal::PackToken(begin_token_);
+  h.end = internal::PackToken(end_token_);
   h.header_crc = Crc32c(&h, sizeof(h));
   if (std::fseek(file_, 0, SEEK_SET) != 0) return SystemError(path_, "write", errno);
   TL_RETURN_IF_ERROR(Write(&h, sizeof(h)));

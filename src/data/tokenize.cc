@@ -16,8 +16,10 @@
 #include "base/philox.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "data/model_text.h"
 #include "data/token_file.h"
 #include "data/token_file_format.h"
+#include "data/token_names.h"
 #include "data/tokenizer.h"
 
 namespace tl {
@@ -62,18 +64,34 @@ absl::StatusOr<int64_t> NextLine(const std::string& path, int64_t from, int64_t 
   return size;
 }
 
+struct DocumentEnds {
+  int32_t begin = -1, end = -1;
+};
+
+// The token that an option names; otherwise: what the tokenizer's folder says.
+absl::StatusOr<int32_t> Chosen(const char* option, const std::string& name,
+                               const Tokenizer& tokenizer, int32_t otherwise) {
+  if (name.empty()) return otherwise;
+  if (name == "none") return -1;
+  const int32_t id = TokenNames(tokenizer.definition()).Find(name);
+  if (id >= 0) return id;
+  return absl::InvalidArgumentError(absl::StrCat(
+      option, " ", name, ": expected a token of the tokenizer, ", tokenizer.name(), ", or none"));
+}
+
 // Takes the text of one output in pieces, and writes its tokens document by document.
 class TextWriter {
  public:
-  // dropout: see TokenizeOptions.
+  // dropout: see TokenizeOptions; ends: what documents begin and end with, -1: nothing.
   TextWriter(const TokenizeOptions& options, double dropout, const Tokenizer& tokenizer,
-             TokenFileWriter* writer)
+             const DocumentEnds& ends, TokenFileWriter* writer)
       : separator_(options.separator),
         dropout_(dropout),
         seed_(static_cast<uint64_t>(options.seed)),
         tokenizer_(tokenizer),
+        ends_(ends),
         writer_(*writer) {
-    if (options.append_end) end_id_ = tokenizer.end_id();
+    writer->SetEnds(ends.begin, ends.end);
   }
 
   // The bytes [begin, end) of the file; what is there is a document, or several with separators.
@@ -142,7 +160,12 @@ class TextWriter {
           absl::StrCat(path, ": expected UTF-8, found something else at byte ",
                        offset + static_cast<int64_t>(n)));
     }
-    if (!in_document_) writer_.StartDocument();
+    if (!in_document_) {
+      writer_.StartDocument();
+      // A text that has it already gets no other.
+      if (ends_.begin >= 0 && (ids_.empty() || ids_[0] != ends_.begin))
+        ids_.insert(ids_.begin(), ends_.begin);
+    }
     in_document_ = true;
     return writer_.Append(ids_, static_cast<int64_t>(text.size()));
   }
@@ -156,8 +179,8 @@ class TextWriter {
 
   absl::Status EndDocument() {
     const bool had_text = std::exchange(in_document_, false);
-    if (!had_text || end_id_ < 0) return absl::OkStatus();
-    return writer_.Append({&end_id_, 1}, 0);
+    if (!had_text || ends_.end < 0) return absl::OkStatus();
+    return writer_.Append({&ends_.end, 1}, 0);
   }
 
   int64_t separators_ = 0;
@@ -165,8 +188,8 @@ class TextWriter {
   const double dropout_;
   const uint64_t seed_;
   const Tokenizer& tokenizer_;
+  const DocumentEnds ends_;
   TokenFileWriter& writer_;
-  int32_t end_id_ = -1;
   bool in_document_ = false;
   std::vector<int32_t> ids_;
 };
@@ -209,8 +232,8 @@ absl::Status CheckOutputs(const TokenizeOptions& options) {
   return absl::OkStatus();
 }
 
-void Report(const Tokenizer& tokenizer, const TokenFileWriter& writer, int64_t separators,
-            TokenizeReport* report) {
+void Report(const Tokenizer& tokenizer, const DocumentEnds& ends, const TokenFileWriter& writer,
+            int64_t separators, TokenizeReport* report) {
   if (report == nullptr) return;
   *report = {.tokens = writer.token_count(),
              .documents = writer.document_count(),
@@ -218,7 +241,9 @@ void Report(const Tokenizer& tokenizer, const TokenFileWriter& writer, int64_t s
              .separators = separators,
              .vocab_size = tokenizer.vocab_size(),
              .tokenizer_name = tokenizer.name(),
-             .tokenizer_note = tokenizer.note()};
+             .tokenizer_note = tokenizer.note(),
+             .begin = ends.begin < 0 ? "" : TokenName(tokenizer, ends.begin),
+             .end = ends.end < 0 ? "" : TokenName(tokenizer, ends.end)};
 }
 
 }  // namespace
@@ -274,7 +299,13 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     TL_RETURN_IF_ERROR(TrainSentencePiece(options.texts, options.train_vocab, options.tokenizer,
                                           std::min(kept, kMostTrainingText)));
   }
-  TL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.tokenizer));
+  TL_ASSIGN_OR_RETURN(const ModelText model, ReadModelText(options.tokenizer));
+  const auto& tokenizer = model.tokenizer;
+  DocumentEnds ends;
+  TL_ASSIGN_OR_RETURN(ends.begin, Chosen("--begin-token", options.begin_token, *tokenizer,
+                                         model.rules.adds_begin ? model.rules.begin : -1));
+  TL_ASSIGN_OR_RETURN(ends.end,
+                      Chosen("--end-token", options.end_token, *tokenizer, model.rules.end()));
   if (options.bpe_dropout > 0.0) {
     std::vector<int32_t> none;
     TL_RETURN_IF_ERROR(tokenizer->EncodeWithDropout("", options.bpe_dropout, 0, &none));
@@ -282,13 +313,13 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
   std::unique_ptr<TokenFileWriter> out, holdout;
   int64_t held_separators = 0;
   TL_ASSIGN_OR_RETURN(out, TokenFileWriter::Create(options.out, *tokenizer));
-  TextWriter text(options, options.bpe_dropout, *tokenizer, out.get());
+  TextWriter text(options, options.bpe_dropout, *tokenizer, ends, out.get());
   for (size_t i = 0; i < sizes.size() && i <= cut_file; ++i) {
     TL_RETURN_IF_ERROR(text.AddFile(options.texts[i], 0, i == cut_file ? cut_at : sizes[i]));
   }
   if (holds_out) {
     TL_ASSIGN_OR_RETURN(holdout, TokenFileWriter::Create(options.holdout_out, *tokenizer));
-    TextWriter held_text(options, /*dropout=*/0.0, *tokenizer, holdout.get());
+    TextWriter held_text(options, /*dropout=*/0.0, *tokenizer, ends, holdout.get());
     for (size_t i = cut_file; i < sizes.size(); ++i) {
       TL_RETURN_IF_ERROR(held_text.AddFile(options.texts[i], i == cut_file ? cut_at : 0, sizes[i]));
     }
@@ -297,10 +328,10 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
   TL_RETURN_IF_ERROR(out->Complete());
   if (holds_out) {
     TL_RETURN_IF_ERROR(holdout->Finish());
-    Report(*tokenizer, *holdout, held_separators, holdout_report);
+    Report(*tokenizer, ends, *holdout, held_separators, holdout_report);
   }
   TL_RETURN_IF_ERROR(out->Finish());
-  Report(*tokenizer, *out, text.separators(), report);
+  Report(*tokenizer, ends, *out, text.separators(), report);
   return absl::OkStatus();
 }
 

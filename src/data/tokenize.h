@@ -10,7 +10,7 @@
 namespace tl {
 
 struct TokenizeOptions {
-  std::string tokenizer = "bytes";  // or a file, see LoadTokenizer
+  std::string tokenizer = "bytes";  // or a file or folder, see ReadModelText
   // Above 0: first a SentencePiece model of so many pieces is trained on the text that is not held
   // out (see TrainSentencePiece; of big ones, on the first 256 MB), and written to `tokenizer`.
   int64_t train_vocab = 0;
@@ -27,8 +27,9 @@ struct TokenizeOptions {
   // Tokenizer::EncodeWithDropout, by the seed and the place in the text.
   double bpe_dropout = 0.0;
   int64_t seed = 1;
-  // Each document ends in the tokenizer's end token, where it has one.
-  bool append_end = true;
+  // The tokens that each document begins and ends with: a name, "none", or empty for what the
+  // tokenizer's folder says.
+  std::string begin_token = {}, end_token = {};
 };
 
 // What a token file received.
@@ -40,6 +41,7 @@ struct TokenizeReport {
   int64_t vocab_size = 0;
   std::string tokenizer_name;
   std::string tokenizer_note;  // see Tokenizer::note()
+  std::string begin, end;      // what documents begin and end with, for people; empty: nothing
 };
 
 // Reads with bounded memory, whatever the size of the files, as long as the text has places where

@@ -11,7 +11,7 @@ bool TakeTokens(Continuation& c, int64_t from, const ContinueOptions& options) {
   std::vector<int32_t>& tokens = c.sequence.tokens;
   for (int64_t i = from; i < c.sequence.size(); ++i) {
     const int32_t token = tokens[static_cast<size_t>(i)];
-    if (token == options.end_id) {
+    if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) {
       c.stop = FinishReason::kEnd;
     } else if (c.text.Append(options.decode(token))) {
       c.stop = FinishReason::kStopString;

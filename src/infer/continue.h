@@ -29,7 +29,7 @@ struct Continuation {
 
 struct ContinueOptions {
   int64_t max_tokens = 0;
-  int32_t end_id = -1;  // a token that ends a document; -1: none
+  std::vector<int32_t> ends = {};  // tokens that end a text
   std::vector<std::string> stops = {};
   std::function<std::string(int32_t)> decode = {};  // the text of a token
   // Called after every pass for each sequence in it, with the tokens it got and what of its text

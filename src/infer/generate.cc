@@ -6,8 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "checkpoint/inputs.h"
-#include "checkpoint/run_tokenizer.h"
+#include "checkpoint/run_text.h"
 #include "comm/facts.h"
+#include "data/token_names.h"
 #include "engine/config.h"
 #include "engine/placement.h"
 #include "infer/continue.h"
@@ -20,13 +21,15 @@ namespace tl {
 namespace {
 
 absl::StatusOr<std::vector<std::vector<int32_t>>> EncodeAll(const std::vector<std::string>& prompts,
-                                                            const Tokenizer& tokenizer) {
+                                                            const ModelText& text) {
   std::vector<std::vector<int32_t>> all;
   for (const std::string& prompt : prompts) {
     std::vector<int32_t>& ids = all.emplace_back();
-    TL_RETURN_IF_ERROR(tokenizer.Encode(prompt, &ids));
+    TL_RETURN_IF_ERROR(text.tokenizer->Encode(prompt, &ids));
+    const bool begun = !ids.empty() && ids[0] == text.rules.begin;
+    if (text.rules.adds_begin && !begun) ids.insert(ids.begin(), text.rules.begin);
     // A model continues something: without a prompt, the end of a document or token 0.
-    if (ids.empty()) ids.push_back(std::max(0, tokenizer.end_id()));
+    if (ids.empty()) ids.push_back(std::max(0, text.rules.end()));
   }
   return all;
 }
@@ -34,11 +37,12 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> EncodeAll(const std::vector<st
 // Equal ids must stand for equal texts.
 absl::Status CheckDraftTokenizer(const Tokenizer& tokenizer, const Config& draft_config,
                                  const std::string& draft_dir) {
-  TL_ASSIGN_OR_RETURN(const auto other, LoadRunTokenizer(draft_dir, draft_config));
-  if (other->hash() == tokenizer.hash()) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(const ModelText text, LoadRunText(draft_dir, draft_config));
+  const Tokenizer& other = *text.tokenizer;
+  if (other.hash() == tokenizer.hash()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--draft-model ", draft_dir,
                                                  ": expected the model's tokenizer, ",
-                                                 tokenizer.name(), ", found ", other->name()));
+                                                 tokenizer.name(), ", found ", other.name()));
 }
 
 std::string Line(const nlohmann::json& json) {
@@ -48,6 +52,16 @@ std::string Line(const nlohmann::json& json) {
 void Put(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
+}
+
+void TellBegin(const ModelText& text, bool json) {
+  if (!text.rules.adds_begin) return;
+  const std::string name = TokenName(*text.tokenizer, text.rules.begin);
+  if (json) {
+    Put(Line({{"record", "begin"}, {"token", text.rules.begin}, {"name", name}}));
+  } else {
+    std::fputs(("each prompt begins with " + name + "\n").c_str(), stderr);
+  }
 }
 
 // What rank 0 prints.
@@ -172,19 +186,20 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
         "data", {}, *draft_config, CheckpointFolder(*draft_config, options.draft_model), world));
   }
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
-  auto tokenizer = LoadRunTokenizer(run_dir, run_config);
+  auto text = LoadRunText(run_dir, run_config);
   std::vector<std::vector<int32_t>> prompts;
-  absl::Status status = tokenizer.status();
+  absl::Status status = text.status();
   if (status.ok()) {
-    auto encoded = EncodeAll(options.prompts, **tokenizer);
+    auto encoded = EncodeAll(options.prompts, *text);
     status = encoded.status();
     if (status.ok()) prompts = *std::move(encoded);
     if (status.ok() && draft_config != nullptr)
-      status = CheckDraftTokenizer(**tokenizer, *draft_config, options.draft_model);
+      status = CheckDraftTokenizer(*text->tokenizer, *draft_config, options.draft_model);
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, status));
   TL_RETURN_IF_ERROR(
-      AgreeOnFacts(world, {{.what = "the tokenizer", .value = (*tokenizer)->name()}}));
+      AgreeOnFacts(world, {{.what = "the tokenizer", .value = text->tokenizer->name()}}));
+  if (world.rank() == 0) TellBegin(*text, options.json);
 
   int64_t longest = 0;
   for (const auto& prompt : prompts)
@@ -220,9 +235,9 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                        .verification = speculation.verification,
                        .typical = options.typical};
   ContinueOptions how{.max_tokens = options.max_tokens,
-                      .end_id = (*tokenizer)->end_id(),
+                      .ends = text->rules.ends,
                       .stops = options.stops,
-                      .decode = [&](int32_t id) { return (*tokenizer)->TokenBytes(id); }};
+                      .decode = [&](int32_t id) { return text->tokenizer->TokenBytes(id); }};
   std::unique_ptr<Printer> printer;
   if (world.rank() == 0) {
     printer = std::make_unique<Printer>(options);

@@ -1,5 +1,6 @@
 #include "train/evaluate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -9,7 +10,10 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "checkpoint/inputs.h"
+#include "checkpoint/run_text.h"
 #include "data/blend.h"
+#include "data/token_file.h"
+#include "data/token_names.h"
 #include "engine/placement.h"
 #include "train/plan_check.h"
 #include "train/stepper.h"
@@ -44,6 +48,34 @@ void PrintHeads(const std::vector<HeadResult>& heads) {
     std::printf("expected accepted length (tau) %.4f tokens per step\n", AcceptedLength(heads));
 }
 
+// Says of a model whose texts begin with a token whether those of the files do: of the first ones.
+void TellBegin(const std::string& run_dir, const Config& config,
+               const std::vector<BlendFile>& files) {
+  constexpr int64_t kMostDocuments = 4096;
+  const auto text = LoadRunText(run_dir, config);
+  if (!text.ok() || !text->rules.adds_begin) return;  // the loss needs no tokenizer
+  const int32_t begin = text->rules.begin;
+  for (const BlendFile& f : files) {
+    const auto file = TokenFile::Open(f.path);
+    if (!file.ok()) continue;
+    std::vector<int64_t> starts(
+        static_cast<size_t>(std::min((*file)->document_count(), kMostDocuments)));
+    const auto count = static_cast<int64_t>(starts.size());
+    if (!(*file)->DocumentStarts(0, count, starts.data()).ok()) continue;
+    int64_t with = 0;
+    for (const int64_t start : starts) {
+      int32_t first = -1;
+      if (start < (*file)->token_count() &&
+          (*file)->ReadTokens(start, 1, config.model.vocab, &first).ok())
+        with += first == begin;
+    }
+    std::printf("%s: %lld of %s%lld document(s) begin with %s, as the model's texts do\n",
+                f.path.c_str(), static_cast<long long>(with),
+                count < (*file)->document_count() ? "the first " : "",
+                static_cast<long long>(count), TokenName(*text->tokenizer, begin).c_str());
+  }
+}
+
 }  // namespace
 
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
@@ -76,6 +108,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   TL_RETURN_IF_ERROR(stepper->InitializeFrom(saves));
   TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
+  TellBegin(options.run_dir, run_config, blend.files);
   std::printf("eval_loss %s over %lld targets",
               result.targets > 0 ? absl::StrFormat("%.9g", result.loss).c_str() : "-",
               static_cast<long long>(result.targets));

@@ -121,6 +121,7 @@ absl::StatusOr<Saves> Saves::Open(const Config& config, const std::string& resol
   const CheckpointConfig& c = config.checkpoint;
   TL_ASSIGN_OR_RETURN(saves.checkpointer_,
                       stepper.OpenCheckpoints({.folder = CheckpointFolder(config, config.run.dir),
+                                               .run_dir = config.run.dir,
                                                .keep = c.keep,
                                                .keep_every = c.keep_every,
                                                .async = c.async,

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "base/where.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/run_text.h"
 #include "comm/host.h"
 #include "data/blend.h"
 #include "device/cuda_device.h"
@@ -319,6 +320,8 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     std::fflush(stdout);
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, opened));
+  const RunStart start = stepper->run().step > 0 ? RunStart::kResumed : RunStart::kFresh;
+  TL_RETURN_IF_ERROR(AgreeOnStatus(world, root ? SaveRunText(config, start) : absl::OkStatus()));
   if (stepper->run().step >= trainer.LastStep() && root)
     LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
             " is of step " + std::to_string(stepper->run().step));

@@ -104,8 +104,13 @@ TEST(ExportMedusa, BothLayoutsHoldTheHeads) {
                                  {"num_heads", 2},
                                  {"num_hidden_layers", 2},
                                  {"medusa_fc_bias", true},
-                                 {"original_lm_head", !own}};
+                                 {"original_lm_head", !own},
+                                 {"max_position_embeddings", 64},
+                                 {"bos_token_id", nullptr},
+                                 {"eos_token_id", nullptr},
+                                 {"pad_token_id", nullptr}};
     EXPECT_EQ(JsonOf(out + "/config.json"), json);
+    EXPECT_TRUE(fs::exists(out + "/tokenizer.json"));
     EXPECT_NE(ReportText(*report).find("left out: format medusa holds the heads"),
               std::string::npos);
 

@@ -183,9 +183,9 @@ TEST(Gguf, OtherArchitecturesAndTypes) {
 }
 
 // The tokenizer keys of a file without tensors.
-nlohmann::json TokenizerKeys(const Tokenizer& tokenizer, int64_t vocab) {
+nlohmann::json TokenizerKeys(const ModelText& text, int64_t vocab) {
   GgufMetadata metadata;
-  const absl::Status status = AddGgufTokenizer(tokenizer, vocab, metadata);
+  const absl::Status status = AddGgufTokenizer(text, vocab, metadata);
   EXPECT_TRUE(status.ok()) << status;
   const std::string path = Folder() + "/tokenizer.gguf";
   EXPECT_TRUE(GgufWriter::Create(path, metadata, {}).value()->Finish().ok());
@@ -193,7 +193,7 @@ nlohmann::json TokenizerKeys(const Tokenizer& tokenizer, int64_t vocab) {
 }
 
 TEST(GgufTokenizer, Bytes) {
-  const nlohmann::json m = TokenizerKeys(*MakeByteTokenizer(), 258);
+  const nlohmann::json m = TokenizerKeys(TextOf(MakeByteTokenizer()), 258);
   EXPECT_EQ(m["tokenizer.ggml.model"], "gpt2");
   const nlohmann::json& tokens = m["tokenizer.ggml.tokens"];
   ASSERT_EQ(tokens.size(), 258u);
@@ -214,8 +214,9 @@ TEST(GgufTokenizer, ByteLevelBpe) {
   const std::string golden = std::string(TL_SOURCE_DIR) + "/tests/data/golden/";
   for (const auto& [file, pre] : {std::pair("gpt2", "gpt-2"), std::pair("qwen2", "qwen2"),
                                   std::pair("llama3-ignore-merges", "llama-bpe")}) {
-    const auto tokenizer = LoadTokenizer(golden + file + ".json").value();
-    const nlohmann::json m = TokenizerKeys(*tokenizer, 410);
+    const std::shared_ptr<const Tokenizer> tokenizer =
+        LoadTokenizer(golden + file + ".json").value();
+    const nlohmann::json m = TokenizerKeys(TextOf(tokenizer), 410);
     const auto root = nlohmann::json::parse(tokenizer->definition());
     EXPECT_EQ(m["tokenizer.ggml.pre"], pre);
     EXPECT_EQ(m["tokenizer.ggml.tokens"].size(), 410u);
@@ -236,17 +237,19 @@ TEST(GgufTokenizer, ByteLevelBpe) {
   nlohmann::json endless =
       nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
   endless["added_tokens"] = nlohmann::json::array();
-  const auto no_end = MakeJsonTokenizer(endless.dump()).value();
+  const std::shared_ptr<const Tokenizer> no_end = MakeJsonTokenizer(endless.dump()).value();
   ASSERT_LT(no_end->end_id(), 0);
   const int64_t size = no_end->vocab_size();
-  EXPECT_EQ(TokenizerKeys(*no_end, size + 2)["tokenizer.ggml.eos_token_id"], size);
+  EXPECT_EQ(TokenizerKeys({.tokenizer = no_end}, size + 2)["tokenizer.ggml.eos_token_id"], size);
   GgufMetadata full;
-  ExpectError(AddGgufTokenizer(*no_end, size, full), "wants a token that ends texts");
+  ExpectError(AddGgufTokenizer({.tokenizer = no_end}, size, full), "wants a token that ends texts");
   GgufMetadata metadata;
-  ExpectError(AddGgufTokenizer(*LoadTokenizer(golden + "gpt2-prefix.json").value(), 410, metadata),
-              "llama.cpp has no name for this tokenizer's way of splitting words");
-  ExpectError(AddGgufTokenizer(*LoadTokenizer(golden + "digits.json").value(), 410, metadata),
-              "llama.cpp has no lstrip, which added_tokens asks for '<sep>'");
+  ExpectError(
+      AddGgufTokenizer(TextOf(LoadTokenizer(golden + "gpt2-prefix.json").value()), 410, metadata),
+      "llama.cpp has no name for this tokenizer's way of splitting words");
+  ExpectError(
+      AddGgufTokenizer(TextOf(LoadTokenizer(golden + "digits.json").value()), 410, metadata),
+      "llama.cpp has no lstrip, which added_tokens asks for '<sep>'");
 }
 
 // A tokenizer.json of characters: what its merges make first has the highest score.
@@ -268,7 +271,7 @@ TEST(GgufTokenizer, BpeOfCharacters) {
                  {"byte_fallback", true},
                  {"vocab", vocab},
                  {"merges", {"b c", "\u2581 a", "a b", "ab c", "a bc"}}}}};
-  const Json m = TokenizerKeys(*MakeJsonTokenizer(root.dump()).value(), 270);
+  const Json m = TokenizerKeys(TextOf(MakeJsonTokenizer(root.dump()).value()), 270);
   EXPECT_EQ(m["tokenizer.ggml.model"], "llama");
   EXPECT_EQ(m["tokenizer.ggml.add_space_prefix"], true);
   EXPECT_EQ(m["tokenizer.ggml.eos_token_id"], 1);
@@ -284,7 +287,8 @@ TEST(GgufTokenizer, BpeOfCharacters) {
     Json other = root;
     (key == nullptr ? other[part] : other[part][key]) = value;
     GgufMetadata metadata;
-    ExpectError(AddGgufTokenizer(*MakeJsonTokenizer(other.dump()).value(), 270, metadata), message);
+    ExpectError(AddGgufTokenizer(TextOf(MakeJsonTokenizer(other.dump()).value()), 270, metadata),
+                message);
   };
   refused("model", "merges", {"b c", "a b", "ab c", "\u2581 a"},
           "llama.cpp would make 'abc' of 'a' and 'bc', which model.merges does not");
@@ -299,20 +303,34 @@ TEST(GgufTokenizer, BpeOfCharacters) {
                                 {"replacement", "\u2581"},
                                 {"prepend_scheme", "first"},
                                 {"split", false}};
-  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(metaspace.dump()).value(),
+  EXPECT_EQ(TokenizerKeys(TextOf(MakeJsonTokenizer(metaspace.dump()).value()),
                           270)["tokenizer.ggml.add_space_prefix"],
             true);
   root["normalizer"] = replace;
-  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(root.dump()).value(),
+  EXPECT_EQ(TokenizerKeys(TextOf(MakeJsonTokenizer(root.dump()).value()),
                           270)["tokenizer.ggml.add_space_prefix"],
             false);
   const std::string seeds = TL_SOURCE_DIR "/tests/fuzz/tokenizer_json/";
   GgufMetadata metadata;
-  ExpectError(AddGgufTokenizer(*LoadTokenizer(seeds + "t5.json").value(), 1000, metadata),
+  ExpectError(AddGgufTokenizer(TextOf(LoadTokenizer(seeds + "t5.json").value()), 1000, metadata),
               "found model type 'Unigram'");
-  EXPECT_EQ(
-      TokenizerKeys(*LoadTokenizer(seeds + "incomplete.json").value(), 1000)["tokenizer.ggml.pre"],
-      "smollm");
+  EXPECT_EQ(TokenizerKeys(TextOf(LoadTokenizer(seeds + "incomplete.json").value()),
+                          1000)["tokenizer.ggml.pre"],
+            "smollm");
+}
+
+TEST(GgufTokenizer, HasTheRulesOfTexts) {
+  ModelText text = TextOf(LoadTokenizer(TL_SOURCE_DIR "/tests/data/golden/qwen2.json").value());
+  text.rules = {.begin = 1, .adds_begin = true, .ends = {300, 0, 17}, .pad = 5};
+  text.files["tokenizer_config.json"] = R"({"chat_template": "{{ messages }}"})";
+  const nlohmann::json m = TokenizerKeys(text, 410);
+  EXPECT_EQ(m["tokenizer.ggml.bos_token_id"], 1);
+  EXPECT_EQ(m["tokenizer.ggml.add_bos_token"], true);
+  EXPECT_EQ(m["tokenizer.ggml.eos_token_id"], 300);
+  EXPECT_EQ(m["tokenizer.ggml.eot_token_id"], 0);
+  EXPECT_EQ(m["tokenizer.ggml.eom_token_id"], 17);
+  EXPECT_EQ(m["tokenizer.ggml.padding_token_id"], 5);
+  EXPECT_EQ(m["tokenizer.chat_template"], "{{ messages }}");
 }
 
 TEST(GgufTokenizer, SentencePiece) {
@@ -323,8 +341,8 @@ TEST(GgufTokenizer, SentencePiece) {
   std::fwrite(words.data(), 1, words.size(), file);
   std::fclose(file);
   ASSERT_TRUE(TrainSentencePiece({text}, 300, model).ok());
-  const auto tokenizer = LoadTokenizer(model).value();
-  const nlohmann::json m = TokenizerKeys(*tokenizer, 310);
+  const std::shared_ptr<const Tokenizer> tokenizer = LoadTokenizer(model).value();
+  const nlohmann::json m = TokenizerKeys(TextOf(tokenizer), 310);
   EXPECT_EQ(m["tokenizer.ggml.model"], "llama");
   EXPECT_EQ(m["tokenizer.ggml.add_space_prefix"], false);
   const nlohmann::json &tokens = m["tokenizer.ggml.tokens"],

@@ -11,7 +11,7 @@ namespace tl {
 namespace {
 
 TEST(HfTokenizer, BytesAsByteLevelBpe) {
-  const auto files = HuggingFaceTokenizer(*MakeByteTokenizer(), 64).value();
+  const auto files = HuggingFaceTokenizer(*MakeByteTokenizer(), {}, 64).value();
   EXPECT_EQ(files.size(), 2u);
   const auto tokenizer = MakeJsonTokenizer(files.at("tokenizer.json")).value();
   EXPECT_EQ(tokenizer->vocab_size(), 256);
@@ -33,7 +33,7 @@ TEST(HfTokenizer, BytesAsByteLevelBpe) {
 
 TEST(HfTokenizer, TokenizerJsonStaysAsItWas) {
   const auto tokenizer = LoadTokenizer(TL_SOURCE_DIR "/tests/data/golden/qwen2.json").value();
-  const auto files = HuggingFaceTokenizer(*tokenizer, 64).value();
+  const auto files = HuggingFaceTokenizer(*tokenizer, {.ends = {0}}, 64).value();
   EXPECT_EQ(files.at("tokenizer.json"), tokenizer->definition());
   EXPECT_EQ(ParseJson(files.at("tokenizer_config.json"), "")->at("eos_token"), "<|endoftext|>");
 }

@@ -72,8 +72,7 @@ inline Config ConvertConfig() {
 }
 
 inline ExportJob JobOf(const Config& config, const WeightSource& source) {
-  static const auto* const bytes = MakeByteTokenizer().release();
-  return {.config = config, .source = &source, .tokenizer = bytes, .name = "test"};
+  return {.config = config, .source = &source, .text = TextOf(MakeByteTokenizer()), .name = "test"};
 }
 
 // A path in the test's folder that does not exist yet.

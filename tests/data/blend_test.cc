@@ -269,18 +269,38 @@ TEST(Blend, RefusesWhatCannotBe) {
   EXPECT_DOUBLE_EQ((*large)->BytesPerToken(), 0.0);
 }
 
-TEST(TokenizerOf, WantsOneTokenizer) {
+TEST(TextOfFiles, WantsOneTokenizer) {
   const std::string plain = MakeFile("plain.tok", 0, 10);
   const std::string bytes = Folder() + "/bytes.tok";
   auto writer = TokenFileWriter::Create(bytes, *MakeByteTokenizer());
   ASSERT_TRUE((*writer)->Append({1, 2}, 2).ok());
   ASSERT_TRUE((*writer)->Finish().ok());
-  auto none = TokenizerOf({{plain}});
+  auto none = TextOfFiles({{plain}});
   ASSERT_TRUE(none.ok());
-  EXPECT_EQ(*none, nullptr);
-  auto one = TokenizerOf({{plain}, {bytes}, {bytes}});
+  EXPECT_FALSE(none->has_value());
+  auto one = TextOfFiles({{plain}, {bytes}, {bytes}});
   ASSERT_TRUE(one.ok());
-  EXPECT_EQ((*one)->kind(), TokenizerKind::kBytes);
+  EXPECT_EQ((**one).tokenizer->kind(), TokenizerKind::kBytes);
+  EXPECT_EQ((**one).rules, TextRules());
+}
+
+// Files that say nothing, as those of earlier versions, count for neither.
+TEST(TextOfFiles, HasTheEndsOfAllFilesAndTheBeginOfEach) {
+  const auto make = [](const std::string& name, std::optional<std::pair<int32_t, int32_t>> ends) {
+    const std::string path = Folder() + "/" + name;
+    auto writer = TokenFileWriter::Create(path, *MakeByteTokenizer());
+    if (ends.has_value()) (*writer)->SetEnds(ends->first, ends->second);
+    EXPECT_TRUE((*writer)->Append({1, 2}, 2).ok());
+    EXPECT_TRUE((*writer)->Finish().ok());
+    return path;
+  };
+  const std::string silent = make("silent.tok", std::nullopt), both = make("both.tok", {{1, 0}}),
+                    end = make("end.tok", {{-1, 7}}), neither = make("neither.tok", {{-1, -1}});
+  EXPECT_EQ((**TextOfFiles({{silent}, {both}})).rules,
+            (TextRules{.begin = 1, .adds_begin = true, .ends = {0}}));
+  EXPECT_EQ((**TextOfFiles({{both}, {end}, {neither}})).rules,
+            (TextRules{.begin = 1, .adds_begin = false, .ends = {0, 7}}));
+  EXPECT_EQ((**TextOfFiles({{neither}})).rules, TextRules());
 }
 
 }  // namespace

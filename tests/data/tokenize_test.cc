@@ -246,7 +246,7 @@ TEST(Tokenize, StreamsLikeTheWhole) {
     ASSERT_TRUE((*tokenizer)->Encode(text, &expected).ok());
     ASSERT_TRUE(
         TokenizeFiles(
-            {.tokenizer = definition, .texts = {source, source}, .out = out, .append_end = false})
+            {.tokenizer = definition, .texts = {source, source}, .out = out, .end_token = "none"})
             .ok());
     Result r = ReadBack(out);
     std::vector<int32_t> twice = expected;
@@ -259,6 +259,39 @@ TEST(Tokenize, StreamsLikeTheWhole) {
     expected.push_back((*tokenizer)->end_id());
     EXPECT_TRUE(ReadBack(out).tokens == expected) << name;
   }
+}
+
+// What documents begin and end with: as the folder says, or as asked for; the file tells.
+TEST(Tokenize, EndsDocumentsAsTheFolderSays) {
+  const std::string folder = Folder() + "/model", out = Folder() + "/ends.tok";
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(TL_SOURCE_DIR "/tests/data/golden/qwen2.json",
+                             folder + "/tokenizer.json");
+  const std::string a = MakeText("ends-a.txt", "!"), b = MakeText("ends-b.txt", "\"");
+  const auto tokens = [&](TokenizeOptions options) {
+    options.tokenizer = folder;
+    options.texts = {a, b};
+    options.out = out;
+    EXPECT_TRUE(TokenizeFiles(options).ok());
+    return ReadBack(out).tokens;
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(tokens({}), (Ids{2, 0, 3, 0})) << "the usual name";
+  EXPECT_EQ(TokenFile::Open(out).value()->end_token(), 0);
+  EXPECT_EQ(TokenFile::Open(out).value()->begin_token(), -1);
+  MakeText("model/tokenizer_config.json",
+           R"({"eos_token": "<|im_start|>", "bos_token": "#", "add_bos_token": true})");
+  EXPECT_EQ(tokens({}), (Ids{4, 2, 1, 4, 3, 1}));
+  EXPECT_EQ(TokenFile::Open(out).value()->end_token(), 1);
+  EXPECT_EQ(TokenFile::Open(out).value()->begin_token(), 4);
+  EXPECT_EQ(tokens({.begin_token = "none", .end_token = "<|endoftext|>"}), (Ids{2, 0, 3, 0}));
+  EXPECT_EQ(tokens({.begin_token = "!", .end_token = "none"}), (Ids{2, 2, 3}))
+      << "a text that has it gets no other";
+  const absl::Status none =
+      TokenizeFiles({.tokenizer = folder, .texts = {a}, .out = out, .end_token = "<|nowhere|>"});
+  EXPECT_NE(none.message().find("--end-token <|nowhere|>: expected a token of the tokenizer, bpe-"),
+            std::string::npos)
+      << none;
 }
 
 TEST(Tokenize, RefusesClearly) {

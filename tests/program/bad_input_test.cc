@@ -438,7 +438,7 @@ TEST_P(Ranks1And2, NoSpaceForTheSecondSave) {
   const std::string copy = At("later" + std::to_string(GetParam()));
   int save = 0;
   for (const auto& entry : fs::directory_iterator(At("run/step_00000002")))
-    save += static_cast<int>(entry.file_size());
+    save += entry.is_regular_file() ? static_cast<int>(entry.file_size()) : 0;
   const Outcome outcome = RunOnSmallDisk(GetParam(), save * 3 / 2, copy);
   ExpectOneError(outcome, {"cannot write a checkpoint of", "No space left on device"});
   EXPECT_TRUE(fs::exists(copy + "/step_00000001/manifest.json"));

@@ -184,17 +184,23 @@ TEST(Generate, ADraftModelMustFitTheGrid) {
                  {At("one_head") + "/config.toml", "[model] heads"});
 }
 
-// Any token file of the run tells the tokenizer.
-TEST(Generate, NeedsOnlyOneOfTheTokenFiles) {
-  const Strings base = {"--prompt", "In the", "--temperature", "0"};
-  Strings without_train = base, without_any = {"generate", At("run"), "--prompt", "x"};
-  without_train.insert(without_train.end(), {"--set", "data.train=" + At("gone.tok")});
-  EXPECT_EQ(Generate(without_train), Generate(base));
-  without_any.insert(without_any.end(),
-                     {"--set", "data.train=" + At("gone.tok"), "data.eval=" + At("away.tok")});
+// A run of before folders had a tokenizer of their own: any token file of it tells which.
+TEST(Generate, OfAnOlderRunNeedsOnlyOneOfTheTokenFiles) {
+  namespace fs = std::filesystem;
+  fs::copy(At("run"), At("older"), fs::copy_options::recursive);
+  fs::remove_all(At("older/tokenizer"));
+  fs::remove_all(At("older/step_00000040/tokenizer"));
+  const auto older = [](const Strings& sets) {
+    Strings all = {"generate", At("older"), "--max-tokens",  "60", "--seed", "5",
+                   "--prompt", "In the",    "--temperature", "0",  "--set"};
+    all.insert(all.end(), sets.begin(), sets.end());
+    return RunShell(ProgramLine(1, all), kSeconds);
+  };
+  EXPECT_EQ(older({"data.train=" + At("gone.tok")}).output,
+            Generate({"--prompt", "In the", "--temperature", "0"}));
   ExpectOneError(
-      RunShell(ProgramLine(1, without_any), kSeconds),
-      {At("run") + ": expected tokenizer.json or tokenizer.model", At("gone.tok"), At("away.tok")});
+      older({"data.train=" + At("gone.tok"), "data.eval=" + At("away.tok")}),
+      {At("older") + ": expected a tokenizer in this folder", At("gone.tok"), At("away.tok")});
 }
 
 struct Refusal {
