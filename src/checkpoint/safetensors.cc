@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/lfs.h"
 #include "base/status.h"
 
 namespace tl {
@@ -58,7 +61,16 @@ absl::StatusOr<TensorInfo> ParseTensor(const std::string& path, const std::strin
   const std::string dtype = json["dtype"].get<std::string>();
   const auto* found = std::find_if(std::begin(kNames), std::end(kNames),
                                    [&](const DTypeName& n) { return dtype == n.name; });
-  if (found == std::end(kNames)) return bad("dtype " + dtype + " is not supported");
+  if (found == std::end(kNames)) {
+    const char* matter = absl::StartsWith(dtype, "F8_") ? "weights quantized to FP8"
+                         : dtype == "BOOL"              ? "a mask, no weights"
+                                                        : nullptr;
+    if (matter == nullptr) return bad("dtype " + dtype + " is not supported");
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": tensor \"", name, "\": dtype ", dtype, " (", matter,
+        ") is not read; expected F32, BF16 or F16: save the model again in one of them, without "
+        "such tensors"));
+  }
   tensor.dtype = found->dtype;
   int64_t elements = 1;
   for (const auto& dim : json["shape"]) {
@@ -155,6 +167,12 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
   uint64_t header_bytes = 0;
   if (info.st_size < 8) return Bad(path, "it has only " + std::to_string(info.st_size) + " bytes");
   TL_RETURN_IF_ERROR(ReadAll(reader->fd_, path, 0, &header_bytes, 8));
+  std::string begin(static_cast<size_t>(
+                        std::min<int64_t>(info.st_size, static_cast<int64_t>(kLfsPointer.size()))),
+                    '\0');
+  TL_RETURN_IF_ERROR(
+      ReadAll(reader->fd_, path, 0, begin.data(), static_cast<int64_t>(begin.size())));
+  TL_RETURN_IF_ERROR(CheckNotLfsPointer(begin, path));
   if (header_bytes > static_cast<uint64_t>(std::min<int64_t>(kMaxHeader, info.st_size - 8)))
     return Bad(path, "a header of " + std::to_string(header_bytes) + " bytes in a file of " +
                          std::to_string(info.st_size));

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/lfs.h"
 #include "base/status.h"
 #include "checkpoint/safetensors.h"
 #include "convert/hf_index.h"
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
+constexpr char kCopy[] = "lm_head.weight";
 constexpr int64_t kMostIndexBytes = 100'000'000;
 
 absl::Status Bad(const std::string& path, const std::string& what) {
@@ -58,17 +60,20 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenHuggingFaceWeights(const std::
   auto source = std::make_unique<ShardedSource>();
   std::error_code error;
   const std::string index = absl::StrCat(folder, "/", kIndex);
-  if (!fs::exists(index, error)) {
-    const std::string single = absl::StrCat(folder, "/", kSingle);
-    if (!fs::exists(single, error)) {
-      return absl::NotFoundError(
-          absl::StrCat(folder, ": expected ", kSingle, " or ", kIndex,
-                       " in this folder, found neither (weights in other formats are not read)"));
-    }
+  const std::string single = absl::StrCat(folder, "/", kSingle);
+  // As transformers: a single file goes before an index.
+  if (fs::exists(single, error)) {
     TL_RETURN_IF_ERROR(source->Add(single));
     return source;
   }
+  if (!fs::exists(index, error)) {
+    return absl::NotFoundError(absl::StrCat(folder, ": expected ", kSingle, " or ", kIndex,
+                                            " in this folder, found neither (weights in other "
+                                            "formats are not read: transformers' save_pretrained "
+                                            "writes these)"));
+  }
   TL_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(index, kMostIndexBytes));
+  TL_RETURN_IF_ERROR(CheckNotLfsPointer(text, index));
   TL_ASSIGN_OR_RETURN(const auto shards, ParseShardIndex(text, index));
   for (const auto& [file, names] : shards) {
     const size_t before = source->tensors().size();
@@ -79,6 +84,10 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenHuggingFaceWeights(const std::
     std::vector<std::string> differ;
     std::set_symmetric_difference(names.begin(), names.end(), found.begin(), found.end(),
                                   std::back_inserter(differ));
+    // Some indexes name the copy of a tied embedding, which no file has. Whether the model can do
+    // without it is seen when its tensors are looked for.
+    if (names.count(kCopy) > 0)
+      differ.erase(std::remove(differ.begin(), differ.end(), kCopy), differ.end());
     if (!differ.empty()) {
       return Bad(index, absl::StrCat("tensor \"", differ[0], "\" is ",
                                      names.count(differ[0]) ? "not in" : "also in", " ", file,

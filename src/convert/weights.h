@@ -34,8 +34,8 @@ class WeightSource {
 
 // The weights of a checkpoint, of a folder of them (the newest that opens) or of an imported one.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& where);
-// A Hugging Face folder: model.safetensors, or the shards of model.safetensors.index.json. Every
-// shard is opened and checked, names that the index and the shards disagree on are errors.
+// A Hugging Face folder: model.safetensors, or else the shards of model.safetensors.index.json.
+// Every shard is opened and checked, names that the index and the shards disagree on are errors.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenHuggingFaceWeights(const std::string& folder);
 
 // How the rows of a matrix are laid out in the target.

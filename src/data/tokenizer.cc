@@ -6,10 +6,12 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/json.h"
+#include "base/lfs.h"
 #include "base/status.h"
 #include "data/sentencepiece_proto.h"
 
@@ -30,9 +32,31 @@ absl::Status ReadWhole(const std::string& path, std::string* bytes) {
   return absl::OkStatus();
 }
 
+// Lines of a token in base64 and its number.
+bool IsTiktoken(const std::string& bytes) {
+  const std::string line = bytes.substr(0, std::min<size_t>(bytes.find('\n'), 256));
+  const size_t blank = line.find(' ');
+  if (blank == std::string::npos || blank < 4 || blank + 1 == line.size()) return false;
+  return std::all_of(line.begin(), line.begin() + static_cast<int64_t>(blank),
+                     [](char c) {
+                       return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '+' ||
+                              c == '/' || c == '=';
+                     }) &&
+         std::all_of(line.begin() + static_cast<int64_t>(blank) + 1, line.end(),
+                     [](char c) { return c >= '0' && c <= '9'; });
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFile(const std::string& path) {
   std::string bytes;
   TL_RETURN_IF_ERROR(ReadWhole(path, &bytes));
+  TL_RETURN_IF_ERROR(CheckNotLfsPointer(bytes, path));
+  if (IsTiktoken(bytes)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path,
+                     ": a list of tokens as tiktoken has it; expected a SentencePiece model or "
+                     "a tokenizer.json: transformers makes the latter of it, or gives it with the "
+                     "model"));
+  }
   const bool json = (!bytes.empty() && bytes[0] == '{') || absl::EndsWith(path, ".json");
   auto tokenizer =
       LoadTokenizer(json ? TokenizerKind::kBpe : TokenizerKind::kSentencePiece, std::move(bytes));
