@@ -40,8 +40,8 @@ class TextEnd : public testing::Test {
     int64_t proposed = 0;
   };
   // drafter: null where c names one.
-  Run Go(const DecodeCase& c, int32_t end_id, const std::vector<std::string>& stops,
-         Drafter* drafter = nullptr) {
+  Run Go(const DecodeCase& c, const std::vector<int32_t>& ends,
+         const std::vector<std::string>& stops, Drafter* drafter = nullptr) {
     std::unique_ptr<Drafter> made;
     if (drafter == nullptr) {
       made = MakeDrafter(c.drafter, *model_, draft_model_.get()).value();
@@ -54,9 +54,9 @@ class TextEnd : public testing::Test {
                      .max_tokens = kTokens,
                      .verification = c.drafter.verification});
     Run run;
-    run.texts = ContinueAll(
-        prompts_, c.batch,
-        {.max_tokens = kTokens, .end_id = end_id, .stops = stops, .decode = Word}, decoder);
+    run.texts =
+        ContinueAll(prompts_, c.batch,
+                    {.max_tokens = kTokens, .ends = ends, .stops = stops, .decode = Word}, decoder);
     run.stats = decoder.stats();
     run.proposed = counted.proposed;
     return run;
@@ -98,7 +98,7 @@ TEST_F(TextEnd, RightDraftsCountUpToIt) {
   const DecodeCase greedy{.drafter = {.kind = "none", .sampling = {.temperature = 0.0}},
                           .batch = 2};
   std::vector<std::vector<int32_t>> whole;
-  for (const Continuation& text : Go(greedy, -1, {}).texts) whole.push_back(text.sequence.tokens);
+  for (const Continuation& text : Go(greedy, {}, {}).texts) whole.push_back(text.sequence.tokens);
   Oracle oracle(whole, kDrafts);
   const auto end_of = [&](size_t p, int64_t i) {
     return whole[p][prompts_[p].size() + static_cast<size_t>(i)];
@@ -107,7 +107,7 @@ TEST_F(TextEnd, RightDraftsCountUpToIt) {
     for (const bool by_string : {false, true}) {
       const int32_t end = end_of(1, place);
       const Run run =
-          by_string ? Go(greedy, -1, {" " + Word(end)}, &oracle) : Go(greedy, end, {}, &oracle);
+          by_string ? Go(greedy, {}, {" " + Word(end)}, &oracle) : Go(greedy, {end}, {}, &oracle);
       int64_t tokens = 0, passes = 0, drafted = 0;
       std::vector<int64_t> taken(kDrafts);
       for (const Continuation& text : run.texts) {
@@ -155,11 +155,11 @@ TEST_F(TextEnd, EveryDrafterCountsUpToIt) {
   }
   int64_t ended_by_draft = 0, ended_early = 0, behind = 0;
   for (const DecodeCase& c : cases) {
-    const Run whole = Go(c, -1, {});
+    const Run whole = Go(c, {}, {});
     EXPECT_EQ(whole.stats.drafted, whole.proposed) << "refused ones count too";
     const int32_t end = whole.texts[3].tokens()[kTokens / 2];
     for (const bool by_string : {false, true}) {
-      const Run run = by_string ? Go(c, -1, {" " + Word(end)}) : Go(c, end, {});
+      const Run run = by_string ? Go(c, {}, {" " + Word(end)}) : Go(c, {end}, {});
       int64_t tokens = 0, passes = 0, drafted = 0, accepted = 0;
       for (const Continuation& text : run.texts) {
         const auto length = static_cast<int64_t>(text.tokens().size());
