@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status.h"
 #include "base/utf8.h"
 
@@ -40,6 +41,15 @@ absl::StatusOr<std::string> UserPath(absl::string_view text) {
   const std::string path = absl::StrCat(folder, text.substr(1));
   TL_RETURN_IF_ERROR(CheckCharacters(path));
   return path;
+}
+
+std::string WithTildeForHome(absl::string_view path) {
+  const char* folder = std::getenv("HOME");
+  absl::string_view rest = path;
+  if (folder == nullptr || folder[0] != '/' || !absl::ConsumePrefix(&rest, folder) ||
+      (!rest.empty() && rest[0] != '/'))
+    return std::string(path);
+  return absl::StrCat("~", rest);
 }
 
 absl::Status CheckUtf8Path(absl::string_view path) {

@@ -15,6 +15,10 @@ namespace tl {
 // "expected ...; found ...", for the caller to put a key or an option in front.
 absl::StatusOr<std::string> UserPath(absl::string_view text);
 
+// The path with ~ for $HOME where it lies there, else as it is. Two hosts may give one home other
+// names; a path below it is still the same one.
+std::string WithTildeForHome(absl::string_view path);
+
 // Whether a path can be written into TOML or JSON and read back: whether it is UTF-8.
 absl::Status CheckUtf8Path(absl::string_view path);
 

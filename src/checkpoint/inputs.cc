@@ -123,7 +123,8 @@ absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
   std::vector<Fact> facts;
   for (const FileIdentity& file : files)
     facts.push_back({.what = file.key, .value = Describe(file), .where = file.path});
-  return AgreeOnFacts(world, facts);
+  // A rank may see a new checkpoint late, and identify an older one.
+  return AgreeOnFacts(world, facts, Absence::kAllowed);
 }
 
 absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint) {

@@ -6,7 +6,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "base/user_path.h"
@@ -194,13 +193,11 @@ absl::StatusOr<Arguments::Outcome> Arguments::Parse(absl::Span<const std::string
   return Outcome::kRun;
 }
 
-std::vector<std::pair<std::string, std::string>> Arguments::Options() const {
-  std::vector<std::pair<std::string, std::string>> options;
+std::vector<std::pair<std::string, std::vector<std::string>>> Arguments::Options() const {
+  std::vector<std::pair<std::string, std::vector<std::string>>> options;
   for (const CLI::Option* option : impl_->app.get_options()) {
     if (option->get_positional() || option == impl_->app.get_help_ptr()) continue;
-    options.emplace_back(option->get_name(), option->count() == 0
-                                                 ? "(not given)"
-                                                 : absl::StrJoin(option->results(), " "));
+    options.emplace_back(option->get_name(), option->results());
   }
   return options;
 }

@@ -50,8 +50,9 @@ class Arguments {
 
   enum class Outcome : uint8_t { kRun, kHelp /* asked for; the text is in help() */ };
   absl::StatusOr<Outcome> Parse(absl::Span<const std::string> args);
-  // Every option with its values as they were given, "(not given)" where it was not. After Parse.
-  std::vector<std::pair<std::string, std::string>> Options() const;
+  // Every option with its values, paths as they are meant; none where it was not given. After
+  // Parse.
+  std::vector<std::pair<std::string, std::vector<std::string>>> Options() const;
   std::string help() const;
 
  private:

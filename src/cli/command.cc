@@ -3,7 +3,9 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "base/user_path.h"
 #include "base/version.h"
 #include "base/watchdog.h"
 #include "cli/config.h"
@@ -55,22 +57,45 @@ absl::Status Agree(Communicator& world, const absl::Status& mine) {
   return world.rank() == 0 && !mine.ok() ? mine : all;
 }
 
-// The paths of data are no part of them.
-std::string FactOf(const ConfigKey& key, const Config& config) {
-  if (key.full_name() != "data.train" && key.full_name() != "data.eval")
-    return ValueText(key, config);
-  const auto& paths = std::string(key.name) == "train" ? config.data.train : config.data.eval;
+// Counts the paths of data, which are no part of it.
+std::string CountOf(size_t paths) {
+  return paths == 0 ? "not given" : absl::StrCat(paths, paths == 1 ? " file" : " files");
+}
+
+std::string WeightsOf(const std::vector<WeightedPath>& paths) {
   std::string weights;
   for (const WeightedPath& path : paths)
     absl::StrAppend(&weights, weights.empty() ? " with weights " : ", ", path.weight);
-  return absl::StrCat(paths.size(), " files", weights);
+  return weights;
+}
+
+Fact FactOf(const ConfigKey& key, const Config& config) {
+  Fact fact = {.what = absl::StrCat("[", key.section, "] ", key.name),
+               .value = ValueText(key, config)};
+  if (const auto* paths = std::get_if<std::vector<WeightedPath>& (*)(Config&)>(&key.field)) {
+    const std::vector<WeightedPath>& data = (*paths)(const_cast<Config&>(config));
+    fact.value = CountOf(data.size()) + WeightsOf(data);
+  } else if (key.kind == StringKind::kPath) {
+    Config at_home = config;
+    std::string& path = std::get<std::string& (*)(Config&)>(key.field)(at_home);
+    path = WithTildeForHome(path);
+    fact.also = ValueText(key, at_home);
+  }
+  return fact;
+}
+
+Fact FactOf(const std::string& option, const std::vector<std::string>& values) {
+  if (option == "--data") return {.what = option, .value = CountOf(values.size())};
+  Fact fact = {.what = option,
+               .value = values.empty() ? "(not given)" : absl::StrJoin(values, " ")};
+  for (const std::string& value : values)
+    absl::StrAppend(&fact.also, fact.also.empty() ? "" : " ", WithTildeForHome(value));
+  return fact;
 }
 
 absl::Status AgreeOnConfig(Communicator& world, const Config& config) {
   std::vector<Fact> facts;
-  for (const ConfigKey& key : ConfigKeys())
-    facts.push_back(
-        {.what = absl::StrCat("[", key.section, "] ", key.name), .value = FactOf(key, config)});
+  for (const ConfigKey& key : ConfigKeys()) facts.push_back(FactOf(key, config));
   return AgreeOnFacts(world, facts);
 }
 
@@ -104,8 +129,8 @@ absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Com
   const Arguments::Outcome outcome = *parsed;
   std::vector<Fact> facts = {
       {.what = "--help", .value = outcome == Arguments::Outcome::kHelp ? "given" : "not given"}};
-  for (const auto& [name, value] : arguments.Options()) {
-    if (name != "--set" && name != "--data") facts.push_back({.what = name, .value = value});
+  for (const auto& [name, values] : arguments.Options()) {
+    if (name != "--set") facts.push_back(FactOf(name, values));  // the config tells of those
   }
   TL_RETURN_IF_ERROR(AgreeOnFacts(world, facts));
   if (outcome == Arguments::Outcome::kRun) return true;

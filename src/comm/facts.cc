@@ -58,29 +58,48 @@ std::string Plain(std::string text) {
   return text;
 }
 
+struct Spelling {
+  std::string value, also;
+};
+
+bool Same(const Spelling& a, const Spelling& b) {
+  return a.value == b.value || (!a.also.empty() && a.also == b.also);
+}
+
 }  // namespace
 
-absl::Status AgreeOnFacts(Communicator& world, absl::Span<const Fact> mine) {
+absl::Status AgreeOnFacts(Communicator& world, absl::Span<const Fact> mine, Absence absence) {
   if (world.size() == 1) return absl::OkStatus();
   std::vector<std::string> texts = {HostName()};
-  for (const Fact& fact : mine) {
-    texts.push_back(Plain(fact.what));
-    texts.push_back(Plain(fact.value));
-  }
+  for (const Fact& fact : mine)
+    for (const std::string* text : {&fact.what, &fact.value, &fact.also})
+      texts.push_back(Plain(*text));
   const std::string all = FromRoot(world, absl::StrJoin(texts, absl::string_view("\0", 1)));
   const std::vector<std::string> theirs = absl::StrSplit(all, '\0');
-  std::map<std::string, std::string> values;
-  for (size_t i = 1; i + 1 < theirs.size(); i += 2) values[theirs[i]] = theirs[i + 1];
+  std::map<std::string, Spelling> left;  // of rank 0
+  for (size_t i = 1; i + 2 < theirs.size(); i += 3)
+    left[theirs[i]] = {theirs[i + 1], theirs[i + 2]};
   std::string told;
   int differing = 0;
+  const auto tell = [&](const std::string& what, const std::string& here,
+                        const std::string& there) {
+    if (++differing > kTold) return;
+    absl::StrAppend(&told, told.empty() ? "" : "; ", what, " is ", here, " on ", texts[0], ", but ",
+                    there, " for rank 0 on ", theirs[0]);
+  };
+  constexpr char kNotThere[] = "not there";
   for (const Fact& fact : mine) {
-    const auto it = values.find(Plain(fact.what));
-    if (it == values.end() || it->second == Plain(fact.value) || ++differing > kTold) continue;
-    absl::StrAppend(&told, told.empty() ? "" : "; ", fact.what,
-                    fact.where.empty() ? "" : absl::StrCat(" (", fact.where, ")"), " is ",
-                    fact.value, " on ", texts[0], ", but ", it->second, " for rank 0 on ",
-                    theirs[0]);
+    const std::string named =
+        fact.where.empty() ? fact.what : absl::StrCat(fact.what, " (", fact.where, ")");
+    const auto found = left.extract(Plain(fact.what));
+    if (found.empty()) {
+      if (absence == Absence::kDiffers) tell(named, fact.value, kNotThere);
+    } else if (!Same({Plain(fact.value), Plain(fact.also)}, found.mapped())) {
+      tell(named, fact.value, found.mapped().value);
+    }
   }
+  if (absence == Absence::kDiffers)
+    for (const auto& [what, spelling] : left) tell(what, kNotThere, spelling.value);
   if (differing > kTold)
     absl::StrAppend(&told, "; and ", differing - kTold, " more such differences");
   return AgreeOnStatus(world, differing == 0 ? absl::OkStatus()

@@ -1,6 +1,7 @@
 // What all ranks of a command must have alike before they work together.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,11 +15,16 @@ struct Fact {
   std::string what;        // "[optimizer] lr", the same on all ranks
   std::string value;       // "0.001"
   std::string where = {};  // told beside `what`, not compared: a path
+  std::string also = {};   // another spelling of the value, which may be the same instead; or none
 };
 
+// What a fact is that only one of two ranks has: another than on rank 0, or no difference.
+enum class Absence : uint8_t { kDiffers, kAllowed };
+
 // An error on all ranks (FailedPrecondition) where a fact of a rank is another on rank 0: it names
-// the fact, both values and both hosts. A fact that only one of the two has is none. Collective.
-absl::Status AgreeOnFacts(Communicator& world, absl::Span<const Fact> mine);
+// the fact, both values and both hosts. Collective.
+absl::Status AgreeOnFacts(Communicator& world, absl::Span<const Fact> mine,
+                          Absence absence = Absence::kDiffers);
 
 // The same of the program's version, of the command, of which both fit 100 bytes or are cut, and
 // of the environment variables that change what libraries compute. Comes before all else, with

@@ -38,12 +38,34 @@ TEST(Facts, ManyDiffer) {
   EXPECT_TRUE(Has(AgreeOnFacts(World(), facts), "; and 7 more such differences"));
 }
 
-// A fact that one of the two ranks lacks is none.
 TEST(Facts, OnSomeRanksAlone) {
+  const int rank = World().rank();
   std::vector<Fact> facts = {{"all", "1"}};
-  if (World().rank() == 0) facts.push_back({"first", "2"});
-  if (World().rank() == 1) facts.insert(facts.begin(), {"second", "3"});
-  EXPECT_TRUE(AgreeOnFacts(World(), facts).ok());
+  if (rank == 0) facts.push_back({"first", "2"});
+  if (rank == 1) facts.insert(facts.begin(), {"second", "3"});
+  EXPECT_TRUE(AgreeOnFacts(World(), facts, Absence::kAllowed).ok());
+  const absl::Status status = AgreeOnFacts(World(), facts);
+  EXPECT_TRUE(Has(status, "rank 1: second is 3 on " + HostName() + ", but not there for rank 0"))
+      << status;
+  EXPECT_TRUE(Has(status, "; first is not there on " + HostName() + ", but 2 for rank 0"))
+      << status;
+  // Rank 0 alone has one, or none.
+  if (rank == 0) EXPECT_EQ(facts.size(), 2u);
+  EXPECT_FALSE(AgreeOnFacts(World(), rank == 0 ? facts : std::vector<Fact>{}).ok());
+  EXPECT_FALSE(AgreeOnFacts(World(), rank == 0 ? std::vector<Fact>{} : facts).ok());
+}
+
+TEST(Facts, OfTwoSpellings) {
+  const bool first = World().rank() == 0;
+  const auto agree = [&](const Fact& here, const Fact& there) {
+    return AgreeOnFacts(World(), {first ? here : there});
+  };
+  const Fact home = {.what = "[run] dir", .value = "/home/me/x", .where = {}, .also = "~/x"};
+  EXPECT_TRUE(agree(home, {home.what, "/nfs/me/x", {}, "~/x"}).ok());
+  EXPECT_TRUE(agree(home, {home.what, "/home/me/x", {}, "/home/me/x"}).ok());
+  const absl::Status status = agree(home, {home.what, "/nfs/me/y", {}, "~/y"});
+  EXPECT_TRUE(Has(status, "[run] dir is /nfs/me/y on ")) << status;
+  EXPECT_FALSE(agree({"a", "1"}, {"a", "2"}).ok());  // without another spelling
 }
 
 TEST(Program, VersionCommandAndEnvironment) {

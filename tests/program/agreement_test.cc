@@ -131,6 +131,32 @@ TEST_F(Agreement, CommandsAndOptionsDiffer) {
                 {"--promt"});
 }
 
+TEST_F(Agreement, NumbersOfDataFilesDiffer) {
+  const Strings one = {"eval", "run", "--data", "eval.tok", "--batches", "1"};
+  Strings two = one;
+  two.insert(two.end(), {"--data", "train.tok"});
+  ExpectRefused(RunBoth(one, two), {"rank 1: --data is 2 files on ", "but 1 file for rank 0"});
+  const Strings none = {"calibrate", "run", "--set", "data.eval=[]"};
+  Strings some = none;
+  some.insert(some.end(), {"--data", "eval.tok"});
+  ExpectRefused(RunBoth(some, none), {"rank 1: --data is not given on ", "but 1 file for rank 0"});
+  ExpectRefused(RunBoth({"eval", "run"}, {"eval", "run", "--set", "data.eval=[]"}),
+                {"rank 1: [data] eval is not given on ", "but 1 file with weights 1 for rank 0"});
+}
+
+// Below $HOME, whatever each node calls that.
+TEST_F(Agreement, HomesMayHaveOtherNames) {
+  fs::create_directories(At("home"));
+  fs::create_directory_symlink(At("home"), At("nfs_home"));
+  const auto part = [](int rank, const std::string& home) {
+    return "-n 1 -x HOME=" + Quote(home) + " --wdir " + Quote(Node(rank)) + " " +
+           ProgramLine(1, {"train", "tiny.toml", "--set", "run.dir=~/run"});
+  };
+  const std::string first = "mpirun --oversubscribe " + part(kFirst, At("home")) + " : ";
+  const Outcome outcome = RunShell(first + part(kSecond, At("nfs_home")), kSeconds);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+}
+
 // Of llm.c's file, which has no checksum, samples are compared.
 TEST_F(Agreement, DataDiffer) {
   Changed train("train.tok"), eval("eval.tok");
