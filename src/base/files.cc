@@ -39,6 +39,8 @@ absl::Status SystemError(const std::string& path, const std::string& what, int e
   std::string message = absl::StrCat(path, ": cannot ", what, ": ", strerror(error));
   if (const int64_t limit = FileSizeLimit(); error == EFBIG && limit >= 0)
     absl::StrAppend(&message, ": ", LimitText(limit));
+  if (struct rlimit limit; error == EMFILE && ::getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    absl::StrAppend(&message, ": ulimit -n is ", limit.rlim_cur);
   switch (error) {
     case EACCES:
     case EPERM:
@@ -47,6 +49,7 @@ absl::Status SystemError(const std::string& path, const std::string& what, int e
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
+    case EMFILE:
       return absl::ResourceExhaustedError(message);
     case ENOENT:
       return absl::NotFoundError(message);

@@ -8,6 +8,7 @@
 #include "base/crash.h"
 #include "base/exit_code.h"
 #include "base/logging.h"
+#include "base/open_file_limit.h"
 #include "base/remove_on_signal.h"
 #include "base/version.h"
 #include "cli/command.h"
@@ -18,6 +19,7 @@
 
 int main(int argc, char** argv) {
   tl::TakeFileSizeLimitAsError();
+  tl::RaiseOpenFileLimit();
   if (argc > 1 && std::string_view(argv[1]) == "train") tl::HoldUserSignal();
   const std::unique_ptr<tl::Communicator> world =
       tl::LaunchedUnderMpi() ? tl::MakeMpiWorld(&argc, &argv) : tl::MakeSelfCommunicator();

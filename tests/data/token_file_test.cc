@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/crc32c.h"
@@ -314,6 +316,108 @@ std::string LlmC(int32_t magic, int32_t version, int32_t count, const std::strin
   header[1] = version;
   header[2] = count;
   return Bytes(header) + tokens;
+}
+
+// How many files may be open, as long as it lives.
+class OpenFileLimit {
+ public:
+  explicit OpenFileLimit(rlim_t most) {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const struct rlimit low = {.rlim_cur = most, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  }
+  ~OpenFileLimit() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  struct rlimit before_;
+};
+
+std::string Numbered(int32_t i) { return absl::StrCat(Folder(), "/many", i, ".bin"); }
+
+std::string ContentOf(int32_t i) {
+  return LlmC(20240520, 1, 2, Bytes(std::vector<uint16_t>{static_cast<uint16_t>(i), 7}));
+}
+
+std::vector<std::unique_ptr<TokenFile>> OpenMany(int count) {
+  std::vector<std::unique_ptr<TokenFile>> files;
+  for (int i = 0; i < count; ++i) {
+    Write(Numbered(i), ContentOf(i));
+    auto file = TokenFile::Open(Numbered(i));
+    EXPECT_TRUE(file.ok()) << file.status();
+    if (file.ok()) files.push_back(*std::move(file));
+  }
+  return files;
+}
+
+absl::Status ReadFirst(const TokenFile& file, int32_t* token) {
+  return file.ReadTokens(0, 1, 65536, token);
+}
+
+TEST(TokenFile, MoreMayBeReadThanBeOpen) {
+  const OpenFileLimit limit(64);
+  const auto files = OpenMany(150);
+  ASSERT_EQ(files.size(), 150u);
+  // From several threads, in orders of their own.
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (const int step : {1, 7, 11, 149}) {
+    threads.emplace_back([&, step] {
+      for (int n = 0; n < 1000; ++n) {
+        const int i = n * step % 150;
+        int32_t token = -1;
+        if (!ReadFirst(*files[i], &token).ok() || token != i) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  const auto open = [](const std::string& path) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code error;
+      if (std::filesystem::read_symlink(entry.path(), error) == path) return true;
+    }
+    return false;
+  };
+  int32_t token = 0;
+  const auto close = [&](int i) {
+    for (int k = 100; k < 150; ++k) ASSERT_TRUE(ReadFirst(*files[k], &token).ok());
+    ASSERT_FALSE(open(Numbered(i)));
+  };
+  // What was closed may have become another meanwhile.
+  close(3);
+  Write(Folder() + "/other.bin", ContentOf(33));
+  std::filesystem::rename(Folder() + "/other.bin", Numbered(3));
+  EXPECT_EQ(ReadFirst(*files[3], &token).message(),
+            Numbered(3) + ": replaced while it is read: another file has its name now");
+  std::filesystem::remove(Numbered(4));
+  EXPECT_EQ(ReadFirst(*files[4], &token).message(),
+            Numbered(4) + ": cannot open it again: No such file or directory");
+  std::ofstream(Numbered(5), std::ios::app) << "more";
+  EXPECT_NE(ReadFirst(*files[5], &token).message().find(": had 1028 bytes when it was opened"),
+            std::string::npos);
+  // A copy with all its times is as good.
+  std::filesystem::copy_file(Numbered(6), Folder() + "/copy.bin");
+  std::filesystem::last_write_time(Folder() + "/copy.bin",
+                                   std::filesystem::last_write_time(Numbered(6)));
+  std::filesystem::rename(Folder() + "/copy.bin", Numbered(6));
+  EXPECT_TRUE(ReadFirst(*files[6], &token).ok());
+  EXPECT_EQ(token, 6);
+}
+
+TEST(TokenFile, TellsTheLimitOnOpenFiles) {
+  const OpenFileLimit limit(64);
+  auto files = OpenMany(10);
+  std::vector<int> others;
+  for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY)) >= 0;) others.push_back(fd);
+  // Room is made where there is any.
+  EXPECT_TRUE(TokenFile::Open(Numbered(0)).ok());
+  files.clear();
+  for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY)) >= 0;) others.push_back(fd);
+  const absl::Status status = TokenFile::Open(Numbered(0)).status();
+  for (const int fd : others) ::close(fd);
+  EXPECT_EQ(status.message(), Numbered(0) +
+                                  ": cannot open a token file: Too many open files: ulimit -n "
+                                  "is 64");
 }
 
 TEST(TokenFile, ReadsLlmC) {

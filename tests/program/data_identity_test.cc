@@ -85,6 +85,18 @@ const auto* const kFiles = testing::AddGlobalTestEnvironment(new Files);
 const Strings kError = {"was made with another tokenizer than the model of ",
                         "[data] any_tokenizer = true"};
 
+TEST(DataIdentity, MoreFilesThanMayBeOpen) {
+  std::string paths;
+  for (int i = 0; i < 150; ++i) {
+    const std::string path = At("many" + std::to_string(i) + ".tok");
+    fs::create_symlink(At("eval.tok"), path);
+    paths += (i == 0 ? "" : ", ") + ("\"" + path + "\"");
+  }
+  const std::string line =
+      ProgramLine(1, Training("many", {"data.train=[" + paths + "]", "data.eval=[" + paths + "]"}));
+  ExpectGood(RunShell("ulimit -n 100; " + line, kSeconds));
+}
+
 TEST(DataIdentity, TheManifestKeepsWhatWasRead) {
   const Manifest m = ManifestOf("run");
   ASSERT_EQ(m.data.size(), 2);
