@@ -5,16 +5,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "base/crc32c.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "base/utf8.h"
+#include "base/where.h"
 
 namespace tl {
 namespace {
@@ -22,6 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kInfix[] = ".tmp-trunkline-";
+constexpr size_t kMostHost = 64;  // bytes of its name
 
 std::string WithoutSlash(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -40,26 +51,77 @@ bool IsAt(const File& file, const std::string& path) {
          opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
 }
 
+// As it stands in names.
+std::string ThisHost() {
+  std::string host = HostName().substr(0, kMostHost);
+  for (char& ch : host)
+    if (!absl::ascii_isalnum(ch) && ch != '.' && ch != '-') ch = '_';
+  return host;
+}
+
+// What the names of temporaries for this path begin with. A name that leaves no room for the rest
+// is cut.
+std::string BeginOf(const std::string& path) {
+  constexpr absl::string_view kLongestRest = "4294967296-99@";
+  constexpr size_t kMost = NAME_MAX - (sizeof(kInfix) - 1) - kLongestRest.size() - kMostHost;
+  constexpr size_t kMark = 9;
+  std::string name = fs::path(path).filename().string();
+  if (name.size() > kMost)
+    name = absl::StrFormat("%s~%08x", Shortened(name, kMost - kMark),
+                           Crc32c(name.data(), name.size()));
+  return name + kInfix;
+}
+
+// The host of the process whose temporary ends so, "" where it says none; nothing where no
+// temporary ends so.
+std::optional<std::string> HostOf(absl::string_view rest) {
+  const auto take_number = [&rest] {
+    const size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
+    rest.remove_prefix(digits);
+    return digits > 0;
+  };
+  if (!take_number()) return std::nullopt;
+  if (absl::ConsumePrefix(&rest, "-") && !take_number()) return std::nullopt;
+  if (rest.empty()) return "";
+  if (!absl::ConsumePrefix(&rest, "@") || rest.empty()) return std::nullopt;
+  return std::string(rest);
+}
+
+bool IsOlderThanADay(const struct stat& info) {
+  return std::time(nullptr) - info.st_mtim.tv_sec > 24 * 60 * 60;
+}
+
+// Removes a file, or a folder, of whom nobody holds the lock; its process died.
+void RemoveIfLeft(const std::string& path, bool is_folder, bool is_of_this_host) {
+  // NFS locks for writing what is open for writing alone, and nobody opens a folder for that.
+  const int flags = is_folder ? O_RDONLY | O_DIRECTORY : O_RDWR;
+  struct stat there;
+  if (::lstat(path.c_str(), &there) != 0 ||
+      !(is_folder ? S_ISDIR(there.st_mode) : S_ISREG(there.st_mode)))
+    return;
+  const auto file = OpenFile(path, flags | O_NOFOLLOW | O_NONBLOCK);
+  if (!file.ok() || ::flock(file->fd(), LOCK_EX | LOCK_NB) != 0 || !IsAt(*file, path)) return;
+  if (!is_of_this_host && !IsOlderThanADay(there)) return;
+  LogInfo(path + ": left by a command that died; deleting it");
+  std::error_code error;
+  fs::remove_all(path, error);
+}
+
 // Removes what processes left that no longer live. Where the file system has no locks nothing is
 // known of them, and nothing removed.
-void RemoveLeftovers(const std::string& path) {
-  const std::string begin = fs::path(path).filename().string() + kInfix;
-  std::vector<std::string> leftovers;
+void RemoveLeftovers(const std::string& path, bool is_folder) {
+  const std::string begin = BeginOf(path), here = ThisHost();
+  std::vector<std::pair<std::string, bool>> leftovers;
   std::error_code error;
   for (fs::directory_iterator it(ParentOf(path), error), end; !error && it != end;
        it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (absl::StartsWith(name, begin) &&
-        name.find_first_not_of("0123456789-", begin.size()) == std::string::npos)
-      leftovers.push_back(it->path().string());
+    if (!absl::StartsWith(name, begin)) continue;
+    const auto host = HostOf(absl::string_view(name).substr(begin.size()));
+    if (host.has_value()) leftovers.emplace_back(it->path().string(), *host == here);
   }
-  for (const std::string& leftover : leftovers) {
-    const auto file = OpenFile(leftover, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (!file.ok() || ::flock(file->fd(), LOCK_EX | LOCK_NB) != 0 || !IsAt(*file, leftover))
-      continue;
-    LogInfo(leftover + ": left by a command that died; deleting it");
-    fs::remove_all(leftover, error);
-  }
+  for (const auto& [leftover, is_of_this_host] : leftovers)
+    RemoveIfLeft(leftover, is_folder, is_of_this_host);
 }
 
 }  // namespace
@@ -127,12 +189,13 @@ absl::StatusOr<Temporary> Temporary::MakeFolder(const std::string& path) {
 }
 
 absl::StatusOr<Temporary> Temporary::Make(const std::string& path, bool is_folder) {
-  constexpr int kTries = 100;  // others of this number: in another container, on another host
+  constexpr int kTries = 100;  // others of this number: in another container of this name
   TL_ASSIGN_OR_RETURN(const Place before, PlaceOf(path));
-  RemoveLeftovers(path);
+  RemoveLeftovers(path, is_folder);
+  const std::string begin = fs::path(path).replace_filename(BeginOf(path)).string();
   for (int n = 0; n < kTries; ++n) {
     const std::string name =
-        absl::StrCat(path, kInfix, ::getpid(), n == 0 ? "" : absl::StrCat("-", n));
+        absl::StrCat(begin, ::getpid(), n == 0 ? "" : absl::StrCat("-", n), "@", ThisHost());
     const HoldSignals hold;
     const int flags = is_folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT | O_EXCL;
     const bool made = !is_folder || ::mkdir(name.c_str(), 0777) == 0;
@@ -144,7 +207,7 @@ absl::StatusOr<Temporary> Temporary::Make(const std::string& path, bool is_folde
     const bool locked = ::flock(temporary.file_.fd(), LOCK_EX | LOCK_NB) == 0;
     if ((locked || errno != EWOULDBLOCK) && IsAt(temporary.file_, name)) return temporary;
   }
-  return SystemError(path + kInfix, "create", EEXIST);
+  return SystemError(begin, "create", EEXIST);
 }
 
 absl::Status Temporary::Commit() {

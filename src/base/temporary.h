@@ -1,6 +1,9 @@
 // Files and folders that appear whole or not at all: made under a temporary name beside their own,
 // and renamed.
-//   NAME.tmp-trunkline-<process>    locked (flock) as long as its process lives
+//   NAME.tmp-trunkline-<process>@<host>    locked (flock) as long as its process lives
+// A long NAME is cut. The next one for the same NAME removes a leftover of the same kind that
+// nobody has locked: one of this host at once, of another only when it is a day old, since some
+// mounts do not tell other hosts of locks. On NFS a leftover folder stays: NFS locks files alone.
 #pragma once
 
 #include <string>
@@ -18,7 +21,7 @@ namespace tl {
 absl::Status CheckNewFolder(const std::string& path);
 
 // Gone again unless it is committed: with this object, by a signal (see InstallEndSignals), or,
-// after a SIGKILL, by the next one for the same path.
+// after a SIGKILL, by the next one for the same path (see above).
 class Temporary {
  public:
   // Of a file that is new or replaces a regular one. Anything else there is an error.
