@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <iterator>
 
 namespace tl {
@@ -22,13 +23,16 @@ namespace {
 constexpr int kEndSignals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM,
                                SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 
-enum State : int { kFree, kTaken, kSet };
+// kSpent: a signal's handler has read its path, or may still; nobody else takes it again.
+enum State : int { kFree, kTaken, kSet, kSpent };
 struct Slot {
   std::atomic<int> state = kFree;
   std::array<char, 4096> path;
 };
 std::array<Slot, 16> g_slots;
-static_assert(std::atomic<int>::is_always_lock_free);
+std::atomic<bool> g_ending = false;  // a handler has begun to go through them
+std::atomic<int> g_holding = 0;      // HoldSignals that live, on all threads
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 pthread_t g_main;
 
@@ -67,8 +71,15 @@ void Remove(const char* path) {
   close(folder);
 }
 
+// Waits for what other threads are about to register; not for ever, since a crash may have come in
+// the midst of that.
+void AwaitRegistrations() {
+  constexpr timespec kTurn = {.tv_sec = 0, .tv_nsec = 1'000'000};
+  for (int turn = 0; turn < 100 && g_holding > 0; ++turn) nanosleep(&kTurn, nullptr);
+}
+
 void OnEndSignal(int signal) {
-  // The main thread does nothing else while it is in here, as make another file.
+  // On one thread, so that the handlers of several signals come one after another.
   if (pthread_equal(pthread_self(), g_main) == 0) {
     pthread_kill(g_main, signal);
     return;
@@ -91,10 +102,13 @@ RemoveOnSignal::RemoveOnSignal(const std::string& path) : slot_(-1) {
   if (slot_ < 0) return;
   std::copy_n(path.c_str(), path.size() + 1, g_slots[slot_].path.begin());
   g_slots[slot_].state = kSet;
+  // A handler on the main thread may have gone past this slot.
+  if (g_ending) Remove(path.c_str());
 }
 
 RemoveOnSignal::~RemoveOnSignal() {
-  if (slot_ >= 0) g_slots[slot_].state = kFree;
+  int set = kSet;
+  if (slot_ >= 0) g_slots[slot_].state.compare_exchange_strong(set, kFree);
 }
 
 HoldSignals::HoldSignals() {
@@ -102,14 +116,24 @@ HoldSignals::HoldSignals() {
   sigemptyset(&ends);
   for (const int signal : kEndSignals) sigaddset(&ends, signal);
   pthread_sigmask(SIG_BLOCK, &ends, &before_);
+  ++g_holding;
+  if (!g_ending) return;
+  --g_holding;
+  for (;;) pause();  // the process ends; nothing more is made
 }
 
-HoldSignals::~HoldSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+HoldSignals::~HoldSignals() {
+  --g_holding;
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
 
 void RemoveWhatSignalsRemove() {
   const int before = errno;
-  for (const Slot& slot : g_slots) {
-    if (slot.state == kSet) Remove(slot.path.data());
+  g_ending = true;
+  AwaitRegistrations();
+  for (Slot& slot : g_slots) {
+    int set = kSet;
+    if (slot.state.compare_exchange_strong(set, kSpent)) Remove(slot.path.data());
   }
   errno = before;
 }

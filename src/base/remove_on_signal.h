@@ -8,7 +8,8 @@
 namespace tl {
 
 // A file, or a folder with the files in it, that a signal's end of the process removes as long as
-// this lives. At most 16 at a time, of paths below 4 KiB; what is beyond stays behind.
+// this lives. From any thread: what is registered while the signal's handler runs is removed at
+// once. At most 16 at a time, of paths below 4 KiB; what is beyond stays behind.
 class RemoveOnSignal {
  public:
   explicit RemoveOnSignal(const std::string& path);
@@ -35,10 +36,10 @@ class HoldSignals {
   sigset_t before_;
 };
 
-// Removes them. For signal handlers.
+// Removes them, before the process ends. For signal handlers.
 void RemoveWhatSignalsRemove();
 // From now on the signals that end a process by default, crashes aside, remove them before they do.
-// Ones that are ignored or handled stay so. Main thread, which makes and fills what is removed.
+// Ones that are ignored or handled stay so. Main thread, on which the removing is done.
 void InstallEndSignals();
 
 }  // namespace tl

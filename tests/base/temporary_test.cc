@@ -6,18 +6,40 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
+#include <climits>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <set>
+#include <thread>
 
 #include "base/crash.h"
+#include "base/utf8.h"
+#include "base/where.h"
 #include "tests/data/temp_folder.h"
+
+namespace {
+bool g_locks_as_nfs = false;
+}  // namespace
+
+// In place of libc's. NFS makes locks of fcntl(2) of them, which for writing takes what is open for
+// writing.
+extern "C" int flock(int fd, int operation) noexcept {
+  if (g_locks_as_nfs && (operation & LOCK_EX) != 0 &&
+      (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+    errno = EBADF;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_flock, fd, operation));
+}
 
 namespace tl {
 namespace {
@@ -137,18 +159,40 @@ TEST(Temporary, ReplacesNothingThatCameMeanwhile) {
   EXPECT_EQ(Read(dir + "/file"), "another's");
 }
 
+// What a temporary's name ends with on this host.
+std::string AtHost() { return "@" + HostName(); }
+
+void MakeOlder(const std::string& path) {
+  fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(25));
+}
+
 TEST(Temporary, RemovesLeftoversOfTheDeadAlone) {
   const std::string dir = Fresh(), own = dir + "/x.tmp-trunkline-";
-  Write(own + "999999991", "");
-  Write(own + "999999992-3", "");
-  fs::create_directories(own + "999999993/part");
-  Write(own + "999999994", "");  // of a process that lives
-  const int living = ::open((own + "999999994").c_str(), O_RDWR);
+  Write(own + "999999991" + AtHost(), "");
+  Write(own + "999999992-3" + AtHost(), "");
+  std::set<std::string> stay = {"x"};
+  const auto keep = [&](const std::string& name) {
+    stay.insert(fs::path(name).filename().string());
+    return name;
+  };
+  fs::create_directories(keep(own + "999999993" + AtHost()) + "/part");  // where files are made
+  const std::string lives = keep(own + "999999994" + AtHost());
+  Write(lives, "");
+  const int living = ::open(lives.c_str(), O_RDWR);
   ASSERT_EQ(::flock(living, LOCK_EX), 0);
-  Write(own + "1a", "");  // and of people
-  Write(dir + "/x.tmp-20260101", "");
-  Write(dir + "/y.tmp-trunkline-999999995", "");
-  fs::create_symlink(dir + "/y.tmp-trunkline-999999995", own + "999999996");
+  // Of people.
+  for (const char* end : {"", "-", "-1", "1a", "1-", "1--2", "1@", "1-2-3", "@host"})
+    Write(keep(own + end + (std::string(end) == "-1" ? AtHost() : "")), "");
+  Write(keep(dir + "/x.tmp-20260101"), "");
+  Write(keep(dir + "/y.tmp-trunkline-999999995" + AtHost()), "");
+  fs::create_symlink(dir + "/y.tmp-trunkline-999999995" + AtHost(),
+                     keep(own + "999999996" + AtHost()));
+  // Of other hosts, and of none.
+  Write(keep(own + "999999997@another"), "");
+  Write(keep(own + "999999997"), "");
+  Write(own + "999999998@another", "");
+  MakeOlder(own + "999999998@another");
+
   auto made = Temporary::MakeFile(dir + "/x");
   ASSERT_TRUE(made.ok()) << made.status();
   // Another of this name finds that the first one lives.
@@ -159,11 +203,61 @@ TEST(Temporary, RemovesLeftoversOfTheDeadAlone) {
   ASSERT_TRUE(made->Commit().ok());
   EXPECT_FALSE(second->Commit().ok());
   ::close(living);
-  EXPECT_EQ(Names(dir),
-            (std::set<std::string>{"x", "x.tmp-trunkline-999999994", "x.tmp-trunkline-1a",
-                                   "x.tmp-20260101", "y.tmp-trunkline-999999995",
-                                   "x.tmp-trunkline-999999996",
-                                   fs::path(second->path()).filename().string()}));
+  keep(second->path());
+  EXPECT_EQ(Names(dir), stay);
+}
+
+TEST(Temporary, RemovesLeftFoldersWhereItMakesFolders) {
+  const std::string dir = Fresh(), own = dir + "/x.tmp-trunkline-";
+  fs::create_directories(own + "999999991" + AtHost() + "/part");
+  fs::create_directories(own + "999999992@another/part");
+  Write(own + "999999993" + AtHost(), "");
+  ASSERT_TRUE(Temporary::MakeFolder(dir + "/x").ok());
+  EXPECT_EQ(Names(dir), (std::set<std::string>{"x.tmp-trunkline-999999992@another",
+                                               "x.tmp-trunkline-999999993" + AtHost()}));
+}
+
+TEST(Temporary, LocksLeftoversAsNfsDoes) {
+  const std::string dir = Fresh();
+  Write(dir + "/x.tmp-trunkline-999999991" + AtHost(), "");
+  g_locks_as_nfs = true;
+  const auto made = Temporary::MakeFile(dir + "/x");
+  const auto second = Temporary::MakeFile(dir + "/x");
+  const auto folder = Temporary::MakeFolder(dir + "/y");
+  g_locks_as_nfs = false;
+  ASSERT_TRUE(made.ok() && second.ok() && folder.ok());
+  std::set<std::string> names;
+  for (const auto* temporary : {&made, &second, &folder})
+    names.insert(fs::path((*temporary)->path()).filename().string());
+  EXPECT_EQ(Names(dir), names);
+}
+
+TEST(Temporary, NamesMayBeAsLongAsTheFileSystemTakes) {
+  const std::string dir = Fresh();
+  std::string umlauts;
+  while (umlauts.size() + 2 <= NAME_MAX) umlauts += "\xc3\xa4";
+  const std::string a(NAME_MAX, 'a'), b = a.substr(0, NAME_MAX - 1) + "b";
+  for (const std::string& name : {a, b, umlauts}) {
+    auto file = Temporary::MakeFile(dir + "/" + name);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const std::string temporary = fs::path(file->path()).filename().string();
+    EXPECT_EQ(ValidUtf8Prefix(temporary), temporary.size());
+    ASSERT_TRUE(file->Commit().ok());
+  }
+  ASSERT_TRUE(ReplaceFile(dir + "/" + a, "text").ok());
+  EXPECT_EQ(Names(dir), (std::set<std::string>{a, b, umlauts}));
+  // Leftovers of these names too go, and not those of the other.
+  std::string left_a, left_b;
+  {
+    const auto of_a = Temporary::MakeFile(dir + "/" + a), of_b = Temporary::MakeFile(dir + "/" + b);
+    left_a = of_a->path(), left_b = of_b->path();
+  }
+  EXPECT_NE(left_a.substr(0, left_a.find(".tmp-")), left_b.substr(0, left_b.find(".tmp-")));
+  Write(left_a, "");
+  Write(left_b, "");
+  ASSERT_TRUE(Temporary::MakeFile(dir + "/" + a).ok());
+  EXPECT_FALSE(fs::exists(left_a));
+  EXPECT_TRUE(fs::exists(left_b));
 }
 
 TEST(Temporary, GoesWithASignal) {
@@ -188,6 +282,24 @@ TEST(Temporary, GoesWithASignal) {
   });
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
   EXPECT_TRUE(Names(dir).empty());
+}
+
+// While the handler runs on the main thread, as while checkpoints are written.
+TEST(Temporary, OfAnotherThreadGoesWithASignal) {
+  const std::string dir = Fresh();
+  for (int turn = 0; turn < 10; ++turn) {
+    const int status = StatusOfChild(dir, [&] {
+      std::thread([&dir] {
+        for (int n = 0;; ++n) {
+          if (!ReplaceFile(dir + "/out" + std::to_string(n % 3), "text").ok()) _exit(2);
+        }
+      }).detach();
+      while (!fs::exists(dir + "/out2")) std::this_thread::yield();
+      raise(SIGTERM);
+    });
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
+    EXPECT_EQ(Names(dir), (std::set<std::string>{"out0", "out1", "out2"}));
+  }
 }
 
 TEST(Temporary, OutlivesASignalThatIsIgnored) {
