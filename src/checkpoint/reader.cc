@@ -31,15 +31,25 @@ absl::Status LockShared(const File& file, const std::string& path) {
 
 }  // namespace
 
+absl::Status CheckpointReader::OpenManifest(const std::string& path) {
+  path_ = path;
+  const std::string name = absl::StrCat(path, "/", kManifestName);
+  TL_ASSIGN_OR_RETURN(lock_, OpenFile(name, O_RDONLY));
+  TL_RETURN_IF_ERROR(LockShared(lock_, name));
+  TL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(lock_, kMaxManifestBytes, name));
+  TL_ASSIGN_OR_RETURN(manifest_, ParseManifest(text, name));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Manifest> CheckpointReader::ReadManifest(const std::string& path) {
+  CheckpointReader reader;
+  TL_RETURN_IF_ERROR(reader.OpenManifest(path));
+  return std::move(reader.manifest_);
+}
+
 absl::StatusOr<std::unique_ptr<CheckpointReader>> CheckpointReader::Open(const std::string& path) {
   std::unique_ptr<CheckpointReader> reader(new CheckpointReader);
-  reader->path_ = path;
-  const std::string name = absl::StrCat(path, "/", kManifestName);
-  TL_ASSIGN_OR_RETURN(reader->lock_, OpenFile(name, O_RDONLY));
-  TL_RETURN_IF_ERROR(LockShared(reader->lock_, name));
-  TL_ASSIGN_OR_RETURN(const std::string text,
-                      ReadWholeFile(reader->lock_, kMaxManifestBytes, name));
-  TL_ASSIGN_OR_RETURN(reader->manifest_, ParseManifest(text, name));
+  TL_RETURN_IF_ERROR(reader->OpenManifest(path));
   const Manifest& manifest = reader->manifest_;
   reader->open_.resize(manifest.files.size());
   reader->places_.resize(manifest.tensors.size());

@@ -21,6 +21,9 @@ class CheckpointReader {
   // the checkpoint alone.
   static absl::StatusOr<std::unique_ptr<CheckpointReader>> Open(const std::string& path);
 
+  // The manifest alone, of a checkpoint whose data may be missing: opens no other file.
+  static absl::StatusOr<Manifest> ReadManifest(const std::string& path);
+
   const Manifest& manifest() const { return manifest_; }
   const std::string& path() const { return path_; }
   // A tensor that must be there with this shape: FailedPrecondition where it is not.
@@ -41,6 +44,7 @@ class CheckpointReader {
     const Piece* piece;
   };
   CheckpointReader() = default;
+  absl::Status OpenManifest(const std::string& path);
   absl::StatusOr<const File*> OpenShard(int file);
   absl::Status ReadBlock(const Place& place, int64_t first, int64_t count);
   absl::Status ReadRest(const File& file, const std::string& path, int64_t begin, int64_t end,
