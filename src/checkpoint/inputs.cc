@@ -4,15 +4,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "base/files.h"
+#include "base/logging.h"
 #include "base/status.h"
+#include "base/watchdog.h"
 #include "base/where.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/health.h"
@@ -80,19 +84,39 @@ uint64_t HashInFolder(const fs::path& folder) {
   return text.ok() ? text->tokenizer->hash() : 0;
 }
 
+// Which of so many files this rank begins with: multiples of the golden ratio are even, however
+// many ranks there are.
+size_t FirstToCheck(size_t files) {
+  constexpr double kGolden = 0.6180339887498949;
+  double whole = 0.0;
+  const double part = std::modf(std::max(LogRank(), 0) * kGolden, &whole);
+  return static_cast<size_t>(part * static_cast<double>(files));
+}
+
 }  // namespace
 
 absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
-                          int64_t vocab, std::vector<FileIdentity>* files) {
-  const Clock::time_point until = Clock::now() + std::chrono::seconds(1);
-  for (size_t i = 0; i < paths.size(); ++i) {
+                          int64_t vocab, std::vector<FileIdentity>* files,
+                          std::chrono::milliseconds budget) {
+  const Clock::time_point until = Clock::now() + budget;
+  const size_t count = paths.size(), first = FirstToCheck(count);
+  std::vector<std::vector<FileIdentity>> identities(count);
+  size_t checked = 0;
+  for (size_t k = 0; k < count; ++k) {
+    Beat();
+    const size_t i = (first + k) % count;
     TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(paths[i].path));
-    TL_ASSIGN_OR_RETURN(auto identities, IdentifyTokenFile(absl::StrCat(key, "[", i, "]"), *file));
-    files->insert(files->end(), identities.begin(), identities.end());
+    TL_ASSIGN_OR_RETURN(identities[i], IdentifyTokenFile(absl::StrCat(key, "[", i, "]"), *file,
+                                                         SamplesOfEach(count)));
+    if (Clock::now() >= until) continue;
+    ++checked;
     // One that says it has a larger vocabulary is refused for that.
-    if (file->vocab_size() <= vocab && Clock::now() < until)
-      TL_RETURN_IF_ERROR(CheckSampledTokens(*file, vocab));
+    if (file->vocab_size() <= vocab) TL_RETURN_IF_ERROR(CheckSampledTokens(*file, vocab));
   }
+  for (const auto& of_one : identities) files->insert(files->end(), of_one.begin(), of_one.end());
+  if (checked < count && LogRank() <= 0)
+    LogInfo(absl::StrCat(key, ": looked at samples of the tokens of ", checked, " of ", count,
+                         " files within ", budget.count(), " ms; `trunkline verify` reads all"));
   return absl::OkStatus();
 }
 
@@ -149,8 +173,8 @@ uint64_t TokenizerHashInManifest(const std::string& where) {
   const auto checkpoints = CheckpointsToTry(where);
   if (!checkpoints.ok()) return 0;
   for (const std::string& path : *checkpoints) {
-    const auto reader = CheckpointReader::Open(path);
-    if (reader.ok()) return (*reader)->manifest().tokenizer_hash;
+    const auto manifest = CheckpointReader::ReadManifest(path);
+    if (manifest.ok()) return manifest->tokenizer_hash;
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 // model are of one tokenizer. All of it before anything is allocated.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,9 +16,11 @@
 namespace tl {
 
 // Appends the identities of token files, as "KEY[0]" and so on. A token outside the vocabulary in a
-// sample of one is an error; a second is spent on such samples, however many files there are.
+// sample of one is an error. No more than `budget` is spent on such samples, however many files
+// there are: each rank begins at another file, and the first one tells how far it came.
 absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
-                          int64_t vocab, std::vector<FileIdentity>* files);
+                          int64_t vocab, std::vector<FileIdentity>* files,
+                          std::chrono::milliseconds budget = std::chrono::seconds(1));
 // The same of what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
 // of all else, and of a folder of them by the first that LoadNewest tries. A manifest that is not
 // there or is no manifest has no identity: LoadNewest passes it over.
@@ -31,8 +34,8 @@ absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
 // The same of one checkpoint's manifest.
 absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint);
 
-// The hash of the tokenizer whose tokens a model knows: as the manifest of its first checkpoint
-// that can be read says, else that of the tokenizer beside the weights; 0 where
+// The hash of the tokenizer whose tokens a model knows: as the first manifest of its
+// checkpoints that can be read says, else that of the tokenizer beside the weights; 0 where
 // neither tells.
 uint64_t TokenizerHashOf(const std::string& weights);
 // As the manifest says; 0: it does not, or there is none.

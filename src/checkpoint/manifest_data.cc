@@ -1,5 +1,7 @@
 #include "checkpoint/manifest_data.h"
 
+#include <algorithm>
+#include <climits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -72,6 +74,9 @@ absl::StatusOr<FileIdentity> ParseIdentity(const Json& object, const std::string
     if (!sampled->is_boolean()) return Expected(where + ".sampled", "true or false");
     file.sampled = sampled->get<bool>();
   }
+  int64_t samples = file.samples;
+  TL_RETURN_IF_ERROR(Number(object, "samples", where, &samples));
+  file.samples = static_cast<int>(std::min<int64_t>(samples, INT_MAX));
   return file;
 }
 
@@ -84,6 +89,7 @@ void WriteData(const Manifest& manifest, nlohmann::ordered_json* root) {
         {"key", file.key},         {"path", file.path},
         {"bytes", file.bytes},     {"header_crc32c", Crc(file.header_crc)},
         {"crc32c", Crc(file.crc)}, {"sampled", file.sampled}};
+    if (file.sampled) object["samples"] = file.samples;
     if (file.tokens > 0) object["tokens"] = file.tokens;
     if (file.tokenizer_hash != 0) object["tokenizer"] = Hash(file.tokenizer_hash);
     files.push_back(std::move(object));

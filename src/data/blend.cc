@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "base/watchdog.h"
 
 namespace tl {
 namespace internal {
@@ -108,6 +109,7 @@ class FileSource : public DataSource {
     seed_ = options.seed;
     pack_documents_ = options.pack_documents;
     for (const BlendFile& f : options.files) {
+      Beat();  // there may be many
       TL_ASSIGN_OR_RETURN(auto file, TokenFile::Open(f.path));
       if (file->vocab_size() > vocab_) {
         return absl::InvalidArgumentError(absl::StrCat(f.path, ": made with a vocabulary of ",
@@ -322,6 +324,7 @@ namespace {
 absl::StatusOr<std::unique_ptr<TokenFile>> FirstWithTokenizer(const std::vector<BlendFile>& files) {
   std::unique_ptr<TokenFile> first;
   for (const BlendFile& f : files) {
+    Beat();
     TL_ASSIGN_OR_RETURN(auto file, TokenFile::Open(f.path));
     if (file->tokenizer_kind() == TokenizerKind::kNone) continue;
     if (first != nullptr && first->tokenizer_hash() != file->tokenizer_hash()) {

@@ -12,6 +12,9 @@ namespace tl {
 
 class TokenFile;
 
+inline constexpr int kIdentitySamples = 64;
+inline constexpr int64_t kSampleBytes = 4096;
+
 struct FileIdentity {
   std::string key;   // what names the file: "data.train[0]", "run.init_from"
   std::string path;  // where it was found; no part of what it is
@@ -21,26 +24,31 @@ struct FileIdentity {
   uint32_t header_crc = 0;      // CRC32C of the header
   uint32_t crc = 0;             // CRC32C of the content that the file stores, else of samples
   bool sampled = false;
+  int samples = kIdentitySamples;  // how many, where sampled
 
-  // The same content, wherever it lies and whatever names it.
+  // The same content, wherever it lies and whatever names it. Of other numbers of samples sizes and
+  // headers are compared.
   bool SameContent(const FileIdentity& other) const;
 };
 
 // "6000 tokens, 12345 bytes, header 1a2b3c4d, CRC32C 5e6f7a8b of 64 samples".
 std::string Describe(const FileIdentity& file);
 
-inline constexpr int kIdentitySamples = 64;
-inline constexpr int64_t kSampleBytes = 4096;
+// How many samples of each of so many files: kIdentitySamples, and fewer where they would be more
+// than 4096 in all, but at least 4.
+int SamplesOfEach(size_t files);
 
-// A file that stores no checksum: CRC32C of its first header_bytes, and of kIdentitySamples blocks
-// from its first byte to its last, or of all of it where it is no larger than they are.
+// A file that stores no checksum: CRC32C of its first header_bytes, and of `samples` blocks, 2 or
+// more, from its first byte to its last, or of all of it where it is no larger than they are.
 absl::StatusOr<FileIdentity> SampleFile(const std::string& key, const std::string& path,
-                                        int64_t header_bytes = kSampleBytes);
+                                        int64_t header_bytes = kSampleBytes,
+                                        int samples = kIdentitySamples);
 
 // A token file: by the checksums in its header, or by samples; of Megatron's format the index too,
 // as "KEY index".
 absl::StatusOr<std::vector<FileIdentity>> IdentifyTokenFile(const std::string& key,
-                                                            const TokenFile& file);
+                                                            const TokenFile& file,
+                                                            int samples = kIdentitySamples);
 
 // An error, as of TokenFile::ReadTokens, where one of kIdentitySamples samples of the tokens has
 // one outside the vocabulary.

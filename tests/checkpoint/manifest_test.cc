@@ -31,7 +31,12 @@ Manifest Sample() {
              .tokenizer_hash = 0xfedcba9876543210u,
              .header_crc = 1,
              .crc = 0xffffffff},
-            {.key = "data.train[1]", .path = "b.bin", .bytes = 3000, .crc = 7, .sampled = true}};
+            {.key = "data.train[1]",
+             .path = "b.bin",
+             .bytes = 3000,
+             .crc = 7,
+             .sampled = true,
+             .samples = 4}};
   m.tokenizer_hash = 0xfedcba9876543210u;
   m.tensors = {{"a.weight", -1, DType::kF32, {4, 8}, 0}, {"a.weight", 1, DType::kBF16, {4, 8}, 0}};
   m.files.resize(2);
@@ -58,6 +63,7 @@ TEST(Manifest, ReadsWhatItWrites) {
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(WriteManifest(*read), text);
   EXPECT_EQ(read->run.step, 12);
+  EXPECT_EQ(read->data[1].samples, 4);
   EXPECT_EQ(read->run.scaler.hysteresis_left, -2);
   EXPECT_EQ(read->run.objective, m.run.objective);
   EXPECT_EQ(read->provenance, m.provenance);
@@ -147,6 +153,7 @@ TEST(Manifest, RefusesWhatCannotBe) {
   refused("\"bytes\":500", "\"bytes\":18446744073709551615", "data[0].bytes: expected");
   refused("\"path\":\"a.tok\"", "\"path\":7", "data[0].path: expected a string");
   refused("\"sampled\":true", "\"sampled\":1", "data[1].sampled: expected true or false");
+  refused("\"samples\":4", "\"samples\":-4", "data[1].samples: expected a whole number");
   refused("fedcba9876543210", "+edcba9876543210", "tokenizer: expected 16 hexadecimal");
   refused("\"crc32c\":\"ffffffff\"", "\"crc32c\":\"ffff\"", "crc32c: expected 8 hexadecimal");
   refused("\"data\":[", "\"data\":[3,", "data[0]: expected an object");

@@ -92,6 +92,32 @@ TEST(FileIdentity, LargeFilesBySamplesFromEndToEnd) {
   EXPECT_FALSE(SampleFile("key", Folder()).ok());
 }
 
+TEST(FileIdentity, ManyFilesByFewerSamples) {
+  EXPECT_EQ(SamplesOfEach(0), 64);
+  EXPECT_EQ(SamplesOfEach(64), 64);
+  EXPECT_EQ(SamplesOfEach(65), 63);
+  EXPECT_EQ(SamplesOfEach(1000), 4);
+  EXPECT_EQ(SamplesOfEach(100'000), 4);
+  const size_t size = 10 * kSampleBytes;
+  const std::string bytes = Bytes(size);
+  const auto identify = [&](size_t changed, int samples) {
+    std::string other = bytes;
+    if (changed < size) other[changed] ^= 1;
+    WriteBytes(At("many"), other);
+    auto identity = SampleFile("key", At("many"), kSampleBytes, samples);
+    EXPECT_TRUE(identity.ok()) << identity.status();
+    return *identity;
+  };
+  const FileIdentity four = identify(size, 4);
+  EXPECT_NE(Describe(four).find("of 4 samples"), std::string::npos);
+  EXPECT_FALSE(identify(size - 1, 4).SameContent(four));
+  EXPECT_FALSE(identify(3 * kSampleBytes + 5, 4).SameContent(four));
+  EXPECT_TRUE(identify(2 * kSampleBytes + 5, 4).SameContent(four));  // between two
+  // Other numbers of them tell of the size and the header alone.
+  EXPECT_TRUE(identify(size - 1, 64).SameContent(four));
+  EXPECT_FALSE(identify(0, 64).SameContent(four));
+}
+
 TEST(FileIdentity, OwnTokenFilesByWhatTheyStore) {
   std::vector<int32_t> tokens(100, 65);
   const auto a = Identify(WriteOwn("a.tok", tokens));
