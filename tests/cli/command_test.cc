@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/user_path.h"
 #include "cli/config.h"
 #include "cli/config_table.h"
 
@@ -56,6 +57,11 @@ TEST(Arguments, Paths) {
   ExpectContains(parse({"x", "a", "b\nc"}), "TEXT: expected a path without line ends");
   ExpectContains(parse({"x\x1B", "a"}), "WHERE: expected a path without line ends");
   ExpectContains(parse({"x", "a", "--out", "~you/b"}), "--out: expected a path, in which ~/");
+  // And back: what it is on another host.
+  EXPECT_EQ(WithTildeForHome("/home/me/x"), "~/x");
+  EXPECT_EQ(WithTildeForHome("/home/me"), "~");
+  for (const char* path : {"/home/men/x", "/home", "home/me/x", ""})
+    EXPECT_EQ(WithTildeForHome(path), path);
   setenv("HOME", before.c_str(), 1);
 }
 
