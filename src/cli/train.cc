@@ -1,5 +1,13 @@
 #include "train/trainer.h"
 
+#include <fcntl.h>
+
+#include <filesystem>
+#include <limits>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/config.h"
@@ -7,6 +15,26 @@
 #include "train/signals.h"
 
 namespace tl {
+namespace {
+
+// A config that lies in its own [run] dir is replaced by the resolved one: an error where that is
+// not what it was.
+absl::Status CheckReplacesEqual(const std::string& path, const Config& config) {
+  const std::string resolved = config.run.dir + "/config.toml";
+  std::error_code none;
+  if (!std::filesystem::equivalent(path, resolved, none)) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(const File file, OpenFile(path, O_RDONLY));
+  TL_ASSIGN_OR_RETURN(const std::string text,
+                      ReadWholeFile(file, std::numeric_limits<int64_t>::max(), path));
+  TL_ASSIGN_OR_RETURN(const Config alone, LoadConfig(path));
+  if (WriteResolved(alone) == text) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path,
+                   ": is not as this version writes a resolved config, which would replace it: "
+                   "keep it elsewhere, or set another [run] dir"));
+}
+
+}  // namespace
 
 absl::Status RunTrain(const Args& args, Communicator& world) {
   std::string path;
@@ -32,6 +60,8 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
     return absl::InvalidArgumentError(
         path + ": [data] train is missing: expected token files; `trunkline tokenize` makes them");
   }
+  TL_RETURN_IF_ERROR(AgreeOnStatus(
+      world, world.rank() == 0 ? CheckReplacesEqual(path, config) : absl::OkStatus()));
   SetThreads(config.run.threads, world);
   return Train(config, WriteResolved(config), world);
 }

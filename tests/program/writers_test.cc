@@ -113,6 +113,19 @@ TEST_F(Writers, TrainingReplacesOnlyItsOwn) {
     fs::remove_all(dir);
   }
   EXPECT_EQ(ReadFile(At("elsewhere")), "");
+  // A config without comments that lies where the resolved one would, by whatever name.
+  const std::string mine = ReadFile(At("config.toml"));
+  fs::create_directories(At("own"));
+  fs::copy(At("config.toml"), At("own/config.toml"));
+  fs::create_hard_link(At("own/config.toml"), At("linked.toml"));
+  for (const char* name : {"own/config.toml", "own/../own/config.toml", "linked.toml"}) {
+    Strings own = TrainInto("own");
+    own[1] = At(name);
+    ExpectOneError(Run(own, name[0] == 'l' ? 2 : 1),
+                   {At(name) + ": is not as this version writes a resolved config"});
+    EXPECT_EQ(ReadFile(At("own/config.toml")), mine);
+  }
+  fs::remove_all(At("own"));
   // What a training has written it goes on with, from that config too.
   Strings again = TrainInto("run", {"train.steps=3"});
   again[1] = At("run/config.toml");
