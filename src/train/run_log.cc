@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -17,6 +18,9 @@
 
 namespace tl {
 namespace {
+
+// A config names every data file, and there may be many.
+constexpr int64_t kAnySize = std::numeric_limits<int64_t>::max();
 
 void PrintLine(const std::string& line) {
   std::printf("%s\n", line.c_str());
@@ -65,7 +69,6 @@ bool HasComments(const std::string& toml) {
 }  // namespace
 
 absl::Status RunLog::Check(const std::string& dir) {
-  constexpr int64_t kMostConfigBytes = 1 << 20;
   std::error_code error;
   // Who makes the folder finds what is in its way.
   if (!std::filesystem::is_directory(dir, error)) return absl::OkStatus();
@@ -80,7 +83,7 @@ absl::Status RunLog::Check(const std::string& dir) {
                                       "the metrics of a training", {}));
   const auto file = OpenFile(config, O_RDONLY);
   if (!file.ok()) return absl::OkStatus();
-  TL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(*file, kMostConfigBytes, config));
+  TL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(*file, kAnySize, config));
   if (!HasComments(text)) return absl::OkStatus();
   return absl::FailedPreconditionError(
       config +

@@ -244,6 +244,18 @@ TEST(Progress, HumanNumbers) {
   EXPECT_EQ(HumanTime(52 * 3600), "2d04h");
 }
 
+// One of thousands of data files is no small one.
+TEST_F(Metrics, ConfigsMayBeOfAnySize) {
+  const auto write = [&](const std::string& end) {
+    std::ofstream(dir_ + "/config.toml")
+        << "[data]\ntrain = [\"" << std::string(3 << 20, 'a') << "\"]\n" + end;
+  };
+  write("");
+  EXPECT_TRUE(RunLog::Check(dir_).ok()) << RunLog::Check(dir_);
+  write("# mine\n");
+  EXPECT_TRUE(absl::IsFailedPrecondition(RunLog::Check(dir_))) << RunLog::Check(dir_);
+}
+
 TEST(Progress, BannerShowsModelGridAndMemory) {
   Config config;
   config.model = {.layers = 6, .hidden = 384, .heads = 6, .ffn = 1024, .vocab = 256};
