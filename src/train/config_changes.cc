@@ -59,7 +59,8 @@ bool ChangesTheModel(const ConfigChange& change) {
 }
 
 bool ChangesTheData(const ConfigChange& change) {
-  if (change.section == "data") return change.key != "eval";
+  // What says whether a tokenizer is accepted changes no text.
+  if (change.section == "data") return change.key != "eval" && change.key != "any_tokenizer";
   return change.section == "train" && (change.key == "sequence_length" || change.key == "seed");
 }
 

@@ -62,7 +62,8 @@ TEST(ConfigChanges, KnowsWhatMakesAnotherModel) {
   for (const auto& change :
        {+[](Config& c) { c.model.init_std = 0.1; },
         +[](Config& c) { c.model.kv_heads = 2; },  // was 0: as many as heads
-        +[](Config& c) { c.optimizer.lr = 1.0; }, +[](Config& c) { c.data.eval = {{"e.tok"}}; }}) {
+        +[](Config& c) { c.data.any_tokenizer = true; }, +[](Config& c) { c.optimizer.lr = 1.0; },
+        +[](Config& c) { c.data.eval = {{"e.tok"}}; }}) {
     const auto changes = After(change);
     ASSERT_EQ(changes.size(), 1u);
     EXPECT_FALSE(ChangesTheModel(changes[0])) << Describe(changes);
