@@ -12,6 +12,7 @@
 #include "checkpoint/reader.h"
 #include "checkpoint/reshard.h"
 #include "cli/command.h"
+#include "cli/findings.h"
 
 namespace tl {
 namespace {
@@ -19,23 +20,6 @@ namespace {
 constexpr char kCodes[] =
     "Exit codes: 0 all is well, 3 damage, ill health or a difference was found, 1 any other "
     "error.\n";
-
-std::string HealthText(const RunState& run) {
-  return run.unhealthy_since == 0
-             ? "good"
-             : absl::StrCat("whole, but unhealthy since step ", run.unhealthy_since);
-}
-
-absl::Status Finding(int bad, int unhealthy, size_t all) {
-  if (bad == 0 && unhealthy == 0) return absl::OkStatus();
-  const auto are = [&](int count, const char* what) {
-    return absl::StrCat(count, " of ", all, " checkpoints are ", what);
-  };
-  if (unhealthy == 0) return EndWith(kExitFinding, are(bad, "bad"));
-  return EndWith(kExitFinding,
-                 absl::StrCat(bad > 0 ? are(bad, "bad") + ", " : "", are(unhealthy, "unhealthy"),
-                              ": losses, gradients or weights were not finite"));
-}
 
 std::string GridText(const Manifest& m) { return absl::StrCat(m.data_size, "x", m.tensor_size); }
 
@@ -51,21 +35,21 @@ absl::Status List(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
-  int bad = 0, unhealthy = 0;
+  Findings findings;
   absl::PrintF("%10s  %10s  %5s  %s\n", "step", "size", "grid", "health");
   for (const std::string& path : paths) {
     const auto reader = CheckpointReader::Open(path);
     if (!reader.ok()) {
-      ++bad;
-      absl::PrintF("%10s  %10s  %5s  bad: %s\n", "?", "?", "?", reader.status().message());
+      if (findings.Add(reader.status()))
+        absl::PrintF("%10s  %10s  %5s  bad: %s\n", "?", "?", "?", reader.status().message());
       continue;
     }
     const Manifest& m = (*reader)->manifest();
-    unhealthy += m.run.unhealthy_since > 0;
+    findings.AddHealth(m.run);
     absl::PrintF("%10d  %10s  %5s  %s: %s\n", m.run.step, HumanBytes(m.bytes()), GridText(m),
                  HealthText(m.run), path);
   }
-  return Finding(bad, unhealthy, paths.size());
+  return findings.End("checkpoints");
 }
 
 // The newest healthy one where a folder is given.
@@ -123,21 +107,9 @@ absl::Status Verify(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
-  int bad = 0, unhealthy = 0;
-  for (const std::string& path : paths) {
-    const auto reader = CheckpointReader::Open(path);
-    absl::Status status = reader.status();
-    if (!status.ok()) {
-      absl::PrintF("  %s\n", status.message());
-    } else {
-      status =
-          (*reader)->VerifyFiles([](const std::string& what) { absl::PrintF("  %s\n", what); });
-    }
-    bad += !status.ok();
-    if (status.ok()) unhealthy += (*reader)->manifest().run.unhealthy_since > 0;
-    absl::PrintF("%s: %s\n", path, status.ok() ? HealthText((*reader)->manifest().run) : "bad");
-  }
-  return Finding(bad, unhealthy, paths.size());
+  Findings findings;
+  for (const std::string& path : paths) findings.VerifyCheckpoint(path);
+  return findings.End("checkpoints");
 }
 
 absl::Status RunReshard(const Args& args, Communicator& world) {

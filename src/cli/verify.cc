@@ -4,12 +4,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/exit_code.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
-#include "checkpoint/reader.h"
 #include "cli/command.h"
 #include "cli/config.h"
+#include "cli/findings.h"
 #include "data/token_file.h"
 
 namespace tl {
@@ -27,35 +26,27 @@ const char* NameOf(TokenFormat format) {
 }
 
 // vocab: 0 for that which the file gives.
-absl::Status VerifyTokenFile(const std::string& path, int64_t vocab) {
-  TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(path));
-  if (vocab == 0 && file->vocab_size() == 0)
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": its format stores no checksum and no vocabulary: give --vocab or --config"));
+absl::Status VerifyTokens(const TokenFile& file, const std::string& path, int64_t vocab) {
   const auto start = std::chrono::steady_clock::now();
-  TL_RETURN_IF_ERROR(file->Verify(vocab));
+  TL_RETURN_IF_ERROR(file.Verify(vocab));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::error_code error;
-  const auto bytes = static_cast<double>(std::filesystem::file_size(file->path(), error));
+  const auto bytes = static_cast<double>(std::filesystem::file_size(file.path(), error));
   absl::PrintF("%s: good: %d tokens in %d documents, all below %d, %s; %.2f GB/s\n", path,
-               file->token_count(), file->document_count(), vocab > 0 ? vocab : file->vocab_size(),
-               NameOf(file->format()), bytes / std::max(seconds, 1e-9) / 1e9);
+               file.token_count(), file.document_count(), vocab > 0 ? vocab : file.vocab_size(),
+               NameOf(file.format()), bytes / std::max(seconds, 1e-9) / 1e9);
   return absl::OkStatus();
 }
 
-absl::Status VerifyCheckpoint(const std::string& path) {
-  const auto reader = CheckpointReader::Open(path);
-  TL_RETURN_IF_ERROR(reader.status());
-  std::string first;
-  const absl::Status status = (*reader)->VerifyFiles([&](const std::string& what) {
-    if (first.empty()) first = what;
-  });
-  if (!status.ok())
-    return absl::Status(status.code(),
-                        first.empty() ? std::string(status.message()) : path + "/" + first);
-  absl::PrintF("%s: good: a checkpoint, checksums hold\n", path);
-  return absl::OkStatus();
+void VerifyTokenFile(const std::string& path, int64_t vocab, Findings& findings) {
+  const auto file = TokenFile::Open(path);
+  if (absl::IsNotFound(file.status())) return findings.AddUnchecked(file.status());
+  if (file.ok() && vocab == 0 && (*file)->vocab_size() == 0)
+    return findings.AddUnchecked(absl::InvalidArgumentError(absl::StrCat(
+        path, ": its format stores no checksum and no vocabulary: give --vocab or --config")));
+  const absl::Status status = file.ok() ? VerifyTokens(**file, path, vocab) : file.status();
+  if (findings.Add(status)) absl::PrintF("bad: %s\n", status.message());
 }
 
 // The path as TokenFile::Open takes it, without .bin and .idx too.
@@ -78,7 +69,7 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
       "headers and samples, so that it can begin at once.",
       "  trunkline verify data/train.tok checkpoints/quickstart\n"
       "  trunkline verify --config configs/quickstart.toml fineweb_train_*.bin\n"
-      "Exit codes: 0 all is well, 3 damage was found, 1 any other error.\n");
+      "Exit codes: 0 all is well, 3 damage or ill health was found, 1 any other error.\n");
   arguments
       .PathPositional(
           "PATH", &paths,
@@ -96,27 +87,23 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
     TL_ASSIGN_OR_RETURN(const Config config, LoadConfig(config_path, overrides));
     vocab = config.model.vocab;
   }
-  int bad = 0, all = 0;
-  const auto judge = [&](const absl::Status& status) {
-    ++all;
-    bad += !status.ok();
-    if (!status.ok()) absl::PrintF("bad: %s\n", status.message());
-    std::fflush(stdout);
-  };
+  Findings findings;
+  bool has_files = false, has_checkpoints = false;
   for (const std::string& path : paths) {
-    if (!IsCheckpoints(path)) {
-      judge(VerifyTokenFile(path, vocab));
-      continue;
+    const bool is_folder = IsCheckpoints(path);
+    (is_folder ? has_checkpoints : has_files) = true;
+    if (!is_folder) {
+      VerifyTokenFile(path, vocab, findings);
+    } else if (const auto found = FindCheckpoints(path); !found.ok()) {
+      findings.AddUnchecked(found.status());
+    } else {
+      for (const std::string& checkpoint : *found) findings.VerifyCheckpoint(checkpoint);
     }
-    const auto checkpoints = FindCheckpoints(path);
-    if (!checkpoints.ok()) {
-      judge(checkpoints.status());
-      continue;
-    }
-    for (const std::string& checkpoint : *checkpoints) judge(VerifyCheckpoint(checkpoint));
+    std::fflush(stdout);
   }
-  if (bad == 0) return absl::OkStatus();
-  return EndWith(kExitFinding, absl::StrCat(bad, " of ", all, " are bad"));
+  return findings.End(!has_checkpoints ? "token files"
+                      : has_files      ? "token files and checkpoints"
+                                       : "checkpoints");
 }
 
 }  // namespace tl

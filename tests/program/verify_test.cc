@@ -82,7 +82,7 @@ TEST(Verify, OwnFiles) {
   WriteFile(At("damaged.tok"), bytes);
   Expect(Verify({At("damaged.tok"), At("eval.tok")}), kExitFinding,
          {"bad: " + At("damaged.tok") + ": damaged tokens: expected CRC32C ",
-          At("eval.tok") + ": good: ", "1 of 2 are bad"});
+          At("eval.tok") + ": good: ", "1 of 2 token files are bad"});
   Expect(Verify({"--vocab", "50", At("train.tok")}), kExitFinding,
          {"train.tok: token 0 is 73, outside the vocabulary of 50"});
 }
@@ -91,7 +91,8 @@ TEST(Verify, LlmCFiles) {
   WriteFile(At("good.bin"), LlmC());
   Expect(Verify({"--vocab", "256", At("good.bin")}), 0, {"good.bin: good: 1500000 tokens"});
   Expect(Verify({"--config", At("tiny.toml"), At("good.bin")}), 0, {"all below 256"});
-  Expect(Verify({At("good.bin")}), kExitFinding, {"give --vocab or --config"});
+  Expect(Verify({At("good.bin")}), kExitError,
+         {"not checked: " + At("good.bin"), "give --vocab or --config"});
   // Not one of the samples that a training takes at its start.
   WriteFile(At("bad.bin"), LlmC(1'400'001));
   Expect(Verify({"--config", At("tiny.toml"), At("good.bin"), At("bad.bin")}), kExitFinding,
@@ -120,18 +121,32 @@ TEST(Verify, Checkpoints) {
   const Outcome run =
       RunShell(ProgramLine(1, {"train", At("tiny.toml"), "--set", "run.dir=" + At("saved")}), 60);
   ASSERT_EQ(run.exit_code, 0) << run.output;
-  Expect(Verify({At("saved"), At("train.tok")}), 0, {"step_00000001: good: a checkpoint"});
+  Expect(Verify({At("saved"), At("train.tok")}), 0, {"step_00000001: good\n"});
   const std::string shard = At("saved/step_00000001/shard_0000.h5");
   std::string bytes = ReadFile(shard);
   bytes[bytes.size() / 2] ^= 1;
   WriteFile(shard, bytes);
-  Expect(Verify({At("saved")}), kExitFinding, {"step_00000001/shard_0000.h5: "});
+  Expect(Verify({At("saved")}), kExitFinding,
+         {"  " + shard + ": damaged", "step_00000001: bad\n", "1 of 1 checkpoints are bad"});
+  fs::remove(shard);
+  Expect(Verify({At("saved"), At("train.tok")}), kExitFinding,
+         {shard + ": cannot open", "1 of 2 token files and checkpoints are bad"});
 }
 
 TEST(Verify, WhatIsNone) {
   Expect(Verify({At("nowhere.tok"), At("text.txt"), Folder()}), kExitFinding,
-         {"nowhere.tok: cannot open", "text.txt: not a token file", "no checkpoint",
-          "3 of 3 are bad"});
+         {"not checked: " + At("nowhere.tok") + ": cannot open", "text.txt: not a token file",
+          "no checkpoint", "1 of 3 token files and checkpoints are bad, 2 of 3"});
+  // No damage where nothing was looked at.
+  Expect(Verify({At("nowhere.tok"), At("train.tok")}), kExitError,
+         {"train.tok: good", "1 of 2 token files could not be checked: " + At("nowhere.tok")});
+  Expect(Verify({Folder()}), kExitError,
+         {"1 of 1 checkpoints could not be checked", "no checkpoint"});
+  if (geteuid() != 0) {
+    fs::copy(At("train.tok"), At("secret.tok"));
+    fs::permissions(At("secret.tok"), fs::perms::none);
+    Expect(Verify({At("secret.tok")}), kExitError, {"secret.tok: cannot open"});
+  }
   Expect(Verify({}), kExitError, {"PATH"});
   Expect(Verify({"--vocab", "3", "--config", At("tiny.toml"), At("train.tok")}), kExitError,
          {"expected one of them"});
