@@ -10,7 +10,7 @@ namespace tl {
 
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitError = 1;     // a message says what; starting again does not help
-inline constexpr int kExitFinding = 3;   // of `trunkline checkpoint`: damage, a difference
+inline constexpr int kExitFinding = 3;   // damage, ill health or a difference
 inline constexpr int kExitRequeue = 85;  // saved before the end: started again, it goes on
 inline constexpr int kExitHung = 86;     // ended by the watchdog
 

@@ -18,6 +18,7 @@
 #include "base/logging.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "checkpoint/health.h"
 #include "data/model_text.h"
 
 namespace tl {
@@ -184,6 +185,12 @@ std::vector<ShardPiece> Checkpointer::Snapshot(Stream& stream) {
 
 absl::Status Checkpointer::Start(Stream& stream, const RunState& run) {
   TL_CHECK(phase_ == Phase::kIdle) << "a save is in flight";
+  if (run.unhealthy_since > 0) {
+    const bool root = mesh_.world().rank() == 0;
+    TL_RETURN_IF_ERROR(AgreeOnStatus(
+        mesh_.world(), root ? CheckReplacesNoHealthy(options_.folder, run.step, run.unhealthy_since)
+                            : absl::OkStatus()));
+  }
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), CheckSpace()));
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), MakeTemporary(run.step)));
   manifest_ = {};

@@ -51,7 +51,8 @@ class Checkpointer {
   static int64_t HostBytes(const ParamTable& table, int states, bool async, Device device);
 
   // Begins a save of the present state; none may be in flight. Without `async` the state must not
-  // change before Wait returns.
+  // change before Wait returns. An error (AlreadyExists), and nothing is written, where the state
+  // is unhealthy and a healthy checkpoint of its step is there.
   absl::Status Start(Stream& stream, const RunState& run);
   bool in_flight() const { return phase_ != Phase::kIdle; }
   // Moves the save in flight on where it can without waiting. An error is that of the save, which

@@ -188,6 +188,7 @@ void RemoveLeftovers(const std::string& folder) {
 absl::Status CommitCheckpoint(const std::string& folder, const std::string& temporary,
                               int64_t step) {
   const std::string name = CheckpointName(step);
+  TL_RETURN_IF_ERROR(CheckReplacesNoHealthy(folder, step, UnhealthySince(temporary)));
   TL_RETURN_IF_ERROR(SyncFolder(temporary));
   TL_RETURN_IF_ERROR(ExchangeOrReplace(folder, temporary, folder + "/" + name));
   // Committed: a hint that cannot be written costs nothing.

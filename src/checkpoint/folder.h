@@ -46,7 +46,8 @@ class FolderLock {
 void RemoveLeftovers(const std::string& folder);
 
 // temporary: a complete and synced step_N.tmp-<id>. Renames it to step_N; one of the same step
-// gives way to it in the same moment, where the file system can exchange names.
+// gives way to it in the same moment, where the file system can exchange names. An error
+// (AlreadyExists) where that one is healthy and this is not (health.h).
 absl::Status CommitCheckpoint(const std::string& folder, const std::string& temporary,
                               int64_t step);
 

@@ -6,11 +6,21 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/files.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/manifest.h"
 
 namespace tl {
+namespace {
+
+// Whether there is a checkpoint at `path`, and it is not marked. What has no manifest is none.
+bool IsHealthy(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path + "/" + kManifestName, ignored) && UnhealthySince(path) == 0;
+}
+
+}  // namespace
 
 int64_t UnhealthySince(const std::string& path) {
   const std::string name = path + "/" + kManifestName;
@@ -23,6 +33,17 @@ int64_t UnhealthySince(const std::string& path) {
   return UnhealthySinceOf(head);
 }
 
+absl::Status CheckReplacesNoHealthy(const std::string& folder, int64_t step,
+                                    int64_t unhealthy_since) {
+  const std::string path = absl::StrCat(folder, "/", CheckpointName(step));
+  if (unhealthy_since == 0 || !IsHealthy(path)) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, ": is healthy and stays: the state of step ", step,
+                   " is unhealthy since step ", unhealthy_since,
+                   " and replaces no healthy checkpoint; to keep such states, set another "
+                   "[checkpoint] dir"));
+}
+
 std::vector<std::string> HealthyFirst(std::vector<std::string> paths) {
   std::stable_partition(paths.begin(), paths.end(),
                         [](const std::string& path) { return UnhealthySince(path) == 0; });
@@ -30,24 +51,25 @@ std::vector<std::string> HealthyFirst(std::vector<std::string> paths) {
 }
 
 std::string HealthNotice(const std::vector<std::string>& paths) {
-  if (paths.empty()) return "";
-  const int64_t since = UnhealthySince(paths[0]);
-  if (since == 0) return "";
-  const std::string what = absl::StrCat(paths[0], " is unhealthy since step ", since);
-  if (UnhealthySince(HealthyFirst(paths)[0]) == 0)
-    return absl::StrCat(what,
-                        " (losses or gradients were not finite) and passed over; to take it all "
-                        "the same, name it instead of its folder");
-  return absl::StrCat(what, ": losses, gradients or weights were not finite when it was saved",
+  std::vector<std::string> ill;
+  const bool healthy = std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
+    const int64_t since = UnhealthySince(path);
+    if (since > 0) ill.push_back(absl::StrCat(path, " is unhealthy since step ", since));
+    return IsHealthy(path);
+  });
+  if (ill.empty()) return "";
+  if (healthy)
+    return absl::StrCat(absl::StrJoin(ill, ", "),
+                        " (losses, gradients or weights were not finite) and passed over; to take ",
+                        ill.size() == 1 ? "it" : "one",
+                        " all the same, name it instead of its folder");
+  return absl::StrCat(ill[0], ": losses, gradients or weights were not finite when it was saved",
                       paths.size() > 1 ? "; there is no healthy one beside it" : "");
 }
 
 std::string NewestHealthy(const std::string& folder) {
   for (const CheckpointEntry& entry : ListCheckpoints(folder)) {
-    std::error_code ignored;
-    if (std::filesystem::exists(entry.path + "/" + kManifestName, ignored) &&
-        UnhealthySince(entry.path) == 0)
-      return entry.path;
+    if (IsHealthy(entry.path)) return entry.path;
   }
   return "";
 }

@@ -6,16 +6,24 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace tl {
 
 // The step since which the training that saved the checkpoint at `path` had been unhealthy; 0: it
 // was healthy, or what it says cannot be read. Reads the manifest's beginning alone.
 int64_t UnhealthySince(const std::string& path);
 
+// An error (AlreadyExists) where a state that is unhealthy since this step (0: it is healthy) may
+// not be saved in a folder as that of `step`: a healthy checkpoint has the name.
+absl::Status CheckReplacesNoHealthy(const std::string& folder, int64_t step,
+                                    int64_t unhealthy_since);
+
 // From the newest to the oldest: puts unhealthy ones behind the healthy ones.
 std::vector<std::string> HealthyFirst(std::vector<std::string> paths);
-// What a user must know of paths from the newest to the oldest, of which HealthyFirst chooses: that
-// the newest is passed over, or is unhealthy and taken. Empty where it is healthy.
+// What a user must know of paths from the newest to the oldest, of which HealthyFirst chooses:
+// which unhealthy ones are passed over, or that the newest of them is taken as no other is whole.
+// Empty where no unhealthy one is newer than the newest healthy one.
 std::string HealthNotice(const std::vector<std::string>& paths);
 
 // The path of the newest healthy one in a folder; empty where there is none.

@@ -118,6 +118,7 @@ std::string WriteManifest(const Manifest& m) {
               {"hysteresis_left", r.scaler.hysteresis_left}};
   // Before anything whose length or text is not ours: UnhealthySinceOf looks for it.
   if (r.unhealthy_since > 0) run[kUnhealthySince] = r.unhealthy_since;
+  if (r.skips_in_a_row > 0) run["skips_in_a_row"] = r.skips_in_a_row;
   run["objective"] = std::move(objective);
   Json json = {{"format", "trunkline checkpoint"},
                {"version", kManifestVersion},

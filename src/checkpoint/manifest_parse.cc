@@ -233,6 +233,10 @@ absl::Status ParseRun(const Node& node, RunState* run) {
     TL_ASSIGN_OR_RETURN(run->unhealthy_since,
                         node.Integer("unhealthy_since", 1, std::max<int64_t>(1, run->step)));
   }
+  if (node.json().contains("skips_in_a_row")) {
+    TL_ASSIGN_OR_RETURN(run->skips_in_a_row,
+                        node.Integer("skips_in_a_row", 1, std::max<int64_t>(1, run->step)));
+  }
   TL_ASSIGN_OR_RETURN(const Node objective, node.At("objective"));
   if (!objective.json().is_object()) return objective.Expected("an object");
   run->objective = objective.json().dump(-1, ' ', false, Json::error_handler_t::replace);

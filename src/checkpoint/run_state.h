@@ -17,6 +17,8 @@ struct RunState {
   int64_t seed = 0;     // of initial weights and data order
   // The step since which the state may not be trusted, see train/health.h; 0: it may.
   int64_t unhealthy_since = 0;
+  // Steps since the last update that were skipped with a finite loss, see there too.
+  int64_t skips_in_a_row = 0;
   LossScaler scaler;
   std::string objective = "{}";  // state of the objective, a JSON object
 };

@@ -171,6 +171,12 @@ absl::Status Saves::AfterStep() {
   if (config_.every <= 0 || step % config_.every != 0) return absl::OkStatus();
   if (checkpointer_->in_flight()) TL_RETURN_IF_ERROR(Judge(checkpointer_->Wait()));
   const absl::Status begun = Begin();
+  // No failure, and no cause to end: what is there is better.
+  if (absl::IsAlreadyExists(begun)) {
+    if (world_->rank() == 0)
+      LogWarning(absl::StrCat("step ", saving_, " is not saved: ", begun.message()));
+    return absl::OkStatus();
+  }
   if (!begun.ok()) return Judge(begun);
   return config_.async ? absl::OkStatus() : Judge(checkpointer_->Wait());
 }

@@ -29,9 +29,10 @@ class Saves {
                                     const RunInputs& inputs, Stepper& stepper, Communicator& world);
 
   // After every step: begins a save where one is due and moves the one in flight on. A save that
-  // fails is reported; only max_failed_saves of them in a row are an error.
+  // fails is reported; only max_failed_saves of them in a row are an error. An unhealthy state that
+  // may not replace a healthy checkpoint is not saved, which is reported and no failure.
   absl::Status AfterStep();
-  // A checkpoint of now, durable when this returns OK.
+  // A checkpoint of now, durable when this returns OK. AlreadyExists: see CheckReplacesNoHealthy.
   absl::Status Now();
   // How long the last save took; negative: there was none. One that runs beside the training ends
   // with the step in which it is done.

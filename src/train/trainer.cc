@@ -141,8 +141,18 @@ struct Trainer {
   }
 
   // At the end a checkpoint of now, durable when this returns; before it, one where it is due.
-  absl::Status Save(bool ends) {
-    TL_RETURN_IF_ERROR(ends ? saves->Now() : saves->AfterStep());
+  absl::Status Save(StopReason stop) {
+    const int64_t step = stepper.run().step;
+    const bool stops = stop != StopReason::kNone;
+    const absl::Status saved = stops || step == LastStep() ? saves->Now() : saves->AfterStep();
+    if (absl::IsAlreadyExists(saved)) {
+      const std::string why =
+          stops ? absl::StrCat("stopped by ", Name(stop), " after step ", step, " of ", LastStep())
+                : "the training ends unhealthy";
+      return EndWith(kExitFinding,
+                     absl::StrCat(why, "; this step is not saved: ", saved.message()));
+    }
+    TL_RETURN_IF_ERROR(saved);
     limit.Saved(saves->seconds());
     return absl::OkStatus();
   }
@@ -219,7 +229,7 @@ struct Trainer {
       }
       const int64_t step = stepper.run().step;
       // First the save: a bad file to evaluate on costs no training.
-      TL_RETURN_IF_ERROR(Save(step == last || stop != StopReason::kNone));
+      TL_RETURN_IF_ERROR(Save(stop));
       if (stop != StopReason::kNone) return Stopped(stop);
       if (EvaluatesAt(step)) TL_RETURN_IF_ERROR(SaveBeforeEnd(Evaluate(), begun));
     }
@@ -326,10 +336,12 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     LogInfo("nothing to do: the newest checkpoint in " + CheckpointFolder(config, config.run.dir) +
             " is of step " + std::to_string(stepper->run().step));
   TL_RETURN_IF_ERROR(trainer.EvaluateWhatWasMissed());
-  const absl::Status end = trainer.Loop();
-  if (const int64_t since = stepper->run().unhealthy_since; end.ok() && since > 0 && root)
-    LogWarning(absl::StrCat("the training ends unhealthy, since step ", since, ". ",
-                            WayBack(CheckpointFolder(config, config.run.dir), since)));
+  absl::Status end = trainer.Loop();
+  // No success: what is done with its end is better not done.
+  if (const int64_t since = stepper->run().unhealthy_since; end.ok() && since > 0)
+    end = EndWith(kExitFinding,
+                  absl::StrCat("the training ends unhealthy, since step ", since, ". ",
+                               WayBack(CheckpointFolder(config, config.run.dir), since)));
   if (trainer.log) trainer.log->Finish();
   return end;
 }

@@ -82,6 +82,7 @@ TEST_F(Health, StandsAtTheManifestsBeginning) {
                   .samples = kMost,
                   .seed = kMost,
                   .unhealthy_since = kMost,
+                  .skips_in_a_row = kMost,
                   .scaler = {}};
   manifest.run.scaler = {.scale = 0x1p-1022 / 3, .clean_steps = kMost, .hysteresis_left = -kMost};
   EXPECT_EQ(UnhealthySinceOf(WriteManifest(manifest).substr(0, kManifestHeadBytes)), kMost);
@@ -97,6 +98,14 @@ TEST_F(Health, MarksOfAnotherRangeAreRefused) {
                                            "to 5, found 6"),
             absl::string_view::npos)
       << parsed.status();
+  manifest.run.unhealthy_since = 0;
+  manifest.run.skips_in_a_row = 6;
+  const auto skips = ParseManifest(WriteManifest(manifest), "m");
+  ASSERT_FALSE(skips.ok());
+  EXPECT_NE(skips.status().message().find("run.skips_in_a_row: expected a whole number from 1 "
+                                          "to 5, found 6"),
+            absl::string_view::npos)
+      << skips.status();
 }
 
 TEST_F(Health, NoUnhealthyOneRetiresAHealthyOne) {
@@ -108,6 +117,27 @@ TEST_F(Health, NoUnhealthyOneRetiresAHealthyOne) {
   }
   Save(16, 0, 2);
   EXPECT_EQ(Kept(), (Steps{16, 6})) << "once healthy again";
+}
+
+// As a training that goes back to an older one meets them.
+TEST_F(Health, NoUnhealthyOneReplacesAHealthyOne) {
+  const std::string healthy = Make(6), ill = Make(8, 7);
+  const std::string temporary = folder_ + "/" + TemporaryName(6, "test");
+  std::filesystem::copy(ill, temporary);
+  const absl::Status refused = CommitCheckpoint(folder_, temporary, 6);
+  EXPECT_TRUE(absl::IsAlreadyExists(refused)) << refused;
+  EXPECT_NE(refused.message().find(healthy + ": is healthy and stays"), absl::string_view::npos)
+      << refused;
+  EXPECT_EQ(UnhealthySince(healthy), 0);
+  EXPECT_EQ(Loaded(healthy), healthy);
+  EXPECT_TRUE(CheckReplacesNoHealthy(folder_, 6, 0).ok());
+  EXPECT_TRUE(CheckReplacesNoHealthy(folder_, 7, 5).ok()) << "none has the name";
+  Make(8, 5);
+  EXPECT_EQ(UnhealthySince(ill), 5) << "an unhealthy one gives way";
+  Make(8);
+  EXPECT_EQ(UnhealthySince(ill), 0) << "to a healthy one too";
+  std::filesystem::remove(healthy + "/manifest.json");
+  EXPECT_TRUE(CommitCheckpoint(folder_, temporary, 6).ok()) << "what has no manifest is none";
 }
 
 TEST_F(Health, RetentionWithOtherSettings) {
@@ -144,7 +174,16 @@ TEST_F(Health, IsTold) {
   const std::string over = HealthNotice({ill, well}), alone = HealthNotice({ill});
   EXPECT_TRUE(has(over, ill + " is unhealthy since step 5") && has(over, "passed over")) << over;
   EXPECT_TRUE(has(alone, ill + " is unhealthy since step 5") && !has(alone, "passed")) << alone;
-  std::filesystem::remove_all(well);
+  const std::string more = Make(10, 5), none = folder_ + "/step_00000012";
+  std::filesystem::create_directory(none);
+  for (const std::string& text : {HealthNotice({none, ill, well}), HealthNotice({ill, none, well})})
+    EXPECT_TRUE(has(text, ill + " is unhealthy since step 5") && has(text, "passed over")) << text;
+  const std::string both = HealthNotice({more, none, ill, well});
+  EXPECT_TRUE(has(both, more + " is unhealthy") && has(both, ill + " is unhealthy")) << both;
+  EXPECT_EQ(HealthNotice({none, well, ill}), "") << "older ones are of no interest";
+  const std::string last = HealthNotice({none, ill});
+  EXPECT_TRUE(has(last, ill + " is unhealthy") && has(last, "no healthy one")) << last;
+  for (const std::string& path : {more, none, well}) std::filesystem::remove_all(path);
   EXPECT_EQ(NewestHealthy(folder_), "");
   EXPECT_EQ(FirstChoice(folder_), "step_00000008");
   EXPECT_EQ(FirstChoice(folder_ + "/none"), "");

@@ -37,10 +37,11 @@ RunState After(int64_t step, int64_t unhealthy_since = 0) {
   return run;
 }
 
-// The state after a step, of a state that was unhealthy since `before`.
+// The state after a step, of a state that was unhealthy since `before` and had so many skips.
 int64_t Judged(const StepResult& step, const LossScaler& scaler, int64_t before = 0,
-               bool weights_finite = true) {
+               bool weights_finite = true, int64_t skips = kSkipsOfIllHealth - 1) {
   RunState run = After(9, before);
+  run.skips_in_a_row = skips;
   JudgeStep(step, scaler, weights_finite, &run);
   return run.unhealthy_since;
 }
@@ -48,9 +49,11 @@ int64_t Judged(const StepResult& step, const LossScaler& scaler, int64_t before 
 TEST(JudgeStep, WithoutAScaleThatMoves) {
   const LossScaler fixed{.scale = 1024};
   EXPECT_EQ(Judged(Made(2), fixed), 0);
-  EXPECT_EQ(Judged(Skipped(2), fixed), 9);
+  EXPECT_EQ(Judged(Skipped(2), fixed), 7) << "the first of three";
   EXPECT_EQ(Judged(Skipped(2), fixed, 4), 4) << "the first of the streak";
-  EXPECT_EQ(Judged(Skipped(kNan), fixed), 9);
+  EXPECT_EQ(Judged(Skipped(2), fixed, 0, true, 0), 0) << "one skip changes no weight";
+  EXPECT_EQ(Judged(Skipped(2), fixed, 0, true, 1), 0);
+  EXPECT_EQ(Judged(Skipped(kNan), fixed, 0, true, 0), 9) << "a loss tells at once";
   EXPECT_EQ(Judged(Made(kInf), fixed), 9);
   EXPECT_EQ(Judged(Made(2), fixed, 4), 0);
   EXPECT_EQ(Judged(WithoutTargets(), fixed), 0) << "no loss, no bad one";
@@ -61,8 +64,26 @@ TEST(JudgeStep, AScaleMayLookForItsSize) {
   EXPECT_EQ(Judged(Skipped(2), high), 0);
   EXPECT_EQ(Judged(Skipped(2), high, 4), 4) << "nothing is proved by a skip";
   EXPECT_EQ(Judged(Skipped(kNan), high), 9);
-  EXPECT_EQ(Judged(Skipped(2), least), 9);
+  EXPECT_EQ(Judged(Skipped(2), least), 7);
+  EXPECT_EQ(Judged(Skipped(2), least, 0, true, 0), 0);
   EXPECT_EQ(Judged(Made(2), high, 4), 0);
+}
+
+TEST(JudgeStep, CountsSkipsBetweenUpdates) {
+  RunState run = After(1);
+  const auto judge = [&](const StepResult& step) {
+    ++run.step;
+    JudgeStep(step, {}, true, &run);
+    return run.unhealthy_since;
+  };
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(judge(Skipped(2)), 0);
+    EXPECT_EQ(judge(Skipped(2)), 0);
+    EXPECT_EQ(judge(Made(2)), 0) << "isolated ones never add up";
+  }
+  for (const int64_t since : {0, 0, 11, 11}) EXPECT_EQ(judge(Skipped(2)), since);
+  EXPECT_EQ(judge(Made(2)), 0);
+  EXPECT_EQ(run.skips_in_a_row, 0);
 }
 
 TEST(JudgeStep, GoodStepsHealNoWeights) { EXPECT_EQ(Judged(Made(2), {}, 4, false), 4); }
@@ -102,17 +123,20 @@ TEST(Health, OfAStreakOfSkips) {
   EXPECT_EQ(rig->run().unhealthy_since, 0);
   const reference::Params before = rig.Master();
   poison = true;
-  for (int i = 0; i < 3; ++i) {
+  for (const int64_t since : {0, 0, 2}) {
     const StepResult bad = step();
     EXPECT_TRUE(bad.skipped && std::isfinite(bad.loss));
     EXPECT_TRUE(std::isnan(bad.grad_norm));
-    EXPECT_EQ(rig->run().unhealthy_since, 2);
+    EXPECT_EQ(rig->run().unhealthy_since, since);
+    ASSERT_TRUE(rig->Save(dir).ok());
   }
   EXPECT_TRUE(rig.Master() == before);
-  ASSERT_TRUE(rig->Save(dir).ok());
+  EXPECT_EQ(UnhealthySince(dir + "/step_00000003"), 0) << "two skips";
   EXPECT_EQ(UnhealthySince(dir + "/step_00000004"), 2);
   Rig resumed(SmallConfig());
-  ASSERT_TRUE(resumed->Resume(dir).ok());
+  ASSERT_TRUE(resumed->Resume(dir + "/step_00000003").ok());
+  EXPECT_EQ(resumed->run().skips_in_a_row, 2) << "a start goes on counting";
+  ASSERT_TRUE(resumed->Resume(dir + "/step_00000004").ok());
   EXPECT_EQ(resumed->run().unhealthy_since, 2);
   EXPECT_FALSE(resumed.Run().skipped);
   EXPECT_EQ(resumed->run().unhealthy_since, 0);
@@ -207,13 +231,29 @@ TEST(StepWatch, TellsStreaksOnce) {
   const std::string healthy = MakeCheckpoint(dir, 3, 1, 1);
   StepWatch watch(dir, After(3));
   EXPECT_EQ(Told(watch, Made(1), After(4)), "");
-  ExpectIn(
-      Told(watch, Skipped(1), After(5, 5)),
-      {"step 5: the gradients are not finite, and its update is skipped", "unhealthy", healthy});
-  EXPECT_EQ(Told(watch, Skipped(kNan), After(6, 5)), "");
-  ExpectIn(Told(watch, Made(1), After(7)), {"step 7: healthy again", "since step 5"});
-  ExpectIn(Told(watch, Skipped(kNan), After(8, 8)), {"step 8: the loss is not finite"});
+  const auto skips = [](int64_t step, int64_t count, int64_t since = 0) {
+    RunState run = After(step, since);
+    run.skips_in_a_row = count;
+    return run;
+  };
+  ExpectIn(Told(watch, Skipped(1), skips(5, 1)),
+           {"step 5: the gradients are not finite, and its update is skipped; 3 such steps in a "
+            "row make a training unhealthy"});
+  EXPECT_EQ(Told(watch, Skipped(1), skips(6, 2)), "");
+  ExpectIn(Told(watch, Skipped(1), skips(7, 3, 5)),
+           {"step 7: the gradients of 3 steps in a row are not finite, and their updates are "
+            "skipped. Until a step succeeds the training is unhealthy",
+            healthy});
+  EXPECT_EQ(Told(watch, Skipped(1), skips(8, 4, 5)), "");
+  EXPECT_EQ(Told(watch, Skipped(kNan), skips(9, 4, 5)), "");
+  ExpectIn(Told(watch, Made(1), After(10)), {"step 10: healthy again", "since step 5"});
+  ExpectIn(Told(watch, Skipped(1), skips(11, 1)), {"step 11: the gradients are not finite"});
+  EXPECT_EQ(Told(watch, Made(1), After(12)), "");
+  ExpectIn(Told(watch, Skipped(kNan), After(13, 13)), {"step 13: the loss is not finite"});
   EXPECT_EQ(WayBack(dir, 5).find("older"), std::string::npos);
+  ExpectIn(WayBack(dir, 3), {"older"});
+  ExpectIn(WayBack(dir, 2), {"older"});
+  EXPECT_EQ(WayBack(dir, 1).find("older"), std::string::npos) << "of another training";
   ExpectIn(WayBack(dir, 4), {healthy + "; a start", "the weights that fail now", "older"});
   ExpectIn(WayBack(Folder() + "/none", 4), {"no healthy checkpoint in"});
   // Of a training that goes on from an unhealthy state, which was told when it was loaded.
