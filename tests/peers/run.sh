@@ -35,3 +35,7 @@ $python tests/peers/export_check.py --program build/trunkline --text data/kjv.tx
 say "exported heads as their engines define them"
 TL_HEADS_DUMP="$scratch/heads" build/tests/convert_head_logits_test --gtest_brief=1
 $python tests/peers/heads_check.py "$scratch/heads"
+
+say "SmolLM2 in transformers and llama.cpp"
+$python tests/peers/smollm2_check.py --program build/trunkline --text data/kjv.txt \
+  --scratch "$scratch/smollm2"
