@@ -49,8 +49,7 @@ TEST(Facts, OnSomeRanksAlone) {
       << status;
   EXPECT_TRUE(Has(status, "; first is not there on " + HostName() + ", but 2 for rank 0"))
       << status;
-  // Rank 0 alone has one, or none.
-  if (rank == 0) EXPECT_EQ(facts.size(), 2u);
+  // Rank 0 alone has some, or none.
   EXPECT_FALSE(AgreeOnFacts(World(), rank == 0 ? facts : std::vector<Fact>{}).ok());
   EXPECT_FALSE(AgreeOnFacts(World(), rank == 0 ? std::vector<Fact>{} : facts).ok());
 }
