@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "data/characters.h"
 
 namespace tl::internal {
@@ -12,6 +11,10 @@ namespace {
 
 bool IsWordCharacter(int32_t c) {
   if (c == 0x200C || c == 0x200D) return true;
+  // Letters in circles and squares, which are symbols but Alphabetic.
+  if ((c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+      (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189))
+    return true;
   switch (utf8proc_category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
@@ -34,29 +37,27 @@ bool IsWordCharacter(int32_t c) {
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
   std::erase_if(tokens_, [](const AddedToken& t) { return t.content.empty(); });
-  for (int i = 0; i < static_cast<int>(tokens_.size()); ++i) {
+  std::vector<std::pair<std::string, int32_t>> sorted;
+  for (size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& t = tokens_[i];
-    by_first_byte_[static_cast<unsigned char>(t.content[0])].push_back(i);
+    sorted.push_back({t.content, static_cast<int32_t>(i)});
     longest_ = std::max(longest_, t.content.size());
     looks_around_ = looks_around_ || t.single_word || t.left_strip || t.right_strip;
   }
-  for (auto& list : by_first_byte_) {
-    std::stable_sort(list.begin(), list.end(), [&](int a, int b) {
-      return tokens_[a].content.size() > tokens_[b].content.size();
-    });
-  }
+  std::sort(sorted.begin(), sorted.end());
+  // Of tokens that are normalized to the same the first one is found.
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
+  sorted.erase(std::unique(sorted.begin(), sorted.end(), same), sorted.end());
+  trie_ = ByteTrie(sorted);
 }
 
 void AddedTokens::Split(absl::string_view text, std::vector<Segment>* segments) const {
   size_t done = 0;  // all before is in segments
   for (size_t i = 0; i < text.size();) {
     const AddedToken* token = nullptr;
-    for (int candidate : by_first_byte_[static_cast<unsigned char>(text[i])]) {
-      if (absl::StartsWith(text.substr(i), tokens_[candidate].content)) {
-        token = &tokens_[candidate];
-        break;
-      }
-    }
+    trie_.ForEachPrefix(text.substr(i), [&](size_t, int32_t index) {
+      token = &tokens_[static_cast<size_t>(index)];
+    });
     if (token == nullptr) {
       ++i;
       continue;
@@ -72,7 +73,7 @@ void AddedTokens::Split(absl::string_view text, std::vector<Segment>* segments) 
       while (begin > done && IsWhiteSpace(CharAt(text, CharBefore(text, begin)))) {
         begin = CharBefore(text, begin);
       }
-      begin = std::min(std::max(begin, done), end);
+      begin = std::max(begin, done);
     }
     if (token->right_strip) {
       while (end < text.size() && IsWhiteSpace(CharAt(text, end))) {
@@ -81,6 +82,7 @@ void AddedTokens::Split(absl::string_view text, std::vector<Segment>* segments) 
     }
     // As tokenizers does, the search goes on behind the token itself: another token, of blanks, may
     // begin among those that this one took along.
+    if (begin >= end) continue;  // it lies in what the one before it took along
     if (begin > done) segments->push_back({text.substr(done, begin - done), -1});
     segments->push_back({text.substr(begin, end - begin), token->id});
     done = end;

@@ -1,12 +1,12 @@
 // The added tokens of a tokenizer.json, e.g. <|endoftext|>: found in text before anything else.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "data/byte_trie.h"
 
 namespace tl::internal {
 
@@ -38,7 +38,7 @@ class AddedTokens {
 
  private:
   std::vector<AddedToken> tokens_;
-  std::array<std::vector<int>, 256> by_first_byte_;  // longest first
+  ByteTrie trie_;  // of their contents, to places in tokens_
   size_t longest_ = 0;
   bool looks_around_ = false;
 };
