@@ -6,17 +6,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
+#include "base/status.h"
 #include "base/utf8.h"
+#include "data/json_parts.h"
+#include "data/token_model.h"
 
 namespace tl {
 namespace {
 
-using Json = nlohmann::json;
+using internal::Flag;
+using internal::Json;
+using internal::TypeOf;
 
 constexpr char kSpaceSign[] = "\u2581";
 
 bool ReplacesSpaces(const Json& part) {
-  return part.is_object() && part.value("type", "") == "Replace" && part["content"] == kSpaceSign &&
+  return TypeOf(part) == "Replace" && part["content"] == kSpaceSign &&
          part["pattern"] == Json{{"String", " "}};
 }
 
@@ -33,19 +38,19 @@ absl::StatusOr<bool> SpacePrefixForLlama(const Json& root) {
   const Json normalizer = root.value("normalizer", Json()),
              pre = root.value("pre_tokenizer", Json());
   // After the normalizer no space is left to split at.
-  const bool plain = pre.is_null() ||
-                     (pre.value("type", "") == "Split" && pre["pattern"] == Json{{"String", " "}});
+  const bool plain =
+      pre.is_null() || (TypeOf(pre) == "Split" && pre["pattern"] == Json{{"String", " "}});
   if (plain && ReplacesSpaces(normalizer)) return false;
-  if (plain && normalizer.is_object() && normalizer.value("type", "") == "Sequence") {
+  if (plain && TypeOf(normalizer) == "Sequence") {
     const Json& steps = normalizer["normalizers"];
-    if (steps.size() == 2 && steps[0].value("type", "") == "Prepend" &&
-        steps[0]["prepend"] == kSpaceSign && ReplacesSpaces(steps[1]))
+    if (steps.size() == 2 && TypeOf(steps[0]) == "Prepend" && steps[0]["prepend"] == kSpaceSign &&
+        ReplacesSpaces(steps[1]))
       return true;
   }
-  if (normalizer.is_null() && pre.is_object() && pre.value("type", "") == "Metaspace" &&
-      pre["replacement"] == kSpaceSign && !pre.value("split", true)) {
-    const bool prefix =
-        pre.value("prepend_scheme", "always") != "never" && pre.value("add_prefix_space", true);
+  if (normalizer.is_null() && TypeOf(pre) == "Metaspace" && pre["replacement"] == kSpaceSign &&
+      !Flag(pre, "split", true)) {
+    TL_ASSIGN_OR_RETURN(const std::string scheme, internal::PrependScheme(pre));
+    const bool prefix = scheme != "never";
     if (prefix) {
       LogWarning(
           "format gguf: llama.cpp puts a space before a text that begins with one, and behind each "
@@ -66,6 +71,7 @@ absl::StatusOr<std::vector<float>> ScoresOfMerges(const Json& model, int64_t voc
   std::string last;
   std::set<std::string> made;
   for (const Json& merge : model["merges"]) {
+    if (internal::IsMergesVersion(merge)) continue;
     auto pair = PairOf(merge);
     const std::string token = pair.first + pair.second;
     if (token != last && !made.insert(token).second) {

@@ -14,13 +14,16 @@
 #include "convert/gguf_scores.h"
 #include "convert/hf_tokenizer.h"
 #include "data/folder_rules.h"
+#include "data/json_parts.h"
 #include "data/sentencepiece_proto.h"
+#include "data/token_model.h"
 #include "data/token_names.h"
 
 namespace tl {
 namespace {
 
-using Json = nlohmann::json;
+using internal::Flag;
+using internal::Json;
 using Type = SentencePieceProto::Type;
 
 // How words are split before merging: llama.cpp's name, and the pattern of the tokenizer.json that
@@ -125,16 +128,16 @@ void AddBytes(const ModelText& text, int64_t vocab, GgufMetadata& metadata) {
 // something that is none.
 std::string PatternOf(const Json& pre) {
   const auto level = [](const Json& part, bool regex) {
-    return part["type"] == "ByteLevel" && !part.value("add_prefix_space", true) &&
-           part.value("use_regex", true) == regex;
+    return part["type"] == "ByteLevel" && !Flag(part, "add_prefix_space", true) &&
+           Flag(part, "use_regex", true) == regex;
   };
   if (level(pre, true)) return "";
   if (pre["type"] != "Sequence" || pre["pretokenizers"].size() != 2) return "none";
   const Json &first = pre["pretokenizers"][0], &second = pre["pretokenizers"][1];
-  if (first["type"] == "Digits" && first.value("individual_digits", false) && level(second, true))
+  if (first["type"] == "Digits" && Flag(first, "individual_digits", false) && level(second, true))
     return "digits";
   const bool known = first["type"] == "Split" && first["behavior"] == "Isolated" &&
-                     !first.value("invert", false) && first["pattern"].contains("Regex") &&
+                     !Flag(first, "invert", false) && first["pattern"].contains("Regex") &&
                      level(second, false);
   return known ? first["pattern"]["Regex"].get<std::string>() : "none";
 }
@@ -144,13 +147,13 @@ absl::Status AddAddedTokens(const Json& root, Vocabulary& vocabulary) {
   if (!root.value("added_tokens", Json()).is_array()) return absl::OkStatus();
   for (const Json& added : root["added_tokens"]) {
     for (const char* flag : {"lstrip", "rstrip", "single_word"}) {
-      if (!added.value(flag, false)) continue;
+      if (!Flag(added, flag, false)) continue;
       return absl::InvalidArgumentError(absl::StrCat("format gguf: llama.cpp has no ", flag,
                                                      ", which added_tokens asks for '",
                                                      added["content"].get<std::string>(), "'"));
     }
     vocabulary.Set(added["id"].get<int64_t>(), added["content"].get<std::string>(),
-                   added.value("special", false) ? Type::kControl : Type::kUserDefined);
+                   Flag(added, "special", false) ? Type::kControl : Type::kUserDefined);
   }
   return absl::OkStatus();
 }
@@ -160,7 +163,7 @@ absl::Status AddBpeOfCharacters(const ModelText& text, const Json& root, int64_t
                                 GgufMetadata& metadata) {
   const Json& model = root["model"];
   TL_ASSIGN_OR_RETURN(const bool space_prefix, SpacePrefixForLlama(root));
-  bool all_bytes = model.value("byte_fallback", false) && !model.value("ignore_merges", false);
+  bool all_bytes = Flag(model, "byte_fallback", false) && !Flag(model, "ignore_merges", false);
   for (int byte = 0; byte < 256; ++byte)
     all_bytes = all_bytes && model["vocab"].contains(absl::StrFormat("<0x%02X>", byte));
   if (!all_bytes) {
@@ -206,7 +209,7 @@ absl::Status AddBpe(const ModelText& text, int64_t vocab, GgufMetadata& metadata
                                                    "; expected null or NFC"));
   }
   const std::string pattern = PatternOf(root["pre_tokenizer"]);
-  const bool ignore = model.value("ignore_merges", false);
+  const bool ignore = Flag(model, "ignore_merges", false);
   const Split* split = nullptr;
   for (const Split& known : kSplits) {
     if (pattern == known.pattern && ignore == known.ignore_merges) split = &known;
@@ -227,6 +230,7 @@ absl::Status AddBpe(const ModelText& text, int64_t vocab, GgufMetadata& metadata
   vocabulary.AddTo(metadata);
   std::vector<std::string> merges;
   for (const Json& merge : model["merges"]) {
+    if (internal::IsMergesVersion(merge)) continue;
     merges.push_back(merge.is_string() ? merge.get<std::string>()
                                        : absl::StrCat(merge[0].get<std::string>(), " ",
                                                       merge[1].get<std::string>()));

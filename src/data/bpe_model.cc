@@ -142,11 +142,14 @@ class BpeModel : public TokenModel {
   absl::Status LoadMerges(const Json& merges) {
     if (!merges.is_array()) return BadPart("model.merges", "an array", merges);
     for (const Json& merge : merges) {
+      if (IsMergesVersion(merge)) continue;
       absl::string_view left, right;
       if (merge.is_string()) {
         const absl::string_view text = merge.get_ref<const std::string&>();
         const size_t space = text.find(' ');
-        if (space == absl::string_view::npos) return BadPart("model.merges", "two tokens", merge);
+        if (space == absl::string_view::npos ||
+            text.find(' ', space + 1) != absl::string_view::npos)
+          return BadPart("model.merges", "two tokens", merge);
         left = text.substr(0, space);
         right = text.substr(space + 1);
       } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&

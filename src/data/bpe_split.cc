@@ -4,11 +4,11 @@
 #include <pcre2.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "data/bpe_pattern.h"
 #include "data/characters.h"
 
 namespace tl::internal {
@@ -19,72 +19,7 @@ struct MatchDataDeleter {
 };
 using MatchData = std::unique_ptr<pcre2_match_data, MatchDataDeleter>;
 
-absl::Status Unsupported(absl::string_view pattern, absl::string_view what) {
-  return absl::UnimplementedError(
-      absl::StrCat("pattern '", pattern, "': ", what, " is not supported"));
-}
-
 }  // namespace
-
-absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    const absl::string_view rest = pattern.substr(i + 1);
-    if (c == '\\') {
-      if (rest.empty()) return Unsupported(pattern, "a \\ at its end");
-      const char e = rest[0];
-      ++i;
-      if (e == 's' || e == 'S') {
-        absl::StrAppend(&out, e == 's' ? "\\p{White_Space}" : "\\P{White_Space}");
-      } else if (e == 'd' || e == 'D') {
-        absl::StrAppend(&out, e == 'd' ? "\\p{Nd}" : "\\P{Nd}");
-      } else if (e == 'p' || e == 'P' || e == 'r' || e == 'n' || e == 't' ||
-                 std::isalnum(static_cast<unsigned char>(e)) == 0) {
-        out.append({'\\', e});
-      } else {
-        return Unsupported(pattern, absl::StrCat("\\", absl::string_view(&e, 1)));
-      }
-      continue;
-    }
-    if (in_class) {
-      if (c == '[') return Unsupported(pattern, "a class within a class");
-      if (c == '&' && !rest.empty() && rest[0] == '&') return Unsupported(pattern, "&&");
-      in_class = c != ']';
-    } else if (c == '[') {
-      in_class = true;
-      out.push_back(c);
-      if (!rest.empty() && rest[0] == '^') {
-        out.push_back('^');
-        ++i;
-      }
-      if (i + 1 < pattern.size() && pattern[i + 1] == ']') {
-        return Unsupported(pattern, "a class that begins with ]");
-      }
-      continue;
-    } else if (c == '^' || c == '$') {
-      return Unsupported(pattern, absl::StrCat("an anchor ", absl::string_view(&c, 1)));
-    } else if (c == '}' && !rest.empty() && rest[0] == '+') {
-      // A property's \p{N}+ is common; a counted repeat's {1,3}+ is not possessive in Oniguruma.
-      const size_t open = out.rfind('{');
-      if (open == std::string::npos || open < 2 || out[open - 2] != '\\') {
-        return Unsupported(pattern, "a + after {n,m}");
-      }
-    } else if (c == '(' && !rest.empty() && rest[0] == '?') {
-      const absl::string_view group = rest.substr(1);
-      const bool known = group.substr(0, 1) == ":" || group.substr(0, 1) == "=" ||
-                         group.substr(0, 1) == "!" || group.substr(0, 1) == ">" ||
-                         group.substr(0, 2) == "<=" || group.substr(0, 2) == "<!" ||
-                         group.substr(0, 2) == "i:";
-      if (!known) return Unsupported(pattern, absl::StrCat("(?", group.substr(0, 2)));
-    } else if (c == '(' && !rest.empty() && rest[0] == '*') {
-      return Unsupported(pattern, "(*");
-    }
-    out.push_back(c);
-  }
-  return out;
-}
 
 struct SplitStage::Code {
   pcre2_code* code = nullptr;
@@ -96,6 +31,16 @@ struct SplitStage::Code {
     MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
     TL_CHECK(data != nullptr) << "out of memory";
     return data;
+  }
+
+  // pcre2_match. Where the JIT's stack of 32 KiB does not do, the interpreter, which has a heap,
+  // finds the same.
+  int Match(absl::string_view text, size_t from, uint32_t options, pcre2_match_data* data) const {
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+    options |= PCRE2_NO_UTF_CHECK;
+    const int rc = pcre2_match(code, subject, text.size(), from, options, data, nullptr);
+    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
+    return pcre2_match(code, subject, text.size(), from, options | PCRE2_NO_JIT, data, nullptr);
   }
 };
 
@@ -140,12 +85,10 @@ absl::Status SplitStage::ForEachMatch(absl::string_view text,
                                       absl::FunctionRef<void(size_t, size_t)> match) const {
   const MatchData data = code_->NewMatchData();
   const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
-  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   constexpr size_t kNone = absl::string_view::npos;
   size_t from = 0, last_end = kNone;
   while (from < text.size() || (from == text.size() && code_->may_match_nothing)) {
-    const int rc = pcre2_match(code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK,
-                               data.get(), nullptr);
+    const int rc = code_->Match(text, from, 0, data.get());
     if (rc == PCRE2_ERROR_NOMATCH) break;
     if (rc < 0) {
       PCRE2_UCHAR message[256] = {};
@@ -224,11 +167,9 @@ size_t SplitStage::LastBoundary(absl::string_view text, size_t limit) const {
   const auto find_matches = [this](absl::string_view subject, uint32_t options, auto&& add) {
     const MatchData data = code_->NewMatchData();
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
-    const auto* p = reinterpret_cast<PCRE2_SPTR>(subject.data());
     size_t from = 0;
     while (from < subject.size()) {
-      const int rc = pcre2_match(code_->code, p, subject.size(), from, PCRE2_NO_UTF_CHECK | options,
-                                 data.get(), nullptr);
+      const int rc = code_->Match(subject, from, options, data.get());
       if (rc < 0 || span[1] == span[0] || !add(span[0], span[1])) return;
       from = span[1];
     }

@@ -13,11 +13,6 @@
 
 namespace tl::internal {
 
-// A pattern as Hugging Face's tokenizers writes it (Oniguruma's Ruby syntax over UTF-8) in PCRE2's
-// syntax, with the same meaning: \s is Unicode's White_Space, which PCRE2's is not. What the two
-// libraries read differently, e.g. ^ or a possessive {n,m}+, is refused by name.
-absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern);
-
 // One splitting stage. Immutable; usable from several threads at once.
 class SplitStage {
  public:

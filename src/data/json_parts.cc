@@ -47,6 +47,25 @@ absl::Status GetString(const Json& part, const char* key, std::string* value) {
   return absl::OkStatus();
 }
 
+absl::Status GetFlag(const Json& part, const char* key, bool* value) {
+  const Json& found = Get(part, key);
+  if (!found.is_boolean())
+    return BadPart(absl::StrCat(TypeOf(part), ".", key), "true or false", found);
+  *value = found.get<bool>();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PrependScheme(const Json& part) {
+  const Json scheme = part.contains("prepend_scheme") ? part["prepend_scheme"] : Json("always");
+  if (scheme != "first" && scheme != "never" && scheme != "always") {
+    return BadPart("Metaspace.prepend_scheme", "\"first\", \"never\" or \"always\"", scheme);
+  }
+  if (Get(part, "add_prefix_space") == false && scheme != "never") {
+    return BadPart("Metaspace", "prepend_scheme \"never\" beside add_prefix_space false", part);
+  }
+  return scheme.get<std::string>();
+}
+
 bool IsId(const Json& id) {
   return id.is_number_unsigned() && id.get<uint64_t>() < static_cast<uint64_t>(kMostIds);
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace tl::internal {
@@ -21,8 +22,14 @@ const Json& Get(const Json& object, const char* key);
 // "" where there is none.
 std::string TypeOf(const Json& part);
 bool Flag(const Json& object, const char* key, bool otherwise);
+// The flag of this key; an error that names part and key where there is none.
+absl::Status GetFlag(const Json& part, const char* key, bool* value);
 // The string of this key; an error that names part and key where there is none.
 absl::Status GetString(const Json& part, const char* key, std::string* value);
+
+// What a Metaspace's prepend_scheme is, "always" where it has none: "first", "never" or "always";
+// others are refused, and so is an add_prefix_space that says otherwise.
+absl::StatusOr<std::string> PrependScheme(const Json& part);
 
 // Ids are the places in a table, which a damaged one would make huge.
 inline constexpr int64_t kMostIds = int64_t{1} << 21;

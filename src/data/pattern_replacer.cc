@@ -1,5 +1,7 @@
 #include "data/pattern_replacer.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
@@ -22,20 +24,35 @@ absl::StatusOr<PatternReplacer> PatternReplacer::Make(const char* kind, const Js
   return replacer;
 }
 
+absl::Status PatternReplacer::ForEachMatch(absl::string_view text,
+                                           absl::FunctionRef<void(size_t, size_t)> match) const {
+  // In an empty text tokenizers finds nothing, not even a match of nothing.
+  if (text.empty()) return absl::OkStatus();
+  if (pattern_ != nullptr) return pattern_->ForEachMatch(text, match);
+  for (size_t at = 0; (at = text.find(literal_, at)) != absl::string_view::npos;
+       at += literal_.size())
+    match(at, at + literal_.size());
+  return absl::OkStatus();
+}
+
 absl::Status PatternReplacer::Apply(absl::string_view text, std::string* out) const {
   size_t done = 0;
-  const auto replace = [&](size_t begin, size_t end) {
+  TL_RETURN_IF_ERROR(ForEachMatch(text, [&](size_t begin, size_t end) {
     absl::StrAppend(out, text.substr(done, begin - done), content_);
     done = end;
-  };
-  if (pattern_ != nullptr) {
-    TL_RETURN_IF_ERROR(pattern_->ForEachMatch(text, replace));
-  } else {
-    for (size_t at; (at = text.find(literal_, done)) != absl::string_view::npos;)
-      replace(at, at + literal_.size());
-  }
+  }));
   absl::StrAppend(out, text.substr(done));
   return absl::OkStatus();
+}
+
+absl::StatusOr<size_t> PatternReplacer::ComeFromFirst(size_t count, absl::string_view text) const {
+  size_t done = 0, come = 0;
+  TL_RETURN_IF_ERROR(ForEachMatch(text, [&](size_t begin, size_t end) {
+    if (done < count) come += std::min(begin, count) - done;
+    if (end <= count) come += content_.size();
+    done = end;
+  }));
+  return done < count ? come + count - done : come;
 }
 
 }  // namespace tl::internal

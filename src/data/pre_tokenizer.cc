@@ -48,8 +48,9 @@ absl::Status PreTokenizer::Add(const Json& part) {
   if (type == "Metaspace") return AddMetaspace(part);
   if (type == "Split") return AddSplit(part);
   if (type == "Digits") {
-    return AddPattern(Flag(part, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)", false,
-                      Behavior::kIsolated);
+    bool individual = false;
+    TL_RETURN_IF_ERROR(GetFlag(part, "individual_digits", &individual));
+    return AddPattern(individual ? R"(\p{N})" : R"(\p{N}+)", false, Behavior::kIsolated);
   }
   if (type == "WhitespaceSplit") {
     TL_RETURN_IF_ERROR(AddPattern(R"(\s)", false, Behavior::kRemoved));
@@ -69,7 +70,9 @@ absl::Status PreTokenizer::AddPattern(absl::string_view pattern, bool literal, B
 
 absl::Status PreTokenizer::AddByteLevel(const Json& part) {
   byte_level_ = true;
-  if (Flag(part, "add_prefix_space", true)) {
+  bool prefix = false;
+  TL_RETURN_IF_ERROR(GetFlag(part, "add_prefix_space", &prefix));
+  if (prefix) {
     stages_.emplace_back();
     stages_.back().kind = Stage::Kind::kPrefixSpace;
   }
@@ -85,21 +88,10 @@ absl::Status PreTokenizer::AddMetaspace(const Json& part) {
     return BadPart("Metaspace.replacement", "one character", part);
   }
   stage.splits = Flag(part, "split", true);
-  const Json& scheme = Get(part, "prepend_scheme");
-  const Json always = "always";
-  const Json& name = scheme.is_null() ? always : scheme;
-  const bool never = name == "never";
-  if (!never && name != "first" && name != "always") {
-    return BadPart("Metaspace.prepend_scheme", "\"first\", \"never\" or \"always\"", name);
-  }
-  // What older files say instead.
-  const bool otherwise = Get(part, "add_prefix_space") == false;
-  if (otherwise && !scheme.is_null() && !never) {
-    return BadPart("Metaspace", "one answer from add_prefix_space and prepend_scheme", part);
-  }
-  stage.prepend = never || otherwise ? Stage::Prepend::kNever
-                  : name == "first"  ? Stage::Prepend::kFirst
-                                     : Stage::Prepend::kAlways;
+  TL_ASSIGN_OR_RETURN(const std::string scheme, PrependScheme(part));
+  stage.prepend = scheme == "never"   ? Stage::Prepend::kNever
+                  : scheme == "first" ? Stage::Prepend::kFirst
+                                      : Stage::Prepend::kAlways;
   stages_.push_back(std::move(stage));
   return absl::OkStatus();
 }
@@ -114,14 +106,22 @@ absl::Status PreTokenizer::AddSplit(const Json& part) {
       literal == "") {
     return UnsupportedPart("pre_tokenizer", part);
   }
+  bool invert = false;
+  TL_RETURN_IF_ERROR(GetFlag(part, "invert", &invert));
   return AddPattern((regex.is_string() ? regex : literal).get<std::string>(), !regex.is_string(),
-                    known->second, Flag(part, "invert", false));
+                    known->second, invert);
 }
 
 bool PreTokenizer::looks_at_start() const {
-  return std::any_of(stages_.begin(), stages_.end(), [](const Stage& stage) {
-    return stage.kind == Stage::Kind::kMetaspace && stage.prepend == Stage::Prepend::kFirst;
-  });
+  return std::any_of(stages_.begin(), stages_.end(), LooksAtStart);
+}
+
+bool PreTokenizer::looks_at_start_later() const {
+  return !stages_.empty() && std::any_of(stages_.begin() + 1, stages_.end(), LooksAtStart);
+}
+
+bool PreTokenizer::LooksAtStart(const Stage& stage) {
+  return stage.kind == Stage::Kind::kMetaspace && stage.prepend == Stage::Prepend::kFirst;
 }
 
 absl::Status PreTokenizer::Split(absl::string_view text, size_t start, Words* words) const {

@@ -33,6 +33,8 @@ class PreTokenizer {
   bool byte_level() const { return byte_level_; }
   // Whether Split looks at its start.
   bool looks_at_start() const;
+  // Whether what looks at it is a stage behind the first, which sees spaces no more.
+  bool looks_at_start_later() const;
   bool empty() const { return stages_.empty(); }
 
   // The last place in text up to limit where a word ends or begins whatever comes after text, so
@@ -67,6 +69,7 @@ class PreTokenizer {
   absl::Status AddSplit(const Json& part);
   absl::Status AddPattern(absl::string_view pattern, bool literal, SplitStage::Behavior behavior,
                           bool invert = false);
+  static bool LooksAtStart(const Stage& stage);
   static void ApplyMetaspace(const Stage& stage, const Piece& piece, size_t start, Words* words,
                              std::vector<Piece>* out);
 

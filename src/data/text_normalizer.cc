@@ -80,17 +80,27 @@ class Strip : public NormalizerStep {
  public:
   Strip(bool left, bool right) : left_(left), right_(right) {}
   absl::Status Apply(absl::string_view text, std::string* out) const override {
-    size_t begin = 0, end = text.size();
-    while (left_ && begin < end && IsWhiteSpace(CharAt(text, begin)))
-      begin += CharSize(text[begin]);
+    const size_t begin = Begin(text);
+    size_t end = text.size();
     while (right_ && begin < end && IsWhiteSpace(CharAt(text, CharBefore(text, end))))
       end = CharBefore(text, end);
     *out = std::string(text.substr(begin, end - begin));
     return absl::OkStatus();
   }
+  absl::StatusOr<size_t> ComeFromFirst(size_t count, absl::string_view text,
+                                       absl::string_view made) const override {
+    const size_t begin = Begin(text);
+    return count > begin ? std::min(count - begin, made.size()) : 0;
+  }
   bool CutsAtBlanks() const override { return false; }
 
  private:
+  size_t Begin(absl::string_view text) const {
+    size_t begin = 0;
+    while (left_ && begin < text.size() && IsWhiteSpace(CharAt(text, begin)))
+      begin += CharSize(text[begin]);
+    return begin;
+  }
   const bool left_, right_;
 };
 
@@ -113,6 +123,10 @@ class Replace : public NormalizerStep {
   absl::Status Apply(absl::string_view text, std::string* out) const override {
     return replacer_.Apply(text, out);
   }
+  absl::StatusOr<size_t> ComeFromFirst(size_t count, absl::string_view text,
+                                       absl::string_view) const override {
+    return replacer_.ComeFromFirst(count, text);
+  }
   bool CutsAtBlanks() const override {
     const absl::string_view literal = replacer_.literal();
     return !literal.empty() && literal.find(' ', 1) == absl::string_view::npos &&
@@ -130,7 +144,12 @@ class Precompiled : public NormalizerStep {
     map_.Apply(text, out);
     return absl::OkStatus();
   }
-  bool MovesUp() const override { return true; }
+  // What is behind a removed character comes from where that was.
+  absl::StatusOr<size_t> ComeFromFirst(size_t count, absl::string_view text,
+                                       absl::string_view made) const override {
+    TL_ASSIGN_OR_RETURN(const size_t come, NormalizerStep::ComeFromFirst(count, text, made));
+    return come > 0 || count == 0 || made.empty() ? come : CharSize(made[0]);
+  }
 
  private:
   const Charsmap map_;
@@ -162,7 +181,10 @@ absl::StatusOr<std::unique_ptr<NormalizerStep>> MakeStep(const Json& part) {
     if (type == map.type) return std::make_unique<ByCharacter>(map.map);
   }
   if (type == "Strip") {
-    return std::make_unique<Strip>(Flag(part, "strip_left", true), Flag(part, "strip_right", true));
+    bool left = false, right = false;
+    TL_RETURN_IF_ERROR(GetFlag(part, "strip_left", &left));
+    TL_RETURN_IF_ERROR(GetFlag(part, "strip_right", &right));
+    return std::make_unique<Strip>(left, right);
   }
   if (type == "Prepend") {
     std::string prefix;
@@ -184,6 +206,19 @@ absl::StatusOr<std::unique_ptr<NormalizerStep>> MakeStep(const Json& part) {
 
 }  // namespace
 
+absl::StatusOr<size_t> NormalizerStep::ComeFromFirst(size_t count, absl::string_view text,
+                                                     absl::string_view made) const {
+  if (count == 0) return 0;
+  std::string first;
+  TL_RETURN_IF_ERROR(Apply(text.substr(0, count), &first));
+  if (first.empty() || made.empty()) return 0;
+  // Marks that follow them may stand before their own, or be one character with theirs.
+  const auto differs = std::mismatch(first.begin(), first.end(), made.begin(), made.end());
+  auto same = static_cast<size_t>(differs.first - first.begin());
+  while (same > 0 && same < made.size() && IsContinuation(made[same])) --same;
+  return std::max(CharSize(made[0]), same);
+}
+
 absl::StatusOr<TextNormalizer> TextNormalizer::Make(const Json& part) {
   TextNormalizer normalizer;
   if (!part.is_null()) TL_RETURN_IF_ERROR(normalizer.Add(part));
@@ -202,35 +237,21 @@ absl::Status TextNormalizer::Add(const Json& part) {
 }
 
 absl::StatusOr<absl::string_view> TextNormalizer::Apply(absl::string_view text,
-                                                        std::string* storage) const {
+                                                        std::string* storage, size_t* first) const {
+  if (first != nullptr) *first = text.empty() ? 0 : CharSize(text[0]);
   if (steps_.empty() || (keeps_ascii_ && IsAscii(text))) return text;
   std::string made;
   for (const auto& step : steps_) {
     made.clear();
     made.reserve(text.size());
     TL_RETURN_IF_ERROR(step->Apply(text, &made));
+    if (first != nullptr) {
+      TL_ASSIGN_OR_RETURN(*first, step->ComeFromFirst(*first, text, made));
+    }
     storage->swap(made);
     text = *storage;
   }
   return text;
-}
-
-absl::StatusOr<size_t> TextNormalizer::BytesOfFirstCharacter(absl::string_view text,
-                                                             absl::string_view normalized) const {
-  if (text.empty()) return 0;
-  std::string first(text.substr(0, CharSize(text[0])));
-  for (const auto& step : steps_) {
-    std::string made;
-    TL_RETURN_IF_ERROR(step->Apply(first, &made));
-    if (made.empty()) return step->MovesUp() ? 1 : 0;
-    first = std::move(made);
-  }
-  // Marks that follow it may stand before its own, or be one character with it.
-  const auto differs =
-      std::mismatch(first.begin(), first.end(), normalized.begin(), normalized.end());
-  auto same = static_cast<size_t>(differs.first - first.begin());
-  while (same > 0 && same < normalized.size() && IsContinuation(normalized[same])) --same;
-  return std::max<size_t>(1, same);
 }
 
 bool TextNormalizer::CutsAtBlanks() const {

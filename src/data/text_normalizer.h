@@ -22,8 +22,10 @@ class NormalizerStep {
   // Whether any text may be cut before a space and behind a line end, and both parts normalised by
   // themselves.
   virtual bool CutsAtBlanks() const { return true; }
-  // Whether tokenizers takes what is behind a removed character to come from where that was.
-  virtual bool MovesUp() const { return false; }
+  // How many of the first bytes of made, which is what Apply makes of text, come from the first
+  // `count` of text, which are whole characters.
+  virtual absl::StatusOr<size_t> ComeFromFirst(size_t count, absl::string_view text,
+                                               absl::string_view made) const;
 };
 
 class TextNormalizer {
@@ -32,13 +34,10 @@ class TextNormalizer {
   // Strip, StripAccents, Prepend, Replace and Precompiled; others are refused by name.
   static absl::StatusOr<TextNormalizer> Make(const Json& part);
 
-  // The text, or what storage now holds of it.
-  absl::StatusOr<absl::string_view> Apply(absl::string_view text, std::string* storage) const;
-
-  // How many of the first bytes of normalized, which is Apply(text), come from the first character
-  // of text, as tokenizers sees it.
-  absl::StatusOr<size_t> BytesOfFirstCharacter(absl::string_view text,
-                                               absl::string_view normalized) const;
+  // The text, or what storage now holds of it. first: where it is given, how many of its first
+  // bytes come from the first character of text, as tokenizers sees it.
+  absl::StatusOr<absl::string_view> Apply(absl::string_view text, std::string* storage,
+                                          size_t* first = nullptr) const;
 
   bool empty() const { return steps_.empty(); }
   bool CutsAtBlanks() const;

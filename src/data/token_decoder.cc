@@ -1,8 +1,11 @@
 #include "data/token_decoder.h"
 
+#include <mutex>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "data/byte_level.h"
@@ -71,8 +74,8 @@ absl::Status TokenDecoder::MakeMetaspace(const Json& part, Step* step) {
   step->kind = Step::Kind::kMetaspace;
   TL_RETURN_IF_ERROR(GetString(part, "replacement", &step->character));
   if (!IsOneChar(step->character)) return BadPart("Metaspace.replacement", "one character", part);
-  step->strips_first =
-      Get(part, "prepend_scheme") != "never" && Get(part, "add_prefix_space") != false;
+  TL_ASSIGN_OR_RETURN(const std::string scheme, PrependScheme(part));
+  step->strips_first = scheme != "never";
   return absl::OkStatus();
 }
 
@@ -97,8 +100,15 @@ std::string TokenDecoder::ApplyToOne(const Step& step, const std::string& token,
     case Step::Kind::kMetaspace:
       return absl::StrReplaceAll(token, {{step.character, step.strips_first && first ? "" : " "}});
     case Step::Kind::kReplace:
-      // A pattern that takes too long leaves the token as it is.
-      return step.replacer[0].Apply(token, &made).ok() ? made : token;
+      if (const absl::Status status = step.replacer[0].Apply(token, &made); !status.ok()) {
+        static std::once_flag told;
+        std::call_once(told, [&] {
+          LogWarning(
+              absl::StrCat("decoder Replace: ", status.message(), "; such a text stays as it is"));
+        });
+        return token;
+      }
+      return made;
     case Step::Kind::kStrip:
       return Stripped(token, step.character, step.start, step.stop);
     case Step::Kind::kByteFallback:
@@ -147,9 +157,10 @@ std::string TokenDecoder::Decode(std::vector<std::string> tokens) const {
 
 std::string TokenDecoder::DecodeOne(const std::string& token) const {
   std::string text = token;
-  bool is_byte = false;
+  bool is_byte = false, is_fused = false;
   for (const Step& step : steps_) {
-    if (step.kind == Step::Kind::kFuse) break;
+    is_fused = is_fused || step.kind == Step::Kind::kFuse;
+    if (is_fused && step.kind == Step::Kind::kStrip) continue;  // of the whole text's ends
     const int byte = step.kind == Step::Kind::kByteFallback && !is_byte ? ByteOfToken(text) : -1;
     is_byte = is_byte || byte >= 0;
     if (byte >= 0)

@@ -1,6 +1,7 @@
 #include "data/token_model.h"
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 
@@ -16,6 +17,10 @@ absl::StatusOr<std::unique_ptr<TokenModel>> MakeTokenModel(const Json& model, bo
   return absl::UnimplementedError(
       absl::StrFormat("model type '%s'%s is not supported (expected BPE or Unigram)", type,
                       bytes && type == "Unigram" ? " behind a pre_tokenizer ByteLevel" : ""));
+}
+
+bool IsMergesVersion(const Json& merge) {
+  return merge.is_string() && absl::StartsWith(merge.get_ref<const std::string&>(), "#version");
 }
 
 std::string ByteTokenName(int byte) { return absl::StrFormat("<0x%02X>", byte); }

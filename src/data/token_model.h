@@ -45,6 +45,10 @@ absl::StatusOr<std::unique_ptr<TokenModel>> MakeTokenModel(const Json& model, bo
 absl::StatusOr<std::unique_ptr<TokenModel>> MakeBpeModel(const Json& model, bool bytes);
 absl::StatusOr<std::unique_ptr<TokenModel>> MakeUnigramModel(const Json& model);
 
+// Whether an entry of model.merges is no merge but a line as "#version: 0.2", which older files
+// begin with.
+bool IsMergesVersion(const Json& merge);
+
 // The token of a byte that is fallen back to, "<0x0A>" for 10; and the byte of a token as decoders
 // read them, -1 where it is none.
 std::string ByteTokenName(int byte);

@@ -46,6 +46,9 @@ class JsonTokenizer : public Tokenizer {
     TL_ASSIGN_OR_RETURN(normalizer_, TextNormalizer::Make(Get(root, "normalizer")));
     TL_ASSIGN_OR_RETURN(decoder_, TokenDecoder::Make(Get(root, "decoder")));
     tokens_ = model_->tokens();
+    for (const std::string& token : tokens_)
+      present_.push_back(!token.empty() ||
+                         model_->Find("") == static_cast<int32_t>(present_.size()));
     TL_RETURN_IF_ERROR(LoadAddedTokens(Get(root, "added_tokens"), VocabularySize(root)));
     pieces_.reserve(tokens_.size());
     for (const std::string& token : tokens_) pieces_.push_back(decoder_.DecodeOne(token));
@@ -70,12 +73,11 @@ class JsonTokenizer : public Tokenizer {
         ids->push_back(segment.id);
         continue;
       }
-      TL_ASSIGN_OR_RETURN(const absl::string_view normalized,
-                          normalizer_.Apply(segment.text, &scratch.normalized));
+      const bool first = segment.text.data() == text.data() && pre_tokenizer_.looks_at_start();
       size_t start = 0;
-      if (segment.text.data() == text.data() && pre_tokenizer_.looks_at_start()) {
-        TL_ASSIGN_OR_RETURN(start, normalizer_.BytesOfFirstCharacter(segment.text, normalized));
-      }
+      TL_ASSIGN_OR_RETURN(
+          const absl::string_view normalized,
+          normalizer_.Apply(segment.text, &scratch.normalized, first ? &start : nullptr));
       normal.clear();
       normalized_tokens_.Split(normalized, &normal);
       for (const AddedTokens::Segment& s : normal) {
@@ -93,7 +95,8 @@ class JsonTokenizer : public Tokenizer {
   std::string Decode(absl::Span<const int32_t> ids) const override {
     std::vector<std::string> tokens;
     for (int32_t id : ids) {
-      if (id >= 0 && id < vocab_size()) tokens.push_back(tokens_[static_cast<size_t>(id)]);
+      if (id >= 0 && id < vocab_size() && present_[static_cast<size_t>(id)])
+        tokens.push_back(tokens_[static_cast<size_t>(id)]);
     }
     return decoder_.Decode(std::move(tokens));
   }
@@ -104,6 +107,7 @@ class JsonTokenizer : public Tokenizer {
 
   size_t CutPoint(absl::string_view text) const override {
     if (raw_tokens_.looks_around() || normalized_tokens_.looks_around()) return 0;
+    if (pre_tokenizer_.looks_at_start_later()) return 0;
     text = text.substr(0, ValidUtf8Prefix(text));
     // An added token that begins in the last bytes may not be whole yet.
     const size_t margin = std::max(raw_tokens_.longest(), normalized_tokens_.longest());
@@ -174,10 +178,16 @@ class JsonTokenizer : public Tokenizer {
         std::string storage;
         TL_ASSIGN_OR_RETURN(const absl::string_view made,
                             normalizer_.Apply(token.content, &storage));
+        if (made.empty())
+          return BadPart("added_tokens", "a token that the normalizer leaves something of", entry);
         token.content = std::string(made);
       }
       const auto at = static_cast<size_t>(token.id);
-      if (at >= tokens_.size()) tokens_.resize(at + 1);
+      if (at >= tokens_.size()) {
+        tokens_.resize(at + 1);
+        present_.resize(at + 1);
+      }
+      present_[at] = true;
       tokens_[at] = token.content;
       (is_normalized ? normalized : raw).push_back(std::move(token));
     }
@@ -311,6 +321,7 @@ class JsonTokenizer : public Tokenizer {
 
   std::string definition_;
   std::vector<std::string> tokens_;  // by id, as decoders see them
+  std::vector<bool> present_;        // by id: whether there is such a token
   std::vector<std::string> pieces_;  // by id: what they stand for
   std::unique_ptr<TokenModel> model_;
   TextNormalizer normalizer_;

@@ -233,6 +233,15 @@ TEST(GgufTokenizer, ByteLevelBpe) {
                          ? expected.get<std::string>()
                          : expected[0].get<std::string>() + " " + expected[1].get<std::string>());
   }
+  nlohmann::json older =
+      nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
+  const nlohmann::json merges =
+      TokenizerKeys(*MakeJsonTokenizer(older.dump()).value(), 410)["tokenizer.ggml.merges"];
+  older["model"]["ignore_merges"] = nullptr;
+  older["pre_tokenizer"]["use_regex"] = nullptr;
+  older["model"]["merges"].insert(older["model"]["merges"].begin(), "#version: 0.2");
+  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(older.dump()).value(), 410)["tokenizer.ggml.merges"],
+            merges);
   // Without an end of text llama.cpp would stop at token 11: one that is no text stands for it.
   nlohmann::json endless =
       nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
@@ -282,6 +291,13 @@ TEST(GgufTokenizer, BpeOfCharacters) {
   EXPECT_EQ(m["tokenizer.ggml.scores"][8], -3.0f);
   EXPECT_EQ(m["tokenizer.ggml.token_type"][20], 6);   // a byte
   EXPECT_EQ(m["tokenizer.ggml.token_type"][269], 5);  // not in use
+  // null is as good as nothing, and a line that names a version is no merge.
+  Json older = root;
+  for (const char* key : {"lstrip", "rstrip", "single_word"})
+    older["added_tokens"][0][key] = nullptr;
+  older["model"]["ignore_merges"] = nullptr;
+  older["model"]["merges"].insert(older["model"]["merges"].begin(), "#version: 0.2");
+  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(older.dump()).value(), 270), m);
   const auto refused = [&](const char* part, const char* key, const Json& value,
                            const std::string& message) {
     Json other = root;

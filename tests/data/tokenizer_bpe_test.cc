@@ -6,6 +6,7 @@
 #include <random>
 
 #include "data/bpe_merge.h"
+#include "data/bpe_pattern.h"
 #include "data/bpe_split.h"
 #include "data/tokenizer.h"
 
@@ -168,6 +169,18 @@ TEST(Bpe, RefusesByNameWhatItCannotDo) {
   ExpectRefused(pattern("[a[bc]]"), "a class within a class");
   ExpectRefused(pattern("[a-z&&[^aeiou]]"), "&&");
   ExpectRefused(pattern("(?m:a)"), "(?m:");
+  ExpectRefused(pattern("\\pL+"), "\\p without {}");
+  ExpectRefused(pattern("\\p{Alphabetic}"), "\\p{Alphabetic} is not supported");
+  ExpectRefused(pattern("\\P{Han"), "\\P without {}");
+  ExpectRefused(pattern("a{2}?"), "{n}? is not supported");
+  ExpectRefused(pattern("a{,2}"), "{,n} is not supported");
+  ExpectRefused(pattern("a{1, 2}"), "{1, 2} is not supported");
+  // Each matches one character, too, whose case folding these letters are.
+  ExpectRefused(pattern("(?i:mass)"), "ss in (?i: is not supported");
+  ExpectRefused(pattern("(?i:'s|(?:s(?:T)))"), "st in (?i: is not supported");
+  ExpectRefused(pattern("(?i:a|f(?:L))"), "fl in (?i: is not supported");
+  ExpectRefused(pattern("(?i:\u00df)"), "a character beyond ASCII in (?i:");
+  ExpectRefused([](Json* j) { (*j)["model"]["merges"][0] = "a b c"; }, "found \"a b c\"");
   ExpectRefused(pattern("(ab"), "missing closing parenthesis");
   for (const std::string bad :
        {"", "{", "[]", "{}", "{\"model\":3}", "{\"model\":{\"type\":\"BPE\"}}"}) {
@@ -180,6 +193,45 @@ TEST(Bpe, TranslatesPatterns) {
   ASSERT_TRUE(translated.ok());
   EXPECT_EQ(*translated,
             R"([^\p{White_Space}\p{L}]++[\r\n]*|\p{Nd}|\P{White_Space}\.|(?!\p{White_Space}))");
+}
+
+TEST(Bpe, TranslatesProperties) {
+  const auto translated = internal::TranslatePattern(
+      R"([\p{Han}\P{^hiragana}]|\p{l}+|\p{^Lu}|(?i:'s|'t)ss|x{1,2}?y{,})");
+  ASSERT_TRUE(translated.ok()) << translated.status();
+  EXPECT_EQ(*translated, R"([\p{sc:Han}\P{^sc:hiragana}]|\p{L}+|\p{^Lu}|(?i:'s|'t)ss|x{1,2}?y{,})");
+}
+
+// \p{Han} is a script, of which characters that several scripts share are no part.
+TEST(Bpe, SplitsByScriptsAsTokenizers) {
+  const auto words = [](const std::string& regex, const std::string& text) {
+    const auto stage =
+        internal::SplitStage::Make(regex, false, internal::SplitStage::Behavior::kIsolated);
+    std::vector<absl::string_view> found;
+    EXPECT_TRUE(stage.ok()) << stage.status();
+    EXPECT_TRUE(stage->Split(text, &found).ok());
+    return std::vector<std::string>(found.begin(), found.end());
+  };
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(words("\\p{Han}+|x", "\u30fc\u6f22\u30fcx"),
+            (Words{"\u30fc", "\u6f22", "\u30fc", "x"}));
+  EXPECT_EQ(words("\\p{Hiragana}+", "\u3042\u30fc\u3042"), (Words{"\u3042", "\u30fc", "\u3042"}));
+  EXPECT_EQ(words("[\\p{Arabic}x]+", "\u0627\u060cx"), (Words{"\u0627", "\u060c", "x"}));
+}
+
+// The matches of a long word need more stack than PCRE2's JIT has.
+TEST(Bpe, MatchesLongWords) {
+  std::string text;
+  while (text.size() < 12000) text += "abc";
+  const auto stage = internal::SplitStage::Make("(?:\\p{L}\\p{M}*)+", false,
+                                                internal::SplitStage::Behavior::kIsolated);
+  ASSERT_TRUE(stage.ok()) << stage.status();
+  std::vector<absl::string_view> words;
+  const std::string longer = text + " x";
+  const absl::Status status = stage->Split(longer, &words);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(words, (std::vector<absl::string_view>{text, " ", "x"}));
+  EXPECT_EQ(stage->LastBoundary(longer, longer.size() - 1), text.size());
 }
 
 // Every prefix of a definition is refused or, where it happens to be whole, works.

@@ -166,7 +166,8 @@ TEST(JsonTokenizer, RefusesByNameWhatItCannotDo) {
          "Metaspace.prepend_scheme");
   refuse("llama", "pre_tokenizer",
          {{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Odd"}}, "\"Odd\"");
-  refuse("t5", "pre_tokenizer", {{"type", "ByteLevel"}}, "model type 'Unigram' behind");
+  refuse("t5", "pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", true}},
+         "model type 'Unigram' behind");
   refuse("llama", "decoder", nullptr, "decoder null");
   refuse("llama", "decoder", {{"type", "CTC"}}, "CTC");
   refuse("llama", "decoder", {{"type", "Strip"}, {"content", " "}, {"start", -1}}, "Strip.start");
