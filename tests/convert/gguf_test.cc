@@ -236,12 +236,13 @@ TEST(GgufTokenizer, ByteLevelBpe) {
   nlohmann::json older =
       nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
   const nlohmann::json merges =
-      TokenizerKeys(*MakeJsonTokenizer(older.dump()).value(), 410)["tokenizer.ggml.merges"];
+      TokenizerKeys(TextOf(MakeJsonTokenizer(older.dump()).value()), 410)["tokenizer.ggml.merges"];
   older["model"]["ignore_merges"] = nullptr;
   older["pre_tokenizer"]["use_regex"] = nullptr;
   older["model"]["merges"].insert(older["model"]["merges"].begin(), "#version: 0.2");
-  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(older.dump()).value(), 410)["tokenizer.ggml.merges"],
-            merges);
+  EXPECT_EQ(
+      TokenizerKeys(TextOf(MakeJsonTokenizer(older.dump()).value()), 410)["tokenizer.ggml.merges"],
+      merges);
   // Without an end of text llama.cpp would stop at token 11: one that is no text stands for it.
   nlohmann::json endless =
       nlohmann::json::parse(LoadTokenizer(golden + "gpt2.json").value()->definition());
@@ -297,7 +298,7 @@ TEST(GgufTokenizer, BpeOfCharacters) {
     older["added_tokens"][0][key] = nullptr;
   older["model"]["ignore_merges"] = nullptr;
   older["model"]["merges"].insert(older["model"]["merges"].begin(), "#version: 0.2");
-  EXPECT_EQ(TokenizerKeys(*MakeJsonTokenizer(older.dump()).value(), 270), m);
+  EXPECT_EQ(TokenizerKeys(TextOf(MakeJsonTokenizer(older.dump()).value()), 270), m);
   const auto refused = [&](const char* part, const char* key, const Json& value,
                            const std::string& message) {
     Json other = root;
