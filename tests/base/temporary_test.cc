@@ -287,18 +287,21 @@ TEST(Temporary, GoesWithASignal) {
 // While the handler runs on the main thread, as while checkpoints are written.
 TEST(Temporary, OfAnotherThreadGoesWithASignal) {
   const std::string dir = Fresh();
-  for (int turn = 0; turn < 10; ++turn) {
+  for (int turn = 0; turn < 4; ++turn) {
     const int status = StatusOfChild(dir, [&] {
-      std::thread([&dir] {
-        for (int n = 0;; ++n) {
-          if (!ReplaceFile(dir + "/out" + std::to_string(n % 3), "text").ok()) _exit(2);
-        }
-      }).detach();
-      while (!fs::exists(dir + "/out2")) std::this_thread::yield();
+      // None of which is durable, so that most of the time goes into making them.
+      for (int thread = 0; thread < 8; ++thread) {
+        std::thread([path = dir + "/out" + std::to_string(thread)] {
+          for (;;) {
+            if (!Temporary::MakeFile(path).ok()) _exit(2);
+          }
+        }).detach();
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
       raise(SIGTERM);
     });
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
-    EXPECT_EQ(Names(dir), (std::set<std::string>{"out0", "out1", "out2"}));
+    EXPECT_TRUE(Names(dir).empty()) << *Names(dir).begin();
   }
 }
 
