@@ -45,31 +45,38 @@ struct Entry {
   char name[1];
 };
 
+constexpr int kDepth = 2;  // of the folders that are made: a folder's files and its folders' files
+
 // Only calls that a signal handler may make, here and below.
-void RemoveFilesIn(int folder) {
+void RemoveAt(int parent, const char* name, int depth);
+
+void RemoveAllIn(int folder, int depth) {
   alignas(Entry) std::array<char, 2048> entries;
   long size = 0;
   while ((size = syscall(SYS_getdents64, folder, entries.data(), entries.size())) > 0) {
     for (long at = 0; at < size;) {
       const auto* entry = reinterpret_cast<const Entry*>(&entries[at]);
-      unlinkat(folder, entry->name, 0);  // "." and "..": they refuse
+      if (strcmp(entry->name, ".") != 0 && strcmp(entry->name, "..") != 0)
+        RemoveAt(folder, entry->name, depth);
       at += entry->bytes;
     }
   }
 }
 
-void Remove(const char* path) {
-  if (unlink(path) == 0) return;
-  const int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+void RemoveAt(int parent, const char* name, int depth) {
+  if (unlinkat(parent, name, 0) == 0 || depth == 0) return;
+  const int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (folder < 0) return;
   // Once more where a file was made meanwhile, or a reader of the folder passes over some.
   for (int turn = 0; turn < 4; ++turn) {
     lseek(folder, 0, SEEK_SET);
-    RemoveFilesIn(folder);
-    if (rmdir(path) == 0) break;
+    RemoveAllIn(folder, depth - 1);
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0) break;
   }
   close(folder);
 }
+
+void Remove(const char* path) { RemoveAt(AT_FDCWD, path, kDepth); }
 
 // Waits for what other threads are about to register; not for ever, since a crash may have come in
 // the midst of that.
