@@ -7,9 +7,9 @@
 
 namespace tl {
 
-// A file, or a folder with its files and those of its folders, that a signal's end of the process removes as long as
-// this lives. From any thread: what is registered while the signal's handler runs is removed at
-// once. At most 16 at a time, of paths below 4 KiB; what is beyond stays behind.
+// A file, or a folder with its files and those of its folders, that a signal's end of the process
+// removes as long as this lives. From any thread: what is registered while the signal's handler
+// runs is removed at once. At most 16 at a time, of paths below 4 KiB; what is beyond stays behind.
 class RemoveOnSignal {
  public:
   explicit RemoveOnSignal(const std::string& path);
