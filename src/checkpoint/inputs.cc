@@ -22,6 +22,7 @@
 #include "checkpoint/health.h"
 #include "checkpoint/load.h"
 #include "checkpoint/reader.h"
+#include "checkpoint/run_text.h"
 #include "comm/facts.h"
 #include "data/model_text.h"
 #include "data/token_file.h"
@@ -69,19 +70,6 @@ absl::StatusOr<FileIdentity> IdentifyManifest(const std::string& key,
 absl::StatusOr<std::vector<std::string>> CheckpointsToTry(const std::string& where) {
   TL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindCheckpoints(where));
   return HealthyFirst(paths);
-}
-
-bool HasTokenizer(const fs::path& folder) {
-  std::error_code error;
-  return fs::exists(folder / "tokenizer.json", error) ||
-         fs::exists(folder / "tokenizer.model", error);
-}
-
-uint64_t HashInFolder(const fs::path& folder) {
-  const std::string place = folder.empty() ? "." : folder.string();
-  if (!HasModelText(place) && !HasTokenizer(folder)) return 0;
-  const auto text = ReadModelText(place);
-  return text.ok() ? text->tokenizer->hash() : 0;
 }
 
 // Which of so many files this rank begins with: multiples of the golden ratio are even, however
@@ -159,14 +147,11 @@ absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint)
 }
 
 uint64_t TokenizerHashOf(const std::string& weights) {
-  std::error_code error;
-  if (fs::is_regular_file(weights, error)) return HashInFolder(fs::path(weights).parent_path());
   if (const uint64_t hash = TokenizerHashInManifest(weights); hash != 0) return hash;
-  const auto checkpoints = CheckpointsToTry(weights);
-  if (!checkpoints.ok()) return HashInFolder(weights);
-  fs::path first = fs::path((*checkpoints)[0]).lexically_normal();
-  if (!first.has_filename()) first = first.parent_path();
-  return HashInFolder(first.parent_path());
+  const std::string place = FindText(weights);
+  if (place.empty()) return 0;
+  const auto text = ReadModelText(place);
+  return text.ok() ? text->tokenizer->hash() : 0;
 }
 
 uint64_t TokenizerHashInManifest(const std::string& where) {

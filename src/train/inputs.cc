@@ -19,9 +19,9 @@ constexpr char kInitFrom[] = "run.init_from";
 void AddInitFrom(const std::string& where, std::vector<FileIdentity>* files) {
   const auto checkpoints = FindCheckpoints(where);
   if (!checkpoints.ok()) return;
-  const auto reader = CheckpointReader::Open(HealthyFirst(*checkpoints)[0]);
-  if (!reader.ok()) return;
-  for (const FileIdentity& file : (*reader)->manifest().data)
+  const auto manifest = CheckpointReader::ReadManifest(HealthyFirst(*checkpoints)[0]);
+  if (!manifest.ok()) return;
+  for (const FileIdentity& file : manifest->data)
     if (absl::StartsWith(file.key, kInitFrom)) files->push_back(file);
 }
 
