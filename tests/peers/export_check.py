@@ -11,13 +11,12 @@ must give the same ids. Where llama_cpp is installed, the GGUF must give the sam
 import argparse
 import os
 import re
-import subprocess
-import sys
 
 import torch
 import transformers
 
 import torch_model
+from command import run
 
 LENGTH = 128
 PROMPT = "And God said unto "
@@ -39,14 +38,6 @@ TWINS = {
     "qwen3": dict(qk_norm=True, head_dim=48),
     "mistral": dict(window=11, tied=False),
 }
-
-
-def run(*arguments):
-    result = subprocess.run(arguments, capture_output=True)
-    if result.returncode != 0:
-        sys.exit(f"{' '.join(arguments)}\n{result.stdout.decode(errors='replace')}"
-                 f"{result.stderr.decode(errors='replace')}")
-    return result.stdout
 
 
 def greedy(model, ids, count):

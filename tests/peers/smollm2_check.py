@@ -12,12 +12,11 @@ import argparse
 import json
 import os
 import re
-import subprocess
-import sys
 
 import torch
 import transformers
 
+import command
 import smollm2
 
 LENGTH, WINDOWS = 500, 10
@@ -27,11 +26,7 @@ FP32 = ("--set", "precision.compute=fp32")
 
 
 def run(*arguments):
-    result = subprocess.run(arguments, capture_output=True)
-    if result.returncode != 0:
-        sys.exit(f"{' '.join(arguments)}\n{result.stdout.decode(errors='replace')}"
-                 f"{result.stderr.decode(errors='replace')}")
-    return result.stdout.decode()
+    return command.run(*arguments).decode()
 
 
 def load(folder):

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 
+import command
 import smollm2
 
 TOKENS = 64
@@ -30,11 +31,7 @@ HEADS = {
 
 
 def run(*arguments):
-    result = subprocess.run(arguments, capture_output=True)
-    if result.returncode != 0:
-        sys.exit(f"{' '.join(arguments)}\n{result.stdout.decode(errors='replace')}"
-                 f"{result.stderr.decode(errors='replace')}")
-    return result.stdout.decode()
+    return command.run(*arguments).decode()
 
 
 def train_heads(program, config, trunk, scratch, name, settings):
