@@ -188,7 +188,7 @@ class Comparison:
         self.failed = True
         print(f"{self.name}: {what} differs")
         for line in list(difflib.unified_diff(old, new, "old", "new", n=0, lineterm=""))[:20]:
-            print("    " + line)
+            print("    " + line[:200])
 
     def lines(self, what, old, new):
         self.compared += 1
