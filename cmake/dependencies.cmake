@@ -1,4 +1,5 @@
 # Finds the libraries that every build needs, and refuses versions that do not serve.
+include(CheckCSourceCompiles)
 
 # trunkline_serves(NAME FOUND FIRST BELOW): versions from FIRST on serve, up to but without BELOW.
 function(trunkline_serves name found first below)
@@ -30,15 +31,27 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy libhwy-contrib)
 trunkline_serves(Highway ${hwy_libhwy_VERSION} 1.0 2)
 pkg_check_modules(hdf5 REQUIRED IMPORTED_TARGET hdf5-serial)
 trunkline_serves(HDF5 ${hdf5_VERSION} 1.10 1.15)
-# As an archive where there is one: the shared library needs those of a whole web client.
+# As an archive where that links: the shared library needs those of a whole web client. Debian 13's
+# archive needs them too.
 find_library(TRUNKLINE_HDF5_ARCHIVE libhdf5_serial.a)
 find_library(TRUNKLINE_SZIP sz)
 find_library(TRUNKLINE_ZLIB z)
 add_library(trunkline_hdf5 INTERFACE)
 if(TRUNKLINE_HDF5_ARCHIVE AND TRUNKLINE_SZIP AND TRUNKLINE_ZLIB)
+  set(CMAKE_REQUIRED_INCLUDES ${hdf5_INCLUDE_DIRS})
+  set(CMAKE_REQUIRED_LIBRARIES ${TRUNKLINE_HDF5_ARCHIVE} ${TRUNKLINE_SZIP} ${TRUNKLINE_ZLIB}
+    ${CMAKE_DL_LIBS} m)
+  check_c_source_compiles("
+    #include <hdf5.h>
+    int main(void) { return H5Fopen(\"file\", H5F_ACC_RDONLY, H5P_DEFAULT) < 0; }"
+    TRUNKLINE_HDF5_ARCHIVE_LINKS)
+  set(hdf5_archive ${CMAKE_REQUIRED_LIBRARIES})
+  unset(CMAKE_REQUIRED_INCLUDES)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+endif()
+if(TRUNKLINE_HDF5_ARCHIVE_LINKS)
   target_include_directories(trunkline_hdf5 SYSTEM INTERFACE ${hdf5_INCLUDE_DIRS})
-  target_link_libraries(trunkline_hdf5 INTERFACE ${TRUNKLINE_HDF5_ARCHIVE} ${TRUNKLINE_SZIP}
-    ${TRUNKLINE_ZLIB} ${CMAKE_DL_LIBS} m)
+  target_link_libraries(trunkline_hdf5 INTERFACE ${hdf5_archive})
 else()
   target_link_libraries(trunkline_hdf5 INTERFACE PkgConfig::hdf5)
 endif()
