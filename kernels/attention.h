@@ -17,10 +17,12 @@ enum class MaskKind : uint8_t {
 // Allowed: by mask, with query position q_start + i and key position k_start + j, and, where
 // segments are given, q_segments[b, i] == k_segments[b, j] (documents packed into one sequence).
 // A query with no allowed key gives o = 0 and lse = -inf. Keys and values before the first and
-// behind the last that any query of a batch entry is allowed may be anything, NaN too. q, o: [B,
-// Tq, Hq, D]; k, v: [B, Tk, Hkv, D]; fp32, bf16 or fp16, all one type, strided but for the last
-// axis; D 32..256, a multiple of 8. lse: fp32 [B, Hq, Tq], natural logarithm. segments: int32 [B,
-// T], contiguous, non-decreasing.
+// behind the last that any query of a batch entry is allowed may be anything, NaN too.
+//   q, o      [B, Tq, Hq, D], fp32, bf16 or fp16, all one type, strided but for the last axis;
+//             D 32..256, a multiple of 8
+//   k, v      [B, Tk, Hkv, D], the same
+//   lse       fp32 [B, Hq, Tq], natural logarithm
+//   segments  int32 [B, T], contiguous, non-decreasing
 struct AttentionArgs {
   Tensor o;
   Tensor lse;

@@ -44,8 +44,7 @@ void RowDots(const RowDotsArgs& args);
 // x = factor * s, and the row's shift (-inf at first) raised to max x when max x is far above it:
 //   p = exp2(x - shift) for the keys in the row's range [lo, hi) and 0 elsewhere; sum += sum p,
 // sum and o having been multiplied by exp2(old shift - shift). Column 0 is key first_key. width is
-// a multiple of 32. p is written over s, contiguous in the tile
-// type.
+// a multiple of 32. p is written over s, contiguous in the tile type.
 struct SoftmaxTileArgs {
   DType type;
   float* s;

@@ -46,8 +46,10 @@ inline constexpr int64_t kDirectBytes = 8 << 10;
 // What this rank has put on the wire since the start or ResetStats, payload only, counted when the
 // operation is called. For P ranks and a tensor x of b bytes, part r of which is its elements
 // [r*n/P, (r+1)*n/P), own = the bytes of this rank's part:
-//   AllReduce      b <= kDirectBytes: (P-1) b, else (b - own) + (P-1) own, = 2 (P-1)/P b where P |
-//   n ReduceScatter  (P-1)/P of the bytes of in AllGather      (P-1) times the bytes of in
+//   AllReduce      b <= kDirectBytes: (P-1) b;
+//                  else (b - own) + (P-1) own, which is 2 (P-1)/P b where P divides n
+//   ReduceScatter  (P-1)/P of the bytes of in
+//   AllGather      (P-1) times the bytes of in
 //   Broadcast      b <= kDirectBytes: root (P-1) b, others 0;
 //                  else root (b - own) + (P-1) own, others (P-2) own
 //   Exchange       the bytes of its sends to other ranks

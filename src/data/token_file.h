@@ -6,8 +6,8 @@
 //   40  u64 bytes of text       48  u64 vocabulary       56  u32 bytes per token: 1, 2 or 4
 //   60  u32 tokenizer kind      64  u64 tokenizer hash   72  u64 bytes of tokenizer definition
 //   80  u32 CRC32C of the tokens                         84  u32 CRC32C of all that follows them
-//   88  i32 token that begins a document + 1     92  i32 token that ends one + 1; of both 0 is not
-//       said, -1 none                            96  zeros
+//   88  i32 token that begins a document + 1             92  i32 token that ends one + 1
+//       (of both: 0 not said, -1 none)                   96  zeros
 // then the tokens, zeros up to a multiple of 8, u64 first token of each document (ascending, the
 // first is 0), and the tokenizer's definition.
 #pragma once

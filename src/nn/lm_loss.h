@@ -3,8 +3,8 @@
 // idea of not keeping logits). The vocabulary is divided over the tensor group; one small
 // gather per chunk (RowStats: 16 bytes per token and rank) after a sum of the targets' logits.
 //
-//   loss_n = lse_n - z_{n, target} + z_loss lse_n^2,   z = y W^T;   d_y = scale sum_v dloss_n/dz_nv
-//   W_v,
+//   z = y W^T;  loss_n = lse_n - z_{n, target} + z_loss lse_n^2;
+//   d_y_n = scale sum_v dloss_n/dz_nv W_v,
 // scale = *grad_scale, folded in since the gradient is made here. With a teacher it is the
 // divergence from the teacher's distribution instead (kernels/distill.h), at the price of one more
 // product and one more chunk of logits.

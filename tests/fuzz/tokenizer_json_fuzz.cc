@@ -1,7 +1,7 @@
 // Any bytes as a tokenizer.json: refused, or a tokenizer that encodes texts, cuts them where it
 // says that it may, and decodes what it gave.
-//   build/tests/tokenizer_json_fuzz -max_total_time=600 -rss_limit_mb=2048 -timeout=60 SCRATCH
-//   tests/fuzz/tokenizer_json
+//   build/tests/tokenizer_json_fuzz -max_total_time=600 -rss_limit_mb=2048 -timeout=60
+//     SCRATCH tests/fuzz/tokenizer_json
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -1,11 +1,9 @@
 // A storm of faults over a training on two ranks, one after the other: what a cluster does to it in
 // years. After every fault
 //   - each committed checkpoint that was not damaged on purpose verifies and equals, to the bit,
-//   that
-//     of the same step of a run that nobody disturbed;
+//     that of the same step of a run that nobody disturbed;
 //   - the next start goes on from the newest of these, and names every newer one it passes over;
-//   or,
-//     where there is none, it says so and what is wrong with each;
+//     or, where there is none, it says so and what is wrong with each;
 //   - nothing hangs, and no rank ends by a crash of its own.
 #pragma once
 
