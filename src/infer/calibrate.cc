@@ -16,7 +16,7 @@
 #include "engine/config.h"
 #include "engine/placement.h"
 #include "infer/calibration.h"
-#include "infer/continue.h"
+#include "infer/continuous_batching.h"
 #include "infer/heads_drafter.h"
 #include "infer/rank_statistics.h"
 #include "objective/acceptance.h"

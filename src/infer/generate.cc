@@ -11,7 +11,7 @@
 #include "data/token_names.h"
 #include "engine/config.h"
 #include "engine/placement.h"
-#include "infer/continue.h"
+#include "infer/continuous_batching.h"
 #include "infer/report.h"
 #include "infer/speculation.h"
 #include "kernels/cached_attention.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "infer/continue.h"
+#include "infer/continuous_batching.h"
 #include "infer/drafter.h"
 #include "infer/language_model.h"
 #include "tests/reference/block.h"

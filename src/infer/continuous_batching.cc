@@ -1,4 +1,4 @@
-#include "infer/continue.h"
+#include "infer/continuous_batching.h"
 
 #include <algorithm>
 
