@@ -21,7 +21,7 @@
 #include "checkpoint/shard_file.h"
 #include "comm/mesh.h"
 #include "device/device.h"
-#include "optim/optimizer.h"
+#include "optim/sharded_state.h"
 
 namespace tl {
 

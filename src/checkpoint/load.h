@@ -9,7 +9,7 @@
 #include "checkpoint/reader.h"
 #include "comm/communicator.h"
 #include "nn/params.h"
-#include "optim/optimizer.h"
+#include "optim/sharded_state.h"
 
 namespace tl {
 

@@ -7,7 +7,7 @@
 
 #include "checkpoint/manifest.h"
 #include "nn/params.h"
-#include "optim/optimizer.h"
+#include "optim/sharded_state.h"
 
 namespace tl {
 

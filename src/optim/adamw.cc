@@ -1,6 +1,6 @@
 #include "kernels/adamw.h"
 
-#include "optim/optimizer.h"
+#include "optim/sharded_state.h"
 
 namespace tl {
 namespace {

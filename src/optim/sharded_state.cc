@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "kernels/elementwise.h"
-#include "optim/optimizer.h"
+#include "optim/sharded_state.h"
 
 namespace tl {
 namespace {
