@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "nn/geometry.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
-#include "nn/tensor_parallel.h"
 
 namespace tl {
 

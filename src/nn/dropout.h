@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/philox.h"
-#include "nn/tensor_parallel.h"
+#include "nn/geometry.h"
 
 namespace tl {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "nn/tensor_parallel.h"
+#include "nn/geometry.h"
 
 namespace tl {
 

@@ -13,7 +13,7 @@
 #include <string>
 
 #include "kernels/cross_entropy.h"
-#include "nn/tensor_parallel.h"
+#include "nn/geometry.h"
 
 namespace tl {
 

@@ -4,8 +4,8 @@
 
 #include <string>
 
+#include "nn/geometry.h"
 #include "nn/linear.h"
-#include "nn/tensor_parallel.h"
 
 namespace tl {
 

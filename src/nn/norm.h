@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "nn/geometry.h"
 #include "nn/step.h"
-#include "nn/tensor_parallel.h"
 
 namespace tl {
 

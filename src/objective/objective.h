@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "base/check.h"
 #include "nn/block.h"
-#include "nn/tensor_parallel.h"
+#include "nn/geometry.h"
 #include "objective/config.h"
 
 namespace tl {

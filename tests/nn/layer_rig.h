@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "comm/mesh.h"
+#include "nn/geometry.h"
 #include "nn/step.h"
-#include "nn/tensor_parallel.h"
 #include "tests/reference/block.h"
 
 namespace tl {
