@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "tests/infer/model_law.h"
+#include "tests/infer/model_distribution.h"
 #include "tests/infer/mtp_rig.h"
 
 namespace tl {

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "tests/infer/model_law.h"
+#include "tests/infer/model_distribution.h"
 #include "tests/infer/model_rig.h"
 #include "tests/kernels/test_device.h"
 #include "tests/model/cases.h"

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/infer/model_law.h"
+#include "tests/infer/model_distribution.h"
 #include "tests/infer/mtp_rig.h"
 #include "tests/reference/objectives.h"
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tests/infer/law_suite.h"
+#include "tests/infer/distribution_suite.h"
 
 namespace tl {
 namespace {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/infer/law_suite.h"
+#include "tests/infer/distribution_suite.h"
 
 namespace tl {
 namespace {
