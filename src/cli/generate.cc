@@ -106,9 +106,9 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
           "head, as 4x2x1, or a calibration file. By default the tree of WHERE/calibration.json, "
           "where there is one")
       .Option("--verify", &options.verify,
-              "match: the text of plain decoding, to the token; rejection: the same law, more "
-              "drafts taken; typical: more still, but not lossless. By default rejection where "
-              "drafts are sampled, else match")
+              "match: the text of plain decoding, to the token; rejection: the same "
+              "distribution, more drafts taken; typical: more still, but not lossless. By default "
+              "rejection where drafts are sampled, else match")
       .Flag("--json", &options.json, "Print an object per sequence and line")
       .Flag("--stream", &options.stream, "Print as it comes; with --json, an object per pass too")
       .Flag("--report", &options.report,

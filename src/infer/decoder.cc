@@ -167,13 +167,14 @@ std::vector<Verdict> Decoder::RunAndVerify(absl::Span<Sequence* const> live,
   int64_t row = 0;
   for (size_t i = 0; i < live.size(); ++i) {
     Sequence& sequence = *live[i];
-    std::vector<Law> laws;
+    std::vector<Distribution> distributions;
     for (int node = -1; node < trees[i].size(); ++node)
-      laws.push_back(TokenLaw(logits[row++], options_.sampling));
+      distributions.push_back(TokenDistribution(logits[row++], options_.sampling));
     const auto uniform = [&, size = sequence.size()](int depth, Randomness use) {
       return UniformFor(options_.seed, sequence.id, size + depth, use);
     };
-    verdicts.push_back(Verify(options_.verification, trees[i], laws, uniform, options_.typical));
+    verdicts.push_back(
+        Verify(options_.verification, trees[i], distributions, uniform, options_.typical));
     Take(trees[i], verdicts.back(), sequence, &moves);
   }
   model_.MoveRows(moves.slots, moves.from, moves.to);

@@ -4,13 +4,13 @@ namespace tl {
 
 void AddDraft(const DrafterOptions& options, const Sequence& sequence, int64_t depth,
               const LogitsRow& logits, DraftTree* chain) {
-  Law law = TokenLaw(logits, options.sampling);
+  Distribution distribution = TokenDistribution(logits, options.sampling);
   const bool reject = options.verification == Verification::kRejection;
   const int32_t token =
-      DrawToken(law, UniformFor(options.seed, sequence.id, sequence.size() + depth,
-                                reject ? Randomness::kDraft : Randomness::kToken));
+      DrawToken(distribution, UniformFor(options.seed, sequence.id, sequence.size() + depth,
+                                         reject ? Randomness::kDraft : Randomness::kToken));
   chain->Add(token, static_cast<int>(depth) - 1);
-  if (reject) chain->laws.push_back(std::move(law));
+  if (reject) chain->distributions.push_back(std::move(distribution));
 }
 
 }  // namespace tl

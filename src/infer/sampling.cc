@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "base/philox.h"
@@ -10,7 +11,7 @@
 
 namespace tl {
 
-float Law::operator[](int64_t token) const {
+float Distribution::operator[](int64_t token) const {
   if (ids.empty()) return p[static_cast<size_t>(token)];
   const auto at = std::lower_bound(ids.begin(), ids.end(), token);
   return at != ids.end() && *at == token ? p[static_cast<size_t>(at - ids.begin())] : 0.0f;
@@ -41,7 +42,7 @@ std::vector<int32_t> LikeliestTokens(const LogitsRow& logits, int64_t count) {
   return ids;
 }
 
-Law TokenLaw(const LogitsRow& logits, const SamplingOptions& options) {
+Distribution TokenDistribution(const LogitsRow& logits, const SamplingOptions& options) {
   const absl::Span<const float> values = logits.values;
   TL_CHECK(!values.empty());
   const bool every = logits.ids.empty();
@@ -70,47 +71,47 @@ Law TokenLaw(const LogitsRow& logits, const SamplingOptions& options) {
     sum = reached;
   }
   if (ids.empty() || static_cast<int64_t>(ids.size()) > kMostTop) {
-    Law law{.p = std::vector<float>(values.size())};
+    std::vector<float> p(values.size());
     for (size_t i = 0; i < (ids.empty() ? weights.size() : ids.size()); ++i)
-      law.p[ids.empty() ? i : static_cast<size_t>(ids[i])] = static_cast<float>(weights[i] / sum);
-    return law;
+      p[ids.empty() ? i : static_cast<size_t>(ids[i])] = static_cast<float>(weights[i] / sum);
+    return {.p = std::move(p)};
   }
   std::vector<size_t> order(ids.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ids[a] < ids[b]; });
-  Law law;
+  Distribution kept;
   for (const size_t i : order) {
-    law.ids.push_back(ids[i]);
-    law.p.push_back(static_cast<float>(weights[i] / sum));
+    kept.ids.push_back(ids[i]);
+    kept.p.push_back(static_cast<float>(weights[i] / sum));
   }
-  return law;
+  return kept;
 }
 
-int32_t DrawToken(const Law& law, double uniform) {
-  double left = uniform * std::accumulate(law.p.begin(), law.p.end(), 0.0);
+int32_t DrawToken(const Distribution& distribution, double uniform) {
+  double left = uniform * std::accumulate(distribution.p.begin(), distribution.p.end(), 0.0);
   int32_t last = 0;
-  for (size_t i = 0; i < law.size(); ++i) {
-    if (law.p[i] <= 0.0f) continue;
-    last = law.id(i);
-    left -= law.p[i];
+  for (size_t i = 0; i < distribution.size(); ++i) {
+    if (distribution.p[i] <= 0.0f) continue;
+    last = distribution.id(i);
+    left -= distribution.p[i];
     if (left < 0.0) break;
   }
   return last;
 }
 
-Law ResidualLaw(const Law& p, const Law& q) {
-  Law law = p;
+Distribution ResidualDistribution(const Distribution& p, const Distribution& q) {
+  Distribution left = p;
   double sum = 0.0;
-  for (size_t i = 0; i < p.size(); ++i) sum += law.p[i] = std::max(p.p[i] - q[p.id(i)], 0.0f);
+  for (size_t i = 0; i < p.size(); ++i) sum += left.p[i] = std::max(p.p[i] - q[p.id(i)], 0.0f);
   if (sum <= 0.0) return p;
-  for (float& x : law.p) x = static_cast<float>(x / sum);
-  return law;
+  for (float& x : left.p) x = static_cast<float>(x / sum);
+  return left;
 }
 
 double UniformFor(uint64_t seed, int64_t sequence, int64_t token_index, Randomness use) {
   const auto counter = static_cast<uint64_t>(sequence) << 8 | static_cast<uint64_t>(use);
   const PhiloxWords words = Philox(seed, static_cast<uint64_t>(token_index), counter);
-  // 53 bits, the centre of a cell: a law's small probabilities are not lost.
+  // 53 bits, the centre of a cell: a distribution's small probabilities are not lost.
   const uint64_t bits = (uint64_t{words.w[0]} << 32 | words.w[1]) >> 12;
   return (static_cast<double>(bits) + 0.5) * 0x1p-52;
 }

@@ -19,7 +19,7 @@ namespace {
 
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
-// Drafts of these are drawn from a law of their own, where anything is drawn.
+// Drafts of these are drawn from a distribution of their own, where anything is drawn.
 bool DraftsBySampling(const Speculation& chosen) {
   return chosen.kind == "draft-model" || chosen.kind == "early-exit" || chosen.kind == "mtp" ||
          (chosen.kind == "heads" && chosen.tree.empty());

@@ -17,47 +17,48 @@ constexpr std::array kVerifications = {NamedVerification{Verification::kMatch, "
                                        NamedVerification{Verification::kRejection, "rejection"},
                                        NamedVerification{Verification::kTypical, "typical"}};
 
-using Laws = std::vector<Law>;
+using Distributions = std::vector<Distribution>;
 using Uniform = std::function<double(int, Randomness)>;
 
-Verdict Match(const DraftTree& tree, const Laws& laws, const Uniform& uniform) {
+Verdict Match(const DraftTree& tree, const Distributions& model, const Uniform& uniform) {
   Verdict verdict;
   int node = -1;
   for (int depth = 0;; ++depth) {
     verdict.next =
-        DrawToken(laws[static_cast<size_t>(1 + node)], uniform(depth, Randomness::kToken));
+        DrawToken(model[static_cast<size_t>(1 + node)], uniform(depth, Randomness::kToken));
     node = tree.Child(node, verdict.next);
     if (node < 0) return verdict;
     verdict.path.push_back(node);
   }
 }
 
-Verdict Reject(const DraftTree& tree, const Laws& laws, const Uniform& uniform) {
-  TL_CHECK(tree.chain() && tree.laws.size() == tree.tokens.size());
+Verdict Reject(const DraftTree& tree, const Distributions& model, const Uniform& uniform) {
+  TL_CHECK(tree.chain() && tree.distributions.size() == tree.tokens.size());
   Verdict verdict;
   for (int i = 0; i < tree.size(); ++i) {
-    const Law& p = laws[static_cast<size_t>(i)];
-    const Law& q = tree.laws[static_cast<size_t>(i)];
+    const Distribution& p = model[static_cast<size_t>(i)];
+    const Distribution& q = tree.distributions[static_cast<size_t>(i)];
     const int32_t x = tree.tokens[static_cast<size_t>(i)];
     // u < p / q, without dividing.
     if (uniform(i, Randomness::kAccept) * q[x] < p[x]) {
       verdict.path.push_back(i);
       continue;
     }
-    verdict.next = DrawToken(ResidualLaw(p, q), uniform(i, Randomness::kToken));
+    verdict.next = DrawToken(ResidualDistribution(p, q), uniform(i, Randomness::kToken));
     return verdict;
   }
-  verdict.next = DrawToken(laws.back(), uniform(tree.size(), Randomness::kToken));
+  verdict.next = DrawToken(model.back(), uniform(tree.size(), Randomness::kToken));
   return verdict;
 }
 
-double Entropy(const Law& law) {
+double Entropy(const Distribution& distribution) {
   double entropy = 0.0;
-  for (const float x : law.p) entropy -= x > 0.0f ? x * std::log(static_cast<double>(x)) : 0.0;
+  for (const float x : distribution.p)
+    entropy -= x > 0.0f ? x * std::log(static_cast<double>(x)) : 0.0;
   return entropy;
 }
 
-Verdict TypicalPath(const DraftTree& tree, const Laws& laws, const Uniform& uniform,
+Verdict TypicalPath(const DraftTree& tree, const Distributions& model, const Uniform& uniform,
                     const TypicalOptions& options) {
   const std::vector<int> depths = tree.Depths();
   std::vector<double> likelihood(tree.tokens.size(), -HUGE_VAL);  // of paths taken
@@ -67,7 +68,7 @@ Verdict TypicalPath(const DraftTree& tree, const Laws& laws, const Uniform& unif
     const int parent = tree.parents[at];
     const double before = parent < 0 ? 0.0 : likelihood[static_cast<size_t>(parent)];
     if (before == -HUGE_VAL) continue;
-    const Law& p = laws[static_cast<size_t>(1 + parent)];
+    const Distribution& p = model[static_cast<size_t>(1 + parent)];
     const double x = p[tree.tokens[at]];
     if (x <= std::min(options.epsilon, options.delta * std::exp(-Entropy(p)))) continue;
     likelihood[at] = before + std::log(x);
@@ -79,7 +80,7 @@ Verdict TypicalPath(const DraftTree& tree, const Laws& laws, const Uniform& unif
   Verdict verdict;
   for (int node = best; node >= 0; node = tree.parents[static_cast<size_t>(node)])
     verdict.path.insert(verdict.path.begin(), node);
-  verdict.next = DrawToken(laws[static_cast<size_t>(1 + best)],
+  verdict.next = DrawToken(model[static_cast<size_t>(1 + best)],
                            uniform(static_cast<int>(verdict.path.size()), Randomness::kToken));
   return verdict;
 }
@@ -124,16 +125,16 @@ absl::StatusOr<Verification> VerificationNamed(const std::string& name) {
   return absl::InvalidArgumentError(absl::StrCat("--verify ", name, ": expected one of ", names));
 }
 
-Verdict Verify(Verification verification, const DraftTree& tree, const Laws& laws,
+Verdict Verify(Verification verification, const DraftTree& tree, const Distributions& model,
                const Uniform& uniform, const TypicalOptions& typical) {
-  TL_CHECK_EQ(laws.size(), tree.tokens.size() + 1);
+  TL_CHECK_EQ(model.size(), tree.tokens.size() + 1);
   switch (verification) {
     case Verification::kMatch:
-      return Match(tree, laws, uniform);
+      return Match(tree, model, uniform);
     case Verification::kRejection:
-      return Reject(tree, laws, uniform);
+      return Reject(tree, model, uniform);
     case Verification::kTypical:
-      return TypicalPath(tree, laws, uniform, typical);
+      return TypicalPath(tree, model, uniform, typical);
   }
   return {};
 }

@@ -16,8 +16,8 @@ namespace tl {
 struct DraftTree {
   std::vector<int32_t> tokens;
   std::vector<int> parents;  // an index, or -1: the sequence's last token
-  // Where drafts were sampled: the law each was drawn from. Empty: they were not.
-  std::vector<Law> laws;
+  // Where drafts were sampled: the distribution each was drawn from. Empty: they were not.
+  std::vector<Distribution> distributions;
 
   int size() const { return static_cast<int>(tokens.size()); }
   bool empty() const { return tokens.empty(); }
@@ -32,16 +32,17 @@ struct DraftTree {
 };
 
 enum class Verification : uint8_t {
-  // At every node one token is drawn from the model's law; where it was drafted, the draft is taken
-  // and the next draw stands below it, else the token is emitted and the pass ends. Lossless for
-  // every tree; the draws are those of plain decoding, so the text is the same to the token.
+  // At every node one token is drawn from the model's distribution; where it was drafted, the draft
+  // is taken and the next draw stands below it, else the token is emitted and the pass ends.
+  // Lossless for every tree; the draws are those of plain decoding, so the text is the same to the
+  // token.
   kMatch,
   // Leviathan et al. 2023, Chen et al. 2023: a draft x ~ q is taken with probability min(1, p(x) /
   // q(x)), else a token is drawn from norm(max(p - q, 0)); after the last, one from p. Lossless in
-  // law; takes more than kMatch where drafts are sampled. Chains with laws.
+  // distribution; takes more than kMatch where drafts are sampled. Chains with distributions.
   kRejection,
   // Cai et al. 2024 (Medusa): x is taken where p(x) > min(epsilon, delta exp(-H(p))); the longest
-  // path taken wins, the likelier of equals. Not lossless: the text follows another law.
+  // path taken wins, the likelier of equals. Not lossless: the text follows another distribution.
   kTypical
 };
 
@@ -58,9 +59,10 @@ struct Verdict {
   int32_t next = 0;       // the token after them
 };
 
-// laws[0] is the model's law after the sequence's last token, laws[1 + i] that after node i.
-// uniform(depth, use): the random numbers of the token `depth` places after the last.
-Verdict Verify(Verification verification, const DraftTree& tree, const std::vector<Law>& laws,
+// model[0] is the model's distribution after the sequence's last token, model[1 + i] that after
+// node i. uniform(depth, use): the random numbers of the token `depth` places after the last.
+Verdict Verify(Verification verification, const DraftTree& tree,
+               const std::vector<Distribution>& model,
                const std::function<double(int, Randomness)>& uniform,
                const TypicalOptions& typical = {});
 

@@ -1,4 +1,4 @@
-// Whether counts follow a law, as a standard normal deviate: above about 5 they do not.
+// Whether counts follow a distribution, as a standard normal deviate: above about 5 they do not.
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,8 @@
 namespace tl {
 
 // Pearson's statistic with cells of small expectation pooled, by Wilson and Hilferty's cube root.
-inline double ChiSquareDeviate(const std::vector<int64_t>& counts, const std::vector<double>& law) {
+inline double ChiSquareDeviate(const std::vector<int64_t>& counts,
+                               const std::vector<double>& distribution) {
   int64_t draws = 0;
   for (const int64_t count : counts) draws += count;
   double statistic = 0.0, pooled = 0.0, pooled_count = 0.0;
@@ -21,8 +22,8 @@ inline double ChiSquareDeviate(const std::vector<int64_t>& counts, const std::ve
     statistic += (count - expected) * (count - expected) / expected;
     ++cells;
   };
-  for (size_t i = 0; i < law.size(); ++i) {
-    const double expected = law[i] * static_cast<double>(draws);
+  for (size_t i = 0; i < distribution.size(); ++i) {
+    const double expected = distribution[i] * static_cast<double>(draws);
     if (expected >= 8.0 || expected == 0.0) {
       add(static_cast<double>(counts[i]), expected);
     } else {

@@ -9,16 +9,16 @@
 namespace tl {
 namespace {
 
-using LawCases = std::vector<ModelLawCase> (*)(const SamplingOptions&);
+using DistributionCases = std::vector<ModelDistributionCase> (*)(const SamplingOptions&);
 
-void ExpectLaw(const ObjectiveConfig& objective, LawCases cases) {
+void ExpectDistribution(const ObjectiveConfig& objective, DistributionCases cases) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
-  ModelLaw law(mesh, objective);
+  ModelDistribution distribution(mesh, objective);
   for (const SamplingOptions& sampling :
        {SamplingOptions{.temperature = 1.0}, SamplingOptions{.temperature = 0.7, .top_p = 0.9}}) {
-    for (const ModelLawCase& c : cases(sampling)) {
-      const ModelLaw::Result result = law.Run(c.drafter, 1000000);
+    for (const ModelDistributionCase& c : cases(sampling)) {
+      const ModelDistribution::Result result = distribution.Run(c.drafter, 1000000);
       const std::string what =
           objective.name + ": " + c.name + " T " + std::to_string(sampling.temperature);
       std::printf("%s: deviate %.2f, mean accepted length %.3f\n", what.c_str(), result.deviate,
@@ -29,11 +29,17 @@ void ExpectLaw(const ObjectiveConfig& objective, LawCases cases) {
   }
 }
 
-TEST(DecoderLong, EveryDrafterKeepsTheModelsLaw) { ExpectLaw({}, ModelLawCases); }
-TEST(DecoderLong, ModulesKeepTheModelsLaw) { ExpectLaw(MtpObjective(2), MtpLawCases); }
-TEST(DecoderLong, MedusaHeadsKeepTheModelsLaw) { ExpectLaw(MedusaHeads(), HeadsLawCases); }
-TEST(DecoderLong, IndependentHeadsKeepTheModelsLaw) {
-  ExpectLaw(IndependentHeadsConfig(), HeadsLawCases);
+TEST(DecoderLong, EveryDrafterKeepsTheModelsDistribution) {
+  ExpectDistribution({}, ModelDistributionCases);
+}
+TEST(DecoderLong, ModulesKeepTheModelsDistribution) {
+  ExpectDistribution(MtpObjective(2), MtpDistributionCases);
+}
+TEST(DecoderLong, MedusaHeadsKeepTheModelsDistribution) {
+  ExpectDistribution(MedusaHeads(), HeadsDistributionCases);
+}
+TEST(DecoderLong, IndependentHeadsKeepTheModelsDistribution) {
+  ExpectDistribution(IndependentHeadsConfig(), HeadsDistributionCases);
 }
 
 TEST(DecoderLong, AHundredTextsAreThePlainOnes) {

@@ -140,15 +140,15 @@ TEST_P(Decoding, TextsDependOnSeedAndPlaceAlone) {
   EXPECT_NE(Decode(*model, nullptr, c, prompts).texts, first.texts);
 }
 
-// Drafts that are sampled and then taken or refused change the text, not its law. The drafts of the
-// other drafters are held to the text itself above; decoder_long_test.cc draws more.
-TEST(SampledDrafts, KeepTheModelsLaw) {
+// Drafts that are sampled and then taken or refused change the text, not its distribution. The
+// drafts of the other drafters are held to the text itself above; decoder_long_test.cc draws more.
+TEST(SampledDrafts, KeepTheModelsDistribution) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
-  ModelLaw law(mesh);
-  for (const ModelLawCase& c : ModelLawCases({.temperature = 1.0})) {
+  ModelDistribution distribution(mesh);
+  for (const ModelDistributionCase& c : ModelDistributionCases({.temperature = 1.0})) {
     if (c.drafter.verification != Verification::kRejection) continue;
-    const ModelLaw::Result result = law.Run(c.drafter, 10000);
+    const ModelDistribution::Result result = distribution.Run(c.drafter, 10000);
     EXPECT_LT(result.deviate, 4.5) << c.name;
     EXPECT_GT(result.tau, 1.02) << c.name;
   }

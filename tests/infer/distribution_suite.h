@@ -1,6 +1,7 @@
-// Is speculation lossless in law? A made-up model over 8 tokens, whose logits are a table by the
-// last two tokens, and a drafter with another table; the joint law of the first three tokens that
-// come out of repeated passes against the exact product of the model's laws.
+// Is speculation lossless in distribution? A made-up model over 8 tokens, whose logits are a table
+// by the last two tokens, and a drafter with another table; the joint distribution of the first
+// three tokens that come out of repeated passes against the exact product of the model's
+// distributions.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,10 +19,10 @@
 namespace tl {
 
 constexpr int kVocab = 8;
-using LawPair = std::pair<int, int>;  // the last two tokens
+using TokenPair = std::pair<int, int>;  // the last two tokens
 
-// The laws of model and drafter after every two tokens. The drafter's logits are the model's with
-// noise, so that drafts are taken about half the time.
+// The distributions of model and drafter after every two tokens. The drafter's logits are the
+// model's with noise, so that drafts are taken about half the time.
 class Tables {
  public:
   explicit Tables(const SamplingOptions& options) {
@@ -31,36 +32,36 @@ class Tables {
         model[i] = 1.2f * PhiloxNormal(1, pair * kVocab + i);
         draft[i] = model[i] + 0.8f * PhiloxNormal(2, pair * kVocab + i);
       }
-      model_.push_back(TokenLaw({model}, options));
-      draft_.push_back(TokenLaw({draft}, options));
+      model_.push_back(TokenDistribution({model}, options));
+      draft_.push_back(TokenDistribution({draft}, options));
     }
   }
-  const Law& Model(LawPair last) const { return model_[Index(last)]; }
-  const Law& Draft(LawPair last) const { return draft_[Index(last)]; }
+  const Distribution& Model(TokenPair last) const { return model_[Index(last)]; }
+  const Distribution& Draft(TokenPair last) const { return draft_[Index(last)]; }
 
  private:
-  static size_t Index(LawPair last) {
+  static size_t Index(TokenPair last) {
     return static_cast<size_t>(last.first * kVocab + last.second);
   }
-  std::vector<Law> model_, draft_;
+  std::vector<Distribution> model_, draft_;
 };
 
 enum class DraftShape : uint8_t { kNone, kLikeliestChain, kSampledChain, kLikeliestTree };
 
 // The two tokens before what follows a node; before the root they are a, b.
-inline LawPair Before(const DraftTree& tree, int node, LawPair root) {
+inline TokenPair Before(const DraftTree& tree, int node, TokenPair root) {
   if (node < 0) return root;
   const int parent = tree.parents[static_cast<size_t>(node)];
   return {Before(tree, parent, root).second, tree.tokens[static_cast<size_t>(node)]};
 }
 
-inline std::vector<int32_t> Likeliest(const Law& law, int count) {
+inline std::vector<int32_t> Likeliest(const Distribution& distribution, int count) {
   std::vector<int32_t> ids;
   for (int n = 0; n < count; ++n) {
     int32_t best = -1;
     for (int32_t i = 0; i < kVocab; ++i) {
       const bool used = std::find(ids.begin(), ids.end(), i) != ids.end();
-      if (!used && (best < 0 || law[i] > law[best])) best = i;
+      if (!used && (best < 0 || distribution[i] > distribution[best])) best = i;
     }
     ids.push_back(best);
   }
@@ -69,51 +70,51 @@ inline std::vector<int32_t> Likeliest(const Law& law, int count) {
 
 using UniformOf = std::function<double(int, Randomness)>;
 
-inline DraftTree MakeDraft(DraftShape shape, LawPair root, const Tables& tables,
+inline DraftTree MakeDraft(DraftShape shape, TokenPair root, const Tables& tables,
                            const UniformOf& uniform) {
   DraftTree tree;
-  const auto law = [&](int node) { return tables.Draft(Before(tree, node, root)); };
+  const auto distribution = [&](int node) { return tables.Draft(Before(tree, node, root)); };
   switch (shape) {
     case DraftShape::kNone:
       break;
     case DraftShape::kLikeliestChain:
-      for (int i = 0; i < 3; ++i) tree.Add(Likeliest(law(i - 1), 1)[0], i - 1);
+      for (int i = 0; i < 3; ++i) tree.Add(Likeliest(distribution(i - 1), 1)[0], i - 1);
       break;
     case DraftShape::kSampledChain:
       for (int i = 0; i < 3; ++i) {
-        tree.laws.push_back(law(i - 1));
-        tree.Add(DrawToken(tree.laws.back(), uniform(i, Randomness::kDraft)), i - 1);
+        tree.distributions.push_back(distribution(i - 1));
+        tree.Add(DrawToken(tree.distributions.back(), uniform(i, Randomness::kDraft)), i - 1);
       }
       break;
     case DraftShape::kLikeliestTree:
-      for (const int32_t x : Likeliest(law(-1), 3)) tree.Add(x, -1);
+      for (const int32_t x : Likeliest(distribution(-1), 3)) tree.Add(x, -1);
       for (int parent = 0; parent < 2; ++parent) {
-        for (const int32_t x : Likeliest(law(parent), 2)) tree.Add(x, parent);
+        for (const int32_t x : Likeliest(distribution(parent), 2)) tree.Add(x, parent);
       }
-      tree.Add(Likeliest(law(3), 1)[0], 3);
+      tree.Add(Likeliest(distribution(3), 1)[0], 3);
       break;
   }
   return tree;
 }
 
 using Verifier =
-    std::function<Verdict(const DraftTree&, const std::vector<Law>&, const UniformOf&)>;
+    std::function<Verdict(const DraftTree&, const std::vector<Distribution>&, const UniformOf&)>;
 
-struct LawCase {
+struct DistributionCase {
   std::string name;
   DraftShape shape;
   Verifier verify;
   SamplingOptions sampling;
 };
 
-constexpr LawPair kPrompt = {3, 5};
+constexpr TokenPair kPrompt = {3, 5};
 
-struct LawOutcome {
+struct DistributionOutcome {
   double deviate = 0.0;
   double accepted = 0.0;  // drafts taken per pass, in the first pass
 };
 
-inline LawOutcome RunLawCase(const LawCase& c, int64_t draws) {
+inline DistributionOutcome RunDistributionCase(const DistributionCase& c, int64_t draws) {
   const Tables tables(c.sampling);
   std::vector<int64_t> counts(kVocab * kVocab * kVocab);
   int64_t accepted = 0;
@@ -124,12 +125,12 @@ inline LawOutcome RunLawCase(const LawCase& c, int64_t draws) {
       const UniformOf uniform = [&](int depth, Randomness use) {
         return UniformFor(7, draw, size + depth, use);
       };
-      const LawPair root = {text[text.size() - 2], text.back()};
+      const TokenPair root = {text[text.size() - 2], text.back()};
       const DraftTree tree = MakeDraft(c.shape, root, tables, uniform);
-      std::vector<Law> laws;
+      std::vector<Distribution> distributions;
       for (int node = -1; node < tree.size(); ++node)
-        laws.push_back(tables.Model(Before(tree, node, root)));
-      const Verdict verdict = c.verify(tree, laws, uniform);
+        distributions.push_back(tables.Model(Before(tree, node, root)));
+      const Verdict verdict = c.verify(tree, distributions, uniform);
       if (size == 2) accepted += static_cast<int64_t>(verdict.path.size());
       for (const int node : verdict.path) text.push_back(tree.tokens[static_cast<size_t>(node)]);
       text.push_back(verdict.next);
@@ -150,13 +151,12 @@ inline LawOutcome RunLawCase(const LawCase& c, int64_t draws) {
 }
 
 inline Verifier ByRule(Verification rule) {
-  return [rule](const DraftTree& tree, const std::vector<Law>& laws, const UniformOf& uniform) {
-    return Verify(rule, tree, laws, uniform);
-  };
+  return [rule](const DraftTree& tree, const std::vector<Distribution>& distributions,
+                const UniformOf& uniform) { return Verify(rule, tree, distributions, uniform); };
 }
 
-inline std::vector<LawCase> LosslessCases() {
-  std::vector<LawCase> cases;
+inline std::vector<DistributionCase> LosslessCases() {
+  std::vector<DistributionCase> cases;
   const SamplingOptions samplings[] = {{.temperature = 1.0},
                                        {.temperature = 0.7},
                                        {.temperature = 1.0, .top_p = 0.8},
@@ -176,23 +176,24 @@ inline std::vector<LawCase> LosslessCases() {
 }
 
 // Rules that look right and are not.
-inline std::vector<LawCase> LossyCases() {
+inline std::vector<DistributionCase> LossyCases() {
   const SamplingOptions s{.temperature = 1.0};
   // After a refusal, a token from p rather than from what p has more than q.
-  const Verifier no_residual = [](const DraftTree& tree, const std::vector<Law>& laws,
+  const Verifier no_residual = [](const DraftTree& tree,
+                                  const std::vector<Distribution>& distributions,
                                   const UniformOf& uniform) {
-    Verdict verdict = Verify(Verification::kRejection, tree, laws, uniform);
+    Verdict verdict = Verify(Verification::kRejection, tree, distributions, uniform);
     const size_t at = verdict.path.size();
-    verdict.next = DrawToken(laws[at], uniform(static_cast<int>(at), Randomness::kToken));
+    verdict.next = DrawToken(distributions[at], uniform(static_cast<int>(at), Randomness::kToken));
     return verdict;
   };
   // A draw of its own for every child, instead of one for the node.
-  const Verifier per_row = [](const DraftTree& tree, const std::vector<Law>& laws,
+  const Verifier per_row = [](const DraftTree& tree, const std::vector<Distribution>& distributions,
                               const UniformOf& uniform) {
     Verdict verdict;
     int node = -1;
     for (int depth = 0;; ++depth) {
-      const Law& p = laws[static_cast<size_t>(1 + node)];
+      const Distribution& p = distributions[static_cast<size_t>(1 + node)];
       int taken = -1;
       for (int i = 0; i < tree.size() && taken < 0; ++i) {
         if (tree.parents[static_cast<size_t>(i)] != node) continue;

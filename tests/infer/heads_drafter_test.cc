@@ -159,13 +159,14 @@ TEST_P(Heads, TypicalAcceptanceIsGreedyAtZeroAndTakesMoreAbove) {
   EXPECT_GT(typical, Decode(*model, nullptr, c, prompts).stats.tau());
 }
 
-TEST(HeadsLaw, IsTheModels) {
+TEST(HeadsDistribution, IsTheModels) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
   for (const ObjectiveConfig& objective : {MedusaHeads(), IndependentHeadsConfig()}) {
-    ModelLaw law(mesh, objective);
-    for (const ModelLawCase& c : HeadsLawCases({.temperature = 0.7, .top_p = 0.9})) {
-      const ModelLaw::Result result = law.Run(c.drafter, kFewDraws);
+    ModelDistribution distribution(mesh, objective);
+    for (const ModelDistributionCase& c :
+         HeadsDistributionCases({.temperature = 0.7, .top_p = 0.9})) {
+      const ModelDistribution::Result result = distribution.Run(c.drafter, kFewDraws);
       EXPECT_LT(result.deviate, 4.5) << objective.name << " " << c.name;
       EXPECT_GT(result.tau, 1.02) << objective.name << " " << c.name;
     }

@@ -1,5 +1,5 @@
-// The law of the first three tokens that a real model and a real drafter write, against the product
-// of the model's own laws.
+// The distribution of the first three tokens that a real model and a real drafter write, against
+// the product of the model's own distributions.
 #pragma once
 
 #include <string>
@@ -21,14 +21,14 @@ inline ModelConfig EightTokenModel() {
           .init_std = 0.2};
 }
 
-struct ModelLawCase {
+struct ModelDistributionCase {
   std::string name;
   DrafterOptions drafter;
 };
 
 // Every drafter with every lossless rule it can have.
-inline std::vector<ModelLawCase> ModelLawCases(const SamplingOptions& sampling) {
-  std::vector<ModelLawCase> cases;
+inline std::vector<ModelDistributionCase> ModelDistributionCases(const SamplingOptions& sampling) {
+  std::vector<ModelDistributionCase> cases;
   const auto add = [&](std::string name, DrafterOptions options) {
     options.sampling = sampling;
     cases.push_back({std::move(name), std::move(options)});
@@ -49,7 +49,7 @@ inline ObjectiveConfig MtpObjective(int64_t depth) {
   objective.depth = depth;
   return objective;
 }
-inline std::vector<ModelLawCase> MtpLawCases(const SamplingOptions& sampling) {
+inline std::vector<ModelDistributionCase> MtpDistributionCases(const SamplingOptions& sampling) {
   const DrafterOptions mtp{.kind = "mtp", .drafts = 2, .sampling = sampling};
   DrafterOptions rejection = mtp;
   rejection.verification = Verification::kRejection;
@@ -57,7 +57,7 @@ inline std::vector<ModelLawCase> MtpLawCases(const SamplingOptions& sampling) {
 }
 
 // Of models with heads.
-inline std::vector<ModelLawCase> HeadsLawCases(const SamplingOptions& sampling) {
+inline std::vector<ModelDistributionCase> HeadsDistributionCases(const SamplingOptions& sampling) {
   DrafterOptions match{.kind = "heads", .drafts = 2, .sampling = sampling};
   DrafterOptions rejection = match, tree = match;
   rejection.drafts = 3;
@@ -73,9 +73,9 @@ inline constexpr int64_t kFewDraws = 4000;
 inline constexpr int64_t kFewDraws = 20000;
 #endif
 
-class ModelLaw {
+class ModelDistribution {
  public:
-  explicit ModelLaw(Mesh& mesh, const ObjectiveConfig& objective = {})
+  explicit ModelDistribution(Mesh& mesh, const ObjectiveConfig& objective = {})
       : model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh, 0.0, objective)),
         draft_model_(MakeModel(EightTokenModel(), DType::kF32, kLimits, mesh, 0.3)) {}
 
@@ -105,7 +105,7 @@ class ModelLaw {
   }
 
  private:
-  // The law after the prompt and these tokens.
+  // The distribution after the prompt and these tokens.
   std::vector<float> After(const std::vector<int32_t>& more, const SamplingOptions& sampling) {
     std::vector<int32_t> tokens = kPrompt;
     tokens.insert(tokens.end(), more.begin(), more.end());
@@ -114,23 +114,23 @@ class ModelLaw {
     row.AddNext(tokens.back(), static_cast<int64_t>(tokens.size()) - 1, 0);
     RowLogits logits;
     model_->Run(row, {.logits_end = 1}, &logits);
-    const Law law = TokenLaw(logits[0], sampling);
+    const Distribution distribution = TokenDistribution(logits[0], sampling);
     std::vector<float> all;
-    for (int32_t x = 0; x < 8; ++x) all.push_back(law[x]);
+    for (int32_t x = 0; x < 8; ++x) all.push_back(distribution[x]);
     return all;
   }
   std::vector<double> Exact(const SamplingOptions& sampling) {
-    std::vector<double> law;
+    std::vector<double> distribution;
     const std::vector<float> first = After({}, sampling);
     for (int32_t x = 0; x < 8; ++x) {
       const std::vector<float> second = After({x}, sampling);
       for (int32_t y = 0; y < 8; ++y) {
         for (const float third : After({x, y}, sampling))
-          law.push_back(static_cast<double>(first[static_cast<size_t>(x)]) *
-                        second[static_cast<size_t>(y)] * third);
+          distribution.push_back(static_cast<double>(first[static_cast<size_t>(x)]) *
+                                 second[static_cast<size_t>(y)] * third);
       }
     }
-    return law;
+    return distribution;
   }
 
   static constexpr DecodeLimits kLimits{.sequences = 64, .context = 16, .drafts = 9};

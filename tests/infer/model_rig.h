@@ -17,7 +17,7 @@
 namespace tl {
 
 // Every feature at once: grouped heads, biases, norms of q and k, a window, a padded vocabulary.
-// Weights are large enough for laws with a clear favourite.
+// Weights are large enough for distributions with a clear favourite.
 inline ModelConfig DecodingModel() {
   return {.layers = 4,
           .hidden = 48,

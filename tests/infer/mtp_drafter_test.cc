@@ -144,11 +144,12 @@ TEST_P(MtpDrafts, AreThoseOfTheWholeModelAndSoIsTheirAcceptance) {
   }
 }
 
-TEST(MtpLaw, SampledDraftsKeepTheModels) {
+TEST(MtpDistribution, SampledDraftsKeepTheModels) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
-  ModelLaw law(mesh, MtpObjective(2));
-  const ModelLaw::Result result = law.Run(MtpLawCases({.temperature = 1.0})[0].drafter, kFewDraws);
+  ModelDistribution distribution(mesh, MtpObjective(2));
+  const ModelDistribution::Result result =
+      distribution.Run(MtpDistributionCases({.temperature = 1.0})[0].drafter, kFewDraws);
   EXPECT_LT(result.deviate, 4.5);
   EXPECT_GT(result.tau, 1.02);
 }

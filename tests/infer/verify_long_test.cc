@@ -10,16 +10,17 @@ namespace {
 
 constexpr int64_t kDraws = 1000000;
 
-TEST(LawLong, OfThreeTokensIsTheModels) {
-  for (const LawCase& c : LosslessCases()) {
-    const LawOutcome outcome = RunLawCase(c, kDraws);
+TEST(DistributionLong, OfThreeTokensIsTheModels) {
+  for (const DistributionCase& c : LosslessCases()) {
+    const DistributionOutcome outcome = RunDistributionCase(c, kDraws);
     RecordProperty(c.name, std::to_string(outcome.deviate));
     EXPECT_LT(outcome.deviate, 4.5) << c.name;
   }
 }
 
-TEST(LawLong, OfWrongRulesIsNoticed) {
-  for (const LawCase& c : LossyCases()) EXPECT_GT(RunLawCase(c, kDraws).deviate, 40.0) << c.name;
+TEST(DistributionLong, OfWrongRulesIsNoticed) {
+  for (const DistributionCase& c : LossyCases())
+    EXPECT_GT(RunDistributionCase(c, kDraws).deviate, 40.0) << c.name;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Verification rules one by one, and the law of what they let through; verify_long_test.cc draws
-// more.
+// Verification rules one by one, and the distribution of what they let through; verify_long_test.cc
+// draws more.
 #include "infer/verify.h"
 
 #include <gtest/gtest.h>
@@ -14,9 +14,9 @@ namespace {
 
 constexpr int64_t kDraws = 20000;
 
-TEST(Law, OfThreeTokensIsTheModels) {
-  for (const LawCase& c : LosslessCases()) {
-    const LawOutcome outcome = RunLawCase(c, kDraws);
+TEST(Distribution, OfThreeTokensIsTheModels) {
+  for (const DistributionCase& c : LosslessCases()) {
+    const DistributionOutcome outcome = RunDistributionCase(c, kDraws);
     EXPECT_LT(outcome.deviate, 4.5) << c.name;
     if (c.shape != DraftShape::kNone) {
       EXPECT_GT(outcome.accepted, 0.1) << c.name;
@@ -24,14 +24,15 @@ TEST(Law, OfThreeTokensIsTheModels) {
   }
 }
 
-TEST(Law, OfWrongRulesIsNoticed) {
-  for (const LawCase& c : LossyCases()) EXPECT_GT(RunLawCase(c, kDraws).deviate, 8.0) << c.name;
+TEST(Distribution, OfWrongRulesIsNoticed) {
+  for (const DistributionCase& c : LossyCases())
+    EXPECT_GT(RunDistributionCase(c, kDraws).deviate, 8.0) << c.name;
 }
 
-TEST(Law, RejectionTakesWhatPAndQShare) {
+TEST(Distribution, RejectionTakesWhatPAndQShare) {
   const SamplingOptions s{.temperature = 1.0};
   const Tables tables(s);
-  const Law p = tables.Model(kPrompt), q = tables.Draft(kPrompt);
+  const Distribution p = tables.Model(kPrompt), q = tables.Draft(kPrompt);
   double shared = 0.0;
   for (int i = 0; i < kVocab; ++i) shared += std::min(p[i], q[i]);
   int64_t taken = 0;
@@ -40,7 +41,7 @@ TEST(Law, RejectionTakesWhatPAndQShare) {
       return UniformFor(7, draw, depth, use);
     };
     DraftTree tree;
-    tree.laws.push_back(q);
+    tree.distributions.push_back(q);
     tree.Add(DrawToken(q, uniform(0, Randomness::kDraft)), -1);
     taken +=
         static_cast<int64_t>(Verify(Verification::kRejection, tree, {p, p}, uniform).path.size());
@@ -49,14 +50,14 @@ TEST(Law, RejectionTakesWhatPAndQShare) {
   EXPECT_NEAR(static_cast<double>(taken) / static_cast<double>(kDraws), shared, 5.0 * sigma);
 }
 
-// Laws with all on one token, as at temperature 0.
-std::vector<Law> OneHot(const std::vector<int>& tokens) {
-  std::vector<Law> laws;
+// Distributions with all on one token, as at temperature 0.
+std::vector<Distribution> OneHot(const std::vector<int>& tokens) {
+  std::vector<Distribution> distributions;
   for (const int token : tokens) {
-    laws.push_back({.p = std::vector<float>(kVocab)});
-    laws.back().p[static_cast<size_t>(token)] = 1.0f;
+    distributions.push_back({.p = std::vector<float>(kVocab)});
+    distributions.back().p[static_cast<size_t>(token)] = 1.0f;
   }
-  return laws;
+  return distributions;
 }
 
 double Half(int, Randomness) { return 0.5; }
@@ -88,13 +89,13 @@ TEST(Verify, TypicalTakesTheLongestThenTheLikelier) {
   tree.Add(0, -1);
   tree.Add(1, -1);
   // H = 1.09: the threshold is min(0.09, 0.3 exp(-1.09)) = 0.09.
-  const Law p{.p = {0.3f, 0.4f, 0.3f, 0, 0, 0, 0, 0}};
+  const Distribution p{.p = {0.3f, 0.4f, 0.3f, 0, 0, 0, 0, 0}};
   EXPECT_EQ(Verify(Verification::kTypical, tree, {p, p, p}, Half).path, (std::vector<int>{1}));
   tree.Add(2, 0);
   EXPECT_EQ(Verify(Verification::kTypical, tree, {p, p, p, p}, Half).path,
             (std::vector<int>{0, 2}));
   // Below the threshold nothing is taken, however long.
-  const Law low{.p = {0.05f, 0.05f, 0.9f, 0, 0, 0, 0, 0}};
+  const Distribution low{.p = {0.05f, 0.05f, 0.9f, 0, 0, 0, 0, 0}};
   EXPECT_TRUE(Verify(Verification::kTypical, tree, {low, p, p, p}, Half).path.empty());
 }
 
@@ -105,13 +106,13 @@ TEST(Verify, NamesAreKnown) {
   EXPECT_NE(unknown.message().find("match, rejection, typical"), std::string::npos);
 }
 
-TEST(TokenLaw, CutsAndNormalises) {
+TEST(TokenDistribution, CutsAndNormalises) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.3f),
                                      std::log(0.2f)};
-  const auto expect = [&](const SamplingOptions& options, const std::vector<float>& law) {
-    const Law found = TokenLaw({logits}, options);
-    for (size_t i = 0; i < law.size(); ++i)
-      EXPECT_NEAR(found[static_cast<int64_t>(i)], law[i], 1e-6);
+  const auto expect = [&](const SamplingOptions& options, const std::vector<float>& distribution) {
+    const Distribution found = TokenDistribution({logits}, options);
+    for (size_t i = 0; i < distribution.size(); ++i)
+      EXPECT_NEAR(found[static_cast<int64_t>(i)], distribution[i], 1e-6);
   };
   expect({.temperature = 1.0}, {0.1f, 0.4f, 0.3f, 0.2f});
   expect({.temperature = 0.0}, {0, 1, 0, 0});
@@ -123,13 +124,13 @@ TEST(TokenLaw, CutsAndNormalises) {
   expect({.temperature = 0.5}, {1.0f / 30, 16.0f / 30, 9.0f / 30, 4.0f / 30});
   // Of equals the lower id.
   const std::vector<float> equal = {1.0f, 2.0f, 2.0f};
-  EXPECT_EQ(TokenLaw({equal}, {.temperature = 0.0})[1], 1.0f);
-  EXPECT_EQ(TokenLaw({equal}, {.temperature = 1.0, .top_k = 1})[1], 1.0f);
+  EXPECT_EQ(TokenDistribution({equal}, {.temperature = 0.0})[1], 1.0f);
+  EXPECT_EQ(TokenDistribution({equal}, {.temperature = 1.0, .top_k = 1})[1], 1.0f);
 }
 
-// What is left of a row on the device gives the law of the whole row, to the bit, and the same
-// draws, residuals and verdicts as a law that lists every token.
-TEST(TokenLaw, OfTheLikeliestIsThatOfTheWholeRow) {
+// What is left of a row on the device gives the distribution of the whole row, to the bit, and the
+// same draws, residuals and verdicts as a distribution that lists every token.
+TEST(TokenDistribution, OfTheLikeliestIsThatOfTheWholeRow) {
   constexpr int64_t kTokens = 300;
   for (const SamplingOptions& options :
        {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8, .top_k = 1},
@@ -137,7 +138,7 @@ TEST(TokenLaw, OfTheLikeliestIsThatOfTheWholeRow) {
         SamplingOptions{.temperature = 0.8, .top_k = 128, .top_p = 0.7}}) {
     const int64_t count = LikeliestFor(options, kTokens);
     ASSERT_EQ(count, options.temperature == 0.0 ? 1 : options.top_k);
-    std::vector<Law> laws;
+    std::vector<Distribution> distributions;
     for (uint64_t row = 0; row < 20; ++row) {
       std::vector<float> logits(kTokens);
       // Many equals.
@@ -146,20 +147,23 @@ TEST(TokenLaw, OfTheLikeliestIsThatOfTheWholeRow) {
       const std::vector<int32_t> ids = LikeliestTokens({logits}, count);
       std::vector<float> values;
       for (const int32_t id : ids) values.push_back(logits[static_cast<size_t>(id)]);
-      const Law few = TokenLaw({values, ids}, options), whole = TokenLaw({logits}, options);
+      const Distribution few = TokenDistribution({values, ids}, options),
+                         whole = TokenDistribution({logits}, options);
       EXPECT_EQ(few.ids, whole.ids);
       EXPECT_EQ(few.p, whole.p);
       EXPECT_EQ(LikeliestTokens({values, ids}, count), ids);
-      laws.push_back(few);
+      distributions.push_back(few);
     }
-    const auto dense = [&](const Law& law) {
-      Law all{.p = std::vector<float>(kTokens)};
-      for (int64_t i = 0; i < kTokens; ++i) all.p[static_cast<size_t>(i)] = law[i];
+    const auto dense = [&](const Distribution& distribution) {
+      Distribution all{.p = std::vector<float>(kTokens)};
+      for (int64_t i = 0; i < kTokens; ++i) all.p[static_cast<size_t>(i)] = distribution[i];
       return all;
     };
-    for (size_t i = 0; i + 1 < laws.size(); ++i) {
-      const Law p = laws[i], q = laws[i + 1], all_p = dense(p), all_q = dense(q);
-      const Law rest = ResidualLaw(p, q), all_rest = ResidualLaw(all_p, all_q);
+    for (size_t i = 0; i + 1 < distributions.size(); ++i) {
+      const Distribution p = distributions[i], q = distributions[i + 1], all_p = dense(p),
+                         all_q = dense(q);
+      const Distribution rest = ResidualDistribution(p, q),
+                         all_rest = ResidualDistribution(all_p, all_q);
       EXPECT_EQ(dense(rest).p, all_rest.p);
       for (int draw = 0; draw < 20; ++draw) {
         const double u = UniformFor(5, static_cast<int64_t>(i), draw, Randomness::kToken);
@@ -168,8 +172,8 @@ TEST(TokenLaw, OfTheLikeliestIsThatOfTheWholeRow) {
         DraftTree tree, all_tree;
         const int32_t token = DrawToken(q, u);
         for (DraftTree* t : {&tree, &all_tree}) t->Add(token, -1);
-        tree.laws = {q};
-        all_tree.laws = {all_q};
+        tree.distributions = {q};
+        all_tree.distributions = {all_q};
         for (const Verification rule :
              {Verification::kMatch, Verification::kRejection, Verification::kTypical}) {
           const auto uniform = [&](int depth, Randomness use) {
@@ -190,11 +194,11 @@ TEST(TokenLaw, OfTheLikeliestIsThatOfTheWholeRow) {
 }
 
 TEST(DrawToken, NeverGivesWhatHasNoProbability) {
-  const Law law{.p = {0.0f, 0.5f, 0.0f, 0.5f, 0.0f}};
-  EXPECT_EQ(DrawToken(law, 1e-17), 1);
-  EXPECT_EQ(DrawToken(law, 0.499), 1);
-  EXPECT_EQ(DrawToken(law, 0.501), 3);
-  EXPECT_EQ(DrawToken(law, 1.0 - 1e-17), 3);
+  const Distribution distribution{.p = {0.0f, 0.5f, 0.0f, 0.5f, 0.0f}};
+  EXPECT_EQ(DrawToken(distribution, 1e-17), 1);
+  EXPECT_EQ(DrawToken(distribution, 0.499), 1);
+  EXPECT_EQ(DrawToken(distribution, 0.501), 3);
+  EXPECT_EQ(DrawToken(distribution, 1.0 - 1e-17), 3);
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ TEST(Generate, JsonHasPassesAndAReport) {
   EXPECT_TRUE(report["lossless"].get<bool>());
 }
 
-// A byte model that draws from a flat law writes parts of characters all the time.
+// A byte model that draws from a flat distribution writes parts of characters all the time.
 TEST(Generate, StreamedPiecesMakeUpTheText) {
   std::map<int64_t, std::string> pieces;
   int64_t replaced = 0, whole = 0;
