@@ -1,6 +1,6 @@
 #include "kernels/adamw.h"
 
-#include "optim/sharded_state.h"
+#include "optim/optimizer.h"
 
 namespace tl {
 namespace {

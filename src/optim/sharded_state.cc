@@ -1,7 +1,8 @@
+#include "optim/sharded_state.h"
+
 #include <algorithm>
 
 #include "kernels/elementwise.h"
-#include "optim/sharded_state.h"
 
 namespace tl {
 namespace {

@@ -1,14 +1,11 @@
-// Optimizers over this rank's part of every bucket (ZeRO-1): state exists for that part alone.
+// This rank's part of every bucket (ZeRO-1): masters and an optimizer's states exist for that part
+// alone.
 #pragma once
 
-#include <memory>
-#include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "comm/mesh.h"
 #include "device/tensor.h"
-#include "kernels/step_scalars.h"
 #include "nn/params.h"
 #include "nn/step.h"
 
@@ -74,29 +71,8 @@ class ShardedState {
   std::vector<Buffer> states_;
 };
 
-struct AdamWSettings {
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double eps = 1e-8;
-};
-
-class Optimizer {
- public:
-  virtual ~Optimizer() = default;
-  // fp32 values per element beside the master weight.
-  virtual int states() const = 0;
-  // Updates masters and weights of this rank's part from its gradients (flat fp32).
-  virtual void Update(Stream& stream, ShardedState& state, Tensor grads, Weights& weights,
-                      const StepScalars* scalars) = 0;
-};
-
-// An unknown name is an error that lists the known ones.
-absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const std::string& name,
-                                                         const AdamWSettings& settings);
-std::string OptimizerNames();
-
-// The sum of squares and the non-finite count of this rank's part, over the world, into sums: fp32
-// [2].
+// The sum of squares and the non-finite count of this rank's part, over the world, into
+// sums: fp32 [2].
 void GradientSums(Stream& stream, Mesh& mesh, const ShardedState& state, Tensor grads, Tensor sums);
 
 // The same of the master weights that this rank updates.

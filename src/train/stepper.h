@@ -13,7 +13,7 @@
 #include "engine/config.h"
 #include "engine/engine.h"
 #include "objective/acceptance.h"
-#include "optim/sharded_state.h"
+#include "optim/optimizer.h"
 #include "train/progress.h"
 #include "train/read_ahead.h"
 
