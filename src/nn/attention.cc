@@ -43,11 +43,9 @@ void SelfAttention::Declare(Plan& plan) {
                          .reduce = reduce};
   cache_ = plan.Cache({.heads = local_kv_heads_, .head_dim = d});
   const auto scope = plan.Enter();
-  if (g.split_rows()) {
-    x_full_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kForward);
-    x_full_backward_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kBackward);
-    dx_full_ = plan.Slot("dx_full", {rows, c.hidden}, g.compute, Life::kBackward);
-  }
+  x_full_.Declare(plan, g, "x_full", c.hidden, Life::kForward);
+  x_full_backward_.Declare(plan, g, "x_full", c.hidden, Life::kBackward);
+  dx_full_.Declare(plan, g, "dx_full", c.hidden, Life::kBackward);
   if (c.qkv_bias) {
     qkv_linear_.Declare(plan, weight,
                         {.name = c.name + ".qkv.bias",
@@ -68,16 +66,14 @@ void SelfAttention::Declare(Plan& plan) {
     q_norm_.Declare(plan, rows, local_heads_, norm_reduce);
     k_norm_.Declare(plan, rows, local_kv_heads_, norm_reduce);
   }
-  if (g.split_rows()) plan.End(x_full_);
+  x_full_.End(plan);
   o_ = plan.Slot("o", {rows, local_heads_ * d}, g.compute, Life::kSaved);
   lse_ = plan.Slot("lse", {g.batch, local_heads_, g.sequence_length}, DType::kF32, Life::kSaved);
   delta_ =
       plan.Slot("delta", {g.batch, local_heads_, g.sequence_length}, DType::kF32, Life::kBackward);
   d_o_ = plan.Slot("d_o", {rows, local_heads_ * d}, g.compute, Life::kBackward);
-  if (g.split_rows()) {
-    y_full_ = plan.Slot("y_full", {rows, c.hidden}, g.compute, Life::kForward);
-    dy_full_ = plan.Slot("dy_full", {rows, c.hidden}, g.compute, Life::kBackward);
-  }
+  y_full_.Declare(plan, g, "y_full", c.hidden, Life::kForward);
+  dy_full_.Declare(plan, g, "dy_full", c.hidden, Life::kBackward);
   out_linear_.Declare(plan, {.name = c.name + ".out.weight",
                              .parts = {{.name = c.name + ".out.weight",
                                         .shape = {c.hidden, c.heads * d},
@@ -140,10 +136,8 @@ void SelfAttention::AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) co
 }
 
 void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {
-  const auto& g = geometry_;
   const Tensor qkv = step.Slot(qkv_);
-  const Tensor x_full = GatherRows(step, g, g.split_rows() ? step.Slot(x_full_) : x, x);
-  qkv_linear_.Forward(step, qkv, x_full);
+  qkv_linear_.Forward(step, qkv, x_full_.Gather(step, x));
   Tensor qk = qkv;
   if (config_.qk_norm) {
     qk = step.Slot(qk_);
@@ -160,21 +154,21 @@ void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {
     AttendWhole(step, o, qkv, qk);
   }
   step.Progress();
-  const Tensor partial = g.split_rows() ? step.Slot(y_full_) : y;
-  out_linear_.Forward(step, partial, o);
-  ReduceRows(step, g, y, partial);
+  out_linear_.Forward(step, y_full_.Partial(step, y), o);
+  y_full_.Reduce(step, y);
 }
 
 void SelfAttention::Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor rope) {
-  const auto& g = geometry_;
   const int64_t d = config_.head_dim;
-  const Tensor dy_full = GatherRows(step, g, g.split_rows() ? step.Slot(dy_full_) : dy, dy);
+  const Tensor dy_full = dy_full_.Gather(step, dy);
   const Tensor o = step.Slot(o_), d_o = step.Slot(d_o_);
   out_linear_.Backward(step, d_o, dy_full, o);
   const Tensor qkv = step.Slot(qkv_), d_qkv = step.Slot(d_qkv_);
   const Tensor qk = config_.qk_norm ? step.Slot(qk_) : qkv;
   const Heads heads = Views(qkv, qk), d_heads = Views(d_qkv, d_qkv);
-  const auto by_head = [&](Tensor t) { return t.SplitAxis(0, g.sequence_length).SplitAxis(-1, d); };
+  const auto by_head = [&](Tensor t) {
+    return t.SplitAxis(0, geometry_.sequence_length).SplitAxis(-1, d);
+  };
   AttentionBackward(step.stream(),
                     {.dq = d_heads.q,
                      .dk = d_heads.k,
@@ -201,10 +195,9 @@ void SelfAttention::Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor 
     k_norm_.Backward(step, view(d_qkv, q, q + kv), view(d_qkv, q, q + kv), view(qkv, q, q + kv),
                      {});
   }
-  const Tensor x_full = GatherRows(step, g, g.split_rows() ? step.Slot(x_full_backward_) : x, x);
-  const Tensor partial = g.split_rows() ? step.Slot(dx_full_) : dx;
-  qkv_linear_.Backward(step, partial, d_qkv, x_full);
-  ReduceRows(step, g, dx, partial);
+  const Tensor x_full = x_full_backward_.Gather(step, x);
+  qkv_linear_.Backward(step, dx_full_.Partial(step, dx), d_qkv, x_full);
+  dx_full_.Reduce(step, dx);
 }
 
 }  // namespace tl

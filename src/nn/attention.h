@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "nn/geometry.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
+#include "nn/whole_rows.h"
 
 namespace tl {
 
@@ -51,8 +51,7 @@ class SelfAttention {
   Linear qkv_linear_, out_linear_;
   Norm q_norm_, k_norm_;
   SlotId qkv_ = -1, qk_ = -1, o_ = -1, lse_ = -1;
-  SlotId x_full_ = -1, y_full_ = -1;                           // split rows, forward
-  SlotId x_full_backward_ = -1, dy_full_ = -1, dx_full_ = -1;  // split rows, backward
+  WholeRows x_full_, y_full_, x_full_backward_, dy_full_, dx_full_;
   SlotId d_o_ = -1, d_qkv_ = -1, delta_ = -1;
   int cache_ = -1;
 };

@@ -11,6 +11,7 @@
 
 #include "base/philox.h"
 #include "nn/geometry.h"
+#include "nn/step.h"
 
 namespace tl {
 

@@ -18,22 +18,22 @@ void TokenEmbedding::Declare(Plan& plan) {
   begin_ = plan.params().tensor_rank() * ((whole[0] + g.tensor_size - 1) / g.tensor_size);
   if (!g.split_rows()) return;
   const auto scope = plan.Enter();
-  y_full_ = plan.Slot("embedding", {g.rows(), whole[1]}, g.compute, Life::kForward);
-  dy_full_ = plan.Slot("d_embedding", {g.rows(), whole[1]}, g.compute, Life::kBackward);
+  y_full_.Declare(plan, g, "embedding", whole[1], Life::kForward);
+  dy_full_.Declare(plan, g, "d_embedding", whole[1], Life::kBackward);
 }
 
 void TokenEmbedding::Forward(Step& step, Tensor y, Tensor tokens) {
   if (!tokens) tokens = step.pass().tokens;
-  const Tensor partial = geometry_.split_rows() ? step.Slot(y_full_) : y;
-  Embedding(step.stream(),
-            {.y = partial, .tokens = tokens, .table = step.Weight(weight_), .begin = begin_});
-  ReduceRows(step, geometry_, y, partial);
+  Embedding(step.stream(), {.y = y_full_.Partial(step, y),
+                            .tokens = tokens,
+                            .table = step.Weight(weight_),
+                            .begin = begin_});
+  y_full_.Reduce(step, y);
 }
 
 void TokenEmbedding::Backward(Step& step, Tensor dy, Tensor tokens) {
   if (!tokens) tokens = step.pass().tokens;
-  const Tensor dy_full =
-      GatherRows(step, geometry_, geometry_.split_rows() ? step.Slot(dy_full_) : dy, dy);
+  const Tensor dy_full = dy_full_.Gather(step, dy);
   const auto [grad, accumulate] = step.Grad(weight_);
   if (!accumulate) ZeroBytes(step.stream(), grad.data, grad.bytes());
   EmbeddingBackward(step.stream(),

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "nn/geometry.h"
+#include "nn/whole_rows.h"
 
 namespace tl {
 
@@ -26,7 +26,7 @@ class TokenEmbedding {
   Plan::Use use_;
   ParamId weight_ = -1;
   int64_t begin_ = 0;
-  SlotId y_full_ = -1, dy_full_ = -1;
+  WholeRows y_full_, dy_full_;
 };
 
 }  // namespace tl

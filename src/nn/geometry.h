@@ -1,9 +1,7 @@
-// The collectives of tensor parallelism (Shoeybi et al. 2019) and its sequence-parallel form
-// (Korthikanti et al. 2022): activations between the split products are whole on every rank, or,
-// with sequence parallelism, divided over the group by rows.
+// The sizes that all layers of a model share.
 #pragma once
 
-#include "nn/step.h"
+#include "nn/params.h"
 
 namespace tl {
 
@@ -25,22 +23,5 @@ struct Geometry {
     return split_rows() ? TensorReduce::kGroup : TensorReduce::kNone;
   }
 };
-
-// All ranks' rows: gathered into `full` with split rows, else x itself.
-inline Tensor GatherRows(Step& step, const Geometry& g, Tensor full, Tensor x) {
-  if (!g.split_rows()) return x;
-  step.tensor_group().AllGather(step.stream(), full, x);
-  return full;
-}
-
-// The sum of all ranks' `partial` [rows, ...] into `out`: this rank's rows with split rows, else
-// all of them, where partial must be out itself.
-inline void ReduceRows(Step& step, const Geometry& g, Tensor out, Tensor partial) {
-  if (g.split_rows()) {
-    step.tensor_group().ReduceScatter(step.stream(), out, partial);
-  } else if (g.tensor_size > 1) {
-    step.tensor_group().AllReduce(step.stream(), out);
-  }
-}
 
 }  // namespace tl

@@ -39,10 +39,8 @@ void LmLoss::Declare(Plan& plan) {
   begin_ = std::min(plan.params().tensor_rank() * local_vocab_, whole[0]);
   valid_ = std::min(local_vocab_, whole[0] - begin_);
   const auto scope = plan.Enter();
-  if (g.split_rows())
-    y_full_ = plan.Slot("y_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
-  if (g.split_rows())
-    dy_full_ = plan.Slot("dy_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
+  y_full_.Declare(plan, g, "y_full", whole[1], Life::kForward);
+  dy_full_.Declare(plan, g, "dy_full", whole[1], Life::kForward);
   logits_ = plan.Slot("logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
   // In fp32 the gradient takes the logits' place; in a narrower type its rows would be strided
   // there, which makes the products slow.
@@ -54,8 +52,7 @@ void LmLoss::Declare(Plan& plan) {
   lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
   if (config_.teacher.parts.empty() || !plan.training()) return;
   teacher_weight_ = plan.Param(config_.teacher, Plan::Use::kRead);
-  if (g.split_rows())
-    teacher_full_ = plan.Slot("teacher_full", {g.rows(), whole[1]}, g.compute, Life::kForward);
+  teacher_full_.Declare(plan, g, "teacher_full", whole[1], Life::kForward);
   teacher_logits_ =
       plan.Slot("teacher_logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
   teacher_lse_ = plan.Slot("teacher_lse", {chunk_}, DType::kF32, Life::kForward);
@@ -104,13 +101,12 @@ void LmLoss::Run(Step& step, const LmLossArgs& args) {
   // Evaluations report the cross-entropy itself.
   const float z_loss = training ? static_cast<float>(config_.z_loss) : 0.0f;
   Stream& stream = step.stream();
-  const Tensor y = GatherRows(step, g, g.split_rows() ? step.Slot(y_full_) : args.y, args.y);
-  const Tensor dy_full = g.split_rows() && training ? step.Slot(dy_full_) : args.d_y;
+  const Tensor y = y_full_.Gather(step, args.y);
+  const Tensor dy_full = training ? dy_full_.Partial(step, args.d_y) : Tensor{};
   const Tensor weight = step.Weight(weight_);
   Teacher teacher = args.teacher;
   const bool taught = training && teacher.y;
-  if (taught && g.split_rows())
-    teacher.y = GatherRows(step, g, step.Slot(teacher_full_), teacher.y);
+  if (taught) teacher.y = teacher_full_.Gather(step, teacher.y);
   Step::GradTarget target{};
   if (training && trains_weight_) target = step.Grad(weight_);
   for (int64_t begin = 0; begin < g.rows(); begin += chunk_) {
@@ -176,7 +172,7 @@ void LmLoss::Run(Step& step, const LmLossArgs& args) {
     target.accumulate = true;
   }
   if (!training) return;
-  ReduceRows(step, g, args.d_y, dy_full);
+  dy_full_.Reduce(step, args.d_y);
   if (target.grad) step.GradDone(weight_);
 }
 

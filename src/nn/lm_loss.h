@@ -13,7 +13,7 @@
 #include <string>
 
 #include "kernels/cross_entropy.h"
-#include "nn/geometry.h"
+#include "nn/whole_rows.h"
 
 namespace tl {
 
@@ -84,9 +84,9 @@ class LmLoss {
   int64_t begin_ = 0, valid_ = 0;
   ParamId weight_ = -1, teacher_weight_ = -1;
   bool trains_weight_ = true;
-  SlotId y_full_ = -1, dy_full_ = -1, logits_ = -1, d_logits_ = -1, target_logit_ = -1, stats_ = -1,
-         all_stats_ = -1, lse_ = -1;
-  SlotId teacher_full_ = -1, teacher_logits_ = -1, teacher_lse_ = -1;
+  WholeRows y_full_, dy_full_, teacher_full_;
+  SlotId logits_ = -1, d_logits_ = -1, target_logit_ = -1, stats_ = -1, all_stats_ = -1, lse_ = -1;
+  SlotId teacher_logits_ = -1, teacher_lse_ = -1;
 };
 
 }  // namespace tl

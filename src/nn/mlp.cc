@@ -9,11 +9,9 @@ void Mlp::Declare(Plan& plan) {
   const auto& g = geometry_;
   const int64_t rows = g.rows(), ffn = c.ffn / g.tensor_size;
   const auto scope = plan.Enter();
-  if (g.split_rows()) {
-    x_full_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kForward);
-    x_full_backward_ = plan.Slot("x_full", {rows, c.hidden}, g.compute, Life::kBackward);
-    dx_full_ = plan.Slot("dx_full", {rows, c.hidden}, g.compute, Life::kBackward);
-  }
+  x_full_.Declare(plan, g, "x_full", c.hidden, Life::kForward);
+  x_full_backward_.Declare(plan, g, "x_full", c.hidden, Life::kBackward);
+  dx_full_.Declare(plan, g, "dx_full", c.hidden, Life::kBackward);
   const auto part = [&](const char* what) {
     return ParamPart{
         .name = c.name + "." + what + ".weight", .shape = {c.ffn, c.hidden}, .split_axis = 0};
@@ -22,16 +20,14 @@ void Mlp::Declare(Plan& plan) {
                                  .parts = {part("gate"), part("up")},
                                  .init_std = c.init_std});
   gate_up_ = plan.Slot("gate_up", {rows, 2 * ffn}, g.compute, Life::kSaved);
-  if (g.split_rows()) plan.End(x_full_);
+  x_full_.End(plan);
   act_ = plan.Slot("act", {rows, ffn}, g.compute,
                    c.recompute_activation ? Life::kForward : Life::kSaved);
   if (c.recompute_activation)
     act_again_ = plan.Slot("act", {rows, ffn}, g.compute, Life::kBackward);
   d_act_ = plan.Slot("d_act", {rows, ffn}, g.compute, Life::kBackward);
-  if (g.split_rows()) {
-    y_full_ = plan.Slot("y_full", {rows, c.hidden}, g.compute, Life::kForward);
-    dy_full_ = plan.Slot("dy_full", {rows, c.hidden}, g.compute, Life::kBackward);
-  }
+  y_full_.Declare(plan, g, "y_full", c.hidden, Life::kForward);
+  dy_full_.Declare(plan, g, "dy_full", c.hidden, Life::kBackward);
   down_linear_.Declare(
       plan,
       {.name = c.name + ".down.weight",
@@ -40,19 +36,15 @@ void Mlp::Declare(Plan& plan) {
 }
 
 void Mlp::Forward(Step& step, Tensor y, Tensor x) {
-  const auto& g = geometry_;
   const Tensor gate_up = step.Slot(gate_up_), act = step.Slot(act_);
-  const Tensor x_full = GatherRows(step, g, g.split_rows() ? step.Slot(x_full_) : x, x);
-  gate_up_linear_.Forward(step, gate_up, x_full);
+  gate_up_linear_.Forward(step, gate_up, x_full_.Gather(step, x));
   Swiglu(step.stream(), {.y = act, .gate_up = gate_up});
-  const Tensor partial = g.split_rows() ? step.Slot(y_full_) : y;
-  down_linear_.Forward(step, partial, act);
-  ReduceRows(step, g, y, partial);
+  down_linear_.Forward(step, y_full_.Partial(step, y), act);
+  y_full_.Reduce(step, y);
 }
 
 void Mlp::Backward(Step& step, Tensor dx, Tensor dy, Tensor x) {
-  const auto& g = geometry_;
-  const Tensor dy_full = GatherRows(step, g, g.split_rows() ? step.Slot(dy_full_) : dy, dy);
+  const Tensor dy_full = dy_full_.Gather(step, dy);
   const Tensor gate_up = step.Slot(gate_up_), d_act = step.Slot(d_act_);
   Tensor act = step.Slot(act_);
   if (config_.recompute_activation) {
@@ -62,10 +54,9 @@ void Mlp::Backward(Step& step, Tensor dx, Tensor dy, Tensor x) {
   down_linear_.Backward(step, d_act, dy_full, act);
   // The forward's gate|up is of no further use: its gradient takes its place.
   SwigluBackward(step.stream(), {.d_gate_up = gate_up, .dy = d_act, .gate_up = gate_up});
-  const Tensor x_full = GatherRows(step, g, g.split_rows() ? step.Slot(x_full_backward_) : x, x);
-  const Tensor partial = g.split_rows() ? step.Slot(dx_full_) : dx;
-  gate_up_linear_.Backward(step, partial, gate_up, x_full);
-  ReduceRows(step, g, dx, partial);
+  const Tensor x_full = x_full_backward_.Gather(step, x);
+  gate_up_linear_.Backward(step, dx_full_.Partial(step, dx), gate_up, x_full);
+  dx_full_.Reduce(step, dx);
 }
 
 }  // namespace tl

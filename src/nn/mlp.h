@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "nn/geometry.h"
 #include "nn/linear.h"
+#include "nn/whole_rows.h"
 
 namespace tl {
 
@@ -31,8 +31,7 @@ class Mlp {
   Geometry geometry_;
   Linear gate_up_linear_, down_linear_;
   SlotId gate_up_ = -1, act_ = -1, act_again_ = -1, d_act_ = -1;
-  SlotId x_full_ = -1, y_full_ = -1;
-  SlotId x_full_backward_ = -1, dy_full_ = -1, dx_full_ = -1;
+  WholeRows x_full_, y_full_, x_full_backward_, dy_full_, dx_full_;
 };
 
 }  // namespace tl
