@@ -4,6 +4,7 @@
 
 #include <unordered_map>
 
+#include "absl/hash/hash.h"
 #include "base/check.h"
 #include "device/device.h"
 #include "kernels/cpu/onednn.h"
@@ -53,17 +54,10 @@ uint64_t Key(Kind kind, DType type, uint64_t flags, int64_t m, int64_t k, int64_
          static_cast<uint64_t>(kind) << 44;
 }
 
-struct KeyHash {
-  size_t operator()(const std::pair<uint64_t, int64_t>& key) const {
-    uint64_t h =
-        (key.first ^ static_cast<uint64_t>(key.second) * 0xD6E8FEB86659FD93u) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 29;
-  }
-};
-
 // One thread's primitives, and the memory they work in.
 struct Cache {
-  std::unordered_map<std::pair<uint64_t, int64_t>, Bound, KeyHash> bound;
+  using Key = std::pair<uint64_t, int64_t>;
+  std::unordered_map<Key, Bound, absl::Hash<Key>> bound;
   dnnl::stream stream{OneDnnEngine()};
   Buffer scratchpad;
 

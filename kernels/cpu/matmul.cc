@@ -3,8 +3,10 @@
 #include <bit>
 #include <unordered_map>
 
+#include "absl/hash/hash.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/elementwise.h"
+#include "kernels/product_key.h"
 
 namespace tl::cpu {
 namespace {
@@ -12,23 +14,15 @@ namespace {
 using Dims = dnnl::memory::dims;
 
 // All that a primitive is made for.
-struct Key {
-  int64_t m, n, k, lda, ldb, ldc;
+struct Key : ProductKey {
   uint32_t beta_bits;
-  uint8_t trans_a, trans_b, in_type, out_type, has_bias;
-  bool operator==(const Key&) const = default;
-};
 
-struct KeyHash {
-  size_t operator()(const Key& key) const {
-    uint64_t h = 0;
-    const auto mix = [&h](uint64_t x) { h = (h ^ x) * 0x9E3779B97F4A7C15u, h ^= h >> 29; };
-    for (const int64_t x : {key.m, key.n, key.k, key.lda, key.ldb, key.ldc})
-      mix(static_cast<uint64_t>(x));
-    mix(key.beta_bits);
-    mix(uint64_t{key.trans_a} | uint64_t{key.trans_b} << 8 | uint64_t{key.in_type} << 16 |
-        uint64_t{key.out_type} << 24 | uint64_t{key.has_bias} << 32);
-    return h;
+  explicit Key(const MatmulArgs& args)
+      : ProductKey(args), beta_bits(std::bit_cast<uint32_t>(args.beta)) {}
+  bool operator==(const Key&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const Key& key) {
+    return H::combine(std::move(h), static_cast<const ProductKey&>(key), key.beta_bits);
   }
 };
 
@@ -39,10 +33,9 @@ struct Product {
 };
 
 Product MakeProduct(const Key& key) {
-  const auto in = OneDnnType(static_cast<DType>(key.in_type));
-  const auto out = OneDnnType(static_cast<DType>(key.out_type));
-  const auto strides = [](bool transposed, int64_t ld) {
-    return transposed ? Dims{1, ld} : Dims{ld, 1};
+  const auto in = OneDnnType(key.in_type), out = OneDnnType(key.out_type);
+  const auto strides = [](Transpose transposed, int64_t ld) {
+    return transposed == Transpose::kYes ? Dims{1, ld} : Dims{ld, 1};
   };
   const dnnl::memory::desc a({key.m, key.k}, in, strides(key.trans_a, key.lda));
   const dnnl::memory::desc b({key.k, key.n}, in, strides(key.trans_b, key.ldb));
@@ -69,27 +62,14 @@ Product MakeProduct(const Key& key) {
 }
 
 Product& FindProduct(const Key& key) {
-  thread_local std::unordered_map<Key, Product, KeyHash> cache;
+  thread_local std::unordered_map<Key, Product, absl::Hash<Key>> cache;
   const auto it = cache.find(key);
   return it != cache.end() ? it->second : cache.emplace(key, MakeProduct(key)).first->second;
 }
 
 // In the operands' own type. `offset` bytes at the front of the scratch are taken.
-void RunProduct(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k,
-                size_t offset) {
-  const Key key{m,
-                n,
-                k,
-                args.a.strides[0],
-                args.b.strides[0],
-                args.c.strides[0],
-                std::bit_cast<uint32_t>(args.beta),
-                args.trans_a == Transpose::kYes,
-                args.trans_b == Transpose::kYes,
-                static_cast<uint8_t>(args.a.dtype),
-                static_cast<uint8_t>(args.c.dtype),
-                static_cast<bool>(args.bias)};
-  Product& product = FindProduct(key);
+void RunProduct(Stream& stream, const MatmulArgs& args, size_t offset) {
+  Product& product = FindProduct(Key(args));
   product.a.set_data_handle(args.a.data);
   product.b.set_data_handle(args.b.data);
   product.c.set_data_handle(args.c.data);
@@ -122,30 +102,18 @@ Tensor Widen(Stream& stream, const Tensor& x, std::byte* p) {
 size_t Aligned(int64_t elements) { return (static_cast<size_t>(elements) * 4 + 63) / 64 * 64; }
 
 // 16 bits in memory, products in fp32.
-void RunWidened(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, int64_t k) {
+void RunWidened(Stream& stream, const MatmulArgs& args) {
   const bool half_out = args.c.dtype != DType::kF32;
-  const size_t a_bytes = Aligned(m * k), b_bytes = Aligned(k * n);
-  const size_t c_bytes = half_out ? Aligned(m * n) : 0;
-  const size_t bias_bytes = args.bias ? Aligned(n) : 0;
+  const size_t a_bytes = Aligned(args.a.elements()), b_bytes = Aligned(args.b.elements());
+  const size_t c_bytes = half_out ? Aligned(args.c.elements()) : 0;
+  const size_t bias_bytes = args.bias ? Aligned(args.bias.elements()) : 0;
   const size_t taken = a_bytes + b_bytes + c_bytes + bias_bytes;
   // The product's own scratchpad follows; ask for all of it first, since growing moves the scratch.
   MatmulArgs wide = args;
   wide.a = Tensor::Contiguous(nullptr, args.a.shape, DType::kF32);
   wide.b = Tensor::Contiguous(nullptr, args.b.shape, DType::kF32);
   if (half_out) wide.c = Tensor::Contiguous(nullptr, args.c.shape, DType::kF32);
-  const Key key{m,
-                n,
-                k,
-                wide.a.strides[0],
-                wide.b.strides[0],
-                wide.c.strides[0],
-                std::bit_cast<uint32_t>(args.beta),
-                args.trans_a == Transpose::kYes,
-                args.trans_b == Transpose::kYes,
-                static_cast<uint8_t>(DType::kF32),
-                static_cast<uint8_t>(DType::kF32),
-                static_cast<bool>(args.bias)};
-  std::byte* p = stream.Scratch(taken + FindProduct(key).scratchpad_bytes);
+  std::byte* p = stream.Scratch(taken + FindProduct(Key(wide)).scratchpad_bytes);
   wide.a = Widen(stream, args.a, p);
   wide.b = Widen(stream, args.b, p + a_bytes);
   if (half_out && args.beta != 0.0f) {
@@ -157,13 +125,13 @@ void RunWidened(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, in
     wide.bias = Tensor::Contiguous(p + a_bytes + b_bytes + c_bytes, args.bias.shape, DType::kF32);
     cpu::Convert(stream, {.dst = wide.bias, .src = args.bias});
   }
-  RunProduct(stream, wide, m, n, k, taken);
+  RunProduct(stream, wide, taken);
   if (!half_out) return;
   if (args.c.contiguous()) {
     cpu::Convert(stream, {.dst = args.c, .src = wide.c});
     return;
   }
-  for (int64_t row = 0; row < m; ++row)
+  for (int64_t row = 0; row < args.c.shape[0]; ++row)
     cpu::Convert(stream,
                  {.dst = args.c.Slice(0, row, row + 1), .src = wide.c.Slice(0, row, row + 1)});
 }
@@ -171,13 +139,11 @@ void RunWidened(Stream& stream, const MatmulArgs& args, int64_t m, int64_t n, in
 }  // namespace
 
 void Matmul(Stream& stream, const MatmulArgs& args) {
-  const int64_t m = args.c.shape[0], n = args.c.shape[1];
-  const int64_t k = args.a.shape[args.trans_a == Transpose::kYes ? 0 : 1];
-  if (m == 0 || n == 0) return;
+  if (args.c.elements() == 0) return;
   if (ProductType(args.a.dtype) == args.a.dtype) {
-    RunProduct(stream, args, m, n, k, 0);
+    RunProduct(stream, args, 0);
   } else {
-    RunWidened(stream, args, m, n, k);
+    RunWidened(stream, args);
   }
 }
 

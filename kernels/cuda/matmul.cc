@@ -3,41 +3,46 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <unordered_map>
 #include <vector>
 
+#include "absl/hash/hash.h"
 #include "device/cuda.h"
 #include "device/cuda_check.h"
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul_choices.h"
+#include "kernels/product_key.h"
 
 namespace tl::cuda {
 namespace {
 
 constexpr size_t kAlignment = kMatmulAlignment;  // no more than cudaMalloc's
 
-// All that an algorithm is chosen for. Alignments are those of the pointers, 1 to kAlignment bytes.
-struct Key {
-  int64_t m, n, k, lda, ldb, ldc;
-  uint16_t align_a, align_b, align_c;
-  uint8_t device, trans_a, trans_b, in_type, out_type, has_bias, has_beta;
-  bool operator==(const Key&) const = default;
-};
+uint16_t Alignment(const Tensor& x) {
+  const auto address = reinterpret_cast<uintptr_t>(x.data);
+  return static_cast<uint16_t>(std::min<uintptr_t>(address & (~address + 1), kAlignment));
+}
 
-struct KeyHash {
-  size_t operator()(const Key& key) const {
-    uint64_t h = 0;
-    const auto mix = [&h](uint64_t x) { h = (h ^ x) * 0x9E3779B97F4A7C15u, h ^= h >> 29; };
-    for (const int64_t x : {key.m, key.n, key.k, key.lda, key.ldb, key.ldc})
-      mix(static_cast<uint64_t>(x));
-    mix(uint64_t{key.align_a} | uint64_t{key.align_b} << 16 | uint64_t{key.align_c} << 32);
-    mix(uint64_t{key.device} | uint64_t{key.trans_a} << 8 | uint64_t{key.trans_b} << 16 |
-        uint64_t{key.in_type} << 24 | uint64_t{key.out_type} << 32 | uint64_t{key.has_bias} << 40 |
-        uint64_t{key.has_beta} << 48);
-    return h;
+// All that an algorithm is chosen for. Alignments are those of the pointers, 1 to kAlignment bytes.
+struct Key : ProductKey {
+  uint16_t align_a, align_b, align_c;
+  int device;
+  bool has_beta;
+
+  Key(const MatmulArgs& args, int on_device)
+      : ProductKey(args),
+        align_a(Alignment(args.a)),
+        align_b(Alignment(args.b)),
+        align_c(Alignment(args.c)),
+        device(on_device),
+        has_beta(args.beta != 0.0f) {}
+  bool operator==(const Key&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const Key& key) {
+    return H::combine(std::move(h), static_cast<const ProductKey&>(key), key.align_a, key.align_b,
+                      key.align_c, key.device, key.has_beta);
   }
 };
 
@@ -87,18 +92,19 @@ cublasLtMatrixLayout_t Layout(DType dtype, int64_t rows, int64_t columns, int64_
 // All but the algorithm.
 Product DescribeProduct(const Key& key, const void* bias) {
   const CublasLt& blas = GetCublasLt();
-  const auto in = static_cast<DType>(key.in_type), out = static_cast<DType>(key.out_type);
+  const bool trans_a = key.trans_a == Transpose::kYes, trans_b = key.trans_b == Transpose::kYes;
+  const DType in = key.in_type;
   Product product;
   TL_CHECK_CUBLASLT(blas.cublasLtMatmulDescCreate(&product.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-  Set(product.desc, CUBLASLT_MATMUL_DESC_TRANSA, key.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-  Set(product.desc, CUBLASLT_MATMUL_DESC_TRANSB, key.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  Set(product.desc, CUBLASLT_MATMUL_DESC_TRANSA, trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  Set(product.desc, CUBLASLT_MATMUL_DESC_TRANSB, trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   if (key.has_bias) {
     Set(product.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
     Set(product.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   }
-  product.a = key.trans_a ? Layout(in, key.k, key.m, key.lda) : Layout(in, key.m, key.k, key.lda);
-  product.b = key.trans_b ? Layout(in, key.n, key.k, key.ldb) : Layout(in, key.k, key.n, key.ldb);
-  product.c = Layout(out, key.m, key.n, key.ldc);
+  product.a = trans_a ? Layout(in, key.k, key.m, key.lda) : Layout(in, key.m, key.k, key.lda);
+  product.b = trans_b ? Layout(in, key.n, key.k, key.ldb) : Layout(in, key.k, key.n, key.ldb);
+  product.c = Layout(key.out_type, key.m, key.n, key.ldc);
   return product;
 }
 
@@ -126,16 +132,16 @@ std::vector<cublasLtMatmulHeuristicResult_t> Choices(const Key& key, const Produ
   std::erase_if(results, [](const auto& r) { return r.state != CUBLAS_STATUS_SUCCESS; });
   TL_CHECK(status == CUBLAS_STATUS_SUCCESS && !results.empty())
       << "cuBLASLt has no product [" << key.m << ", " << key.k << "] x [" << key.k << ", " << key.n
-      << "] of " << Name(static_cast<DType>(key.in_type)) << " into "
-      << Name(static_cast<DType>(key.out_type)) << ", row strides " << key.lda << ", " << key.ldb
-      << ", " << key.ldc << ": " << blas.cublasLtGetStatusString(status);
+      << "] of " << Name(key.in_type) << " into " << Name(key.out_type) << ", row strides "
+      << key.lda << ", " << key.ldb << ", " << key.ldc << ": "
+      << blas.cublasLtGetStatusString(status);
   TL_CHECK_CUBLASLT(blas.cublasLtMatmulPreferenceDestroy(preference));
   return results;
 }
 
 // As long as the program: the cache ends with it, perhaps after CUDA.
 struct Cache {
-  std::unordered_map<Key, Product, KeyHash> products;
+  std::unordered_map<Key, Product, absl::Hash<Key>> products;
   std::vector<std::pair<const Key, Product>*> in_order;  // of their first calls
 };
 Cache& Made() {
@@ -153,11 +159,6 @@ Product& FindProduct(const Key& key, const void* bias) {
   product.workspace = first.workspaceSize;
   cache.in_order.push_back(&*cache.products.emplace(key, product).first);
   return cache.in_order.back()->second;
-}
-
-uint16_t Alignment(const Tensor& x) {
-  const auto address = reinterpret_cast<uintptr_t>(x.data);
-  return static_cast<uint16_t>(std::min<uintptr_t>(address & (~address + 1), kAlignment));
 }
 
 MatmulChoice ReadChoice(const cublasLtMatmulAlgo_t& algorithm, size_t workspace, uint32_t mask,
@@ -181,19 +182,17 @@ MatmulChoice ReadChoice(const cublasLtMatmulAlgo_t& algorithm, size_t workspace,
 
 // A product like those of the key.
 MatmulArgs WithoutData(const Key& key, Device device) {
-  const auto matrix = [&](int64_t rows, int64_t columns, int64_t stride, uint8_t type) {
-    return Tensor{.shape = {rows, columns},
-                  .strides = {stride, 1},
-                  .dtype = static_cast<DType>(type),
-                  .device = device};
+  const auto matrix = [&](int64_t rows, int64_t columns, int64_t stride, DType type) {
+    return Tensor{
+        .shape = {rows, columns}, .strides = {stride, 1}, .dtype = type, .device = device};
   };
-  const auto transpose = [](bool yes) { return yes ? Transpose::kYes : Transpose::kNo; };
+  const bool trans_a = key.trans_a == Transpose::kYes, trans_b = key.trans_b == Transpose::kYes;
   MatmulArgs args = {
       .c = matrix(key.m, key.n, key.ldc, key.out_type),
-      .a = matrix(key.trans_a ? key.k : key.m, key.trans_a ? key.m : key.k, key.lda, key.in_type),
-      .b = matrix(key.trans_b ? key.n : key.k, key.trans_b ? key.k : key.n, key.ldb, key.in_type),
-      .trans_a = transpose(key.trans_a),
-      .trans_b = transpose(key.trans_b),
+      .a = matrix(trans_a ? key.k : key.m, trans_a ? key.m : key.k, key.lda, key.in_type),
+      .b = matrix(trans_b ? key.n : key.k, trans_b ? key.k : key.n, key.ldb, key.in_type),
+      .trans_a = key.trans_a,
+      .trans_b = key.trans_b,
       .beta = key.has_beta ? 1.0f : 0.0f};
   if (key.has_bias)
     args.bias = {.shape = {key.n}, .strides = {1}, .dtype = args.a.dtype, .device = device};
@@ -203,10 +202,9 @@ MatmulArgs WithoutData(const Key& key, Device device) {
 }  // namespace
 
 void Matmul(Stream& stream, const MatmulArgs& args) {
-  const bool ta = args.trans_a == Transpose::kYes, tb = args.trans_b == Transpose::kYes;
-  const int64_t m = args.c.shape[0], n = args.c.shape[1], k = args.a.shape[ta ? 0 : 1];
-  if (m == 0 || n == 0) return;
-  TL_CHECK_LT(0, k) << "an empty sum";
+  if (args.c.elements() == 0) return;
+  const Key key(args, stream.device().index);
+  TL_CHECK_LT(0, key.k) << "an empty sum";
   const cudaStream_t queue = Handle(stream);
 
   // The epilogue adds a bias of C's type at a place that any algorithm can read from.
@@ -217,22 +215,6 @@ void Matmul(Stream& stream, const MatmulArgs& args) {
     front = (static_cast<size_t>(bias.bytes()) + kAlignment - 1) / kAlignment * kAlignment;
     bias.data = nullptr;
   }
-  const Key key = {m,
-                   n,
-                   k,
-                   args.a.strides[0],
-                   args.b.strides[0],
-                   args.c.strides[0],
-                   Alignment(args.a),
-                   Alignment(args.b),
-                   Alignment(args.c),
-                   static_cast<uint8_t>(stream.device().index),
-                   ta,
-                   tb,
-                   static_cast<uint8_t>(args.a.dtype),
-                   static_cast<uint8_t>(args.c.dtype),
-                   static_cast<bool>(args.bias),
-                   args.beta != 0.0f};
   if (front > 0) bias.data = stream.Scratch(front);
   Product& product = FindProduct(key, bias.data);
   cublasLtMatmulAlgo_t algorithm = product.algorithm;
