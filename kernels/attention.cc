@@ -37,13 +37,14 @@ void CheckInputs(const Args& args) {
   CheckView(args.v, k);
   CheckView(args.o, q);
   CheckStatistics(args.lse, q);
-  TL_CHECK(args.mask != MaskKind::kWindow || args.window > 0) << "window " << args.window;
-  TL_CHECK(static_cast<bool>(args.q_segments) == static_cast<bool>(args.k_segments));
-  if (args.q_segments) {
-    CheckShape(args.q_segments, {batch, tq});
-    CheckShape(args.k_segments, {batch, tk});
-    CheckContiguous(args.q_segments);
-    CheckContiguous(args.k_segments);
+  const AttentionMask& mask = args.mask;
+  TL_CHECK(mask.kind != MaskKind::kWindow || mask.window > 0) << "window " << mask.window;
+  TL_CHECK(static_cast<bool>(mask.q_segments) == static_cast<bool>(mask.k_segments));
+  if (mask.q_segments) {
+    CheckShape(mask.q_segments, {batch, tq});
+    CheckShape(mask.k_segments, {batch, tk});
+    CheckContiguous(mask.q_segments);
+    CheckContiguous(mask.k_segments);
   }
 }
 

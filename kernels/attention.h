@@ -11,30 +11,34 @@ enum class MaskKind : uint8_t {
   kWindow   // causal, and key position > query position - window
 };
 
+// Which keys a query is allowed to see.
+struct AttentionMask {
+  MaskKind kind = MaskKind::kCausal;
+  int64_t window = 0;      // kWindow: number of keys seen, the query's own included
+  int64_t q_start = 0;     // the position of query 0
+  int64_t k_start = 0;     // and of key 0
+  Tensor q_segments = {};  // int32 [B, Tq], contiguous, non-decreasing; null: one segment
+  Tensor k_segments = {};  // int32 [B, Tk], the same
+};
+
 // Per batch b, query head h (with key head h / (Hq / Hkv)), query i, key j:
 //   s_ij = scale q_i . k_j where allowed, else -inf;  lse_i = log sum_j exp(s_ij);
 //   o_i = sum_j exp(s_ij - lse_i) v_j.
-// Allowed: by mask, with query position q_start + i and key position k_start + j, and, where
-// segments are given, q_segments[b, i] == k_segments[b, j] (documents packed into one sequence).
-// A query with no allowed key gives o = 0 and lse = -inf. Keys and values before the first and
-// behind the last that any query of a batch entry is allowed may be anything, NaN too.
-//   q, o      [B, Tq, Hq, D], fp32, bf16 or fp16, all one type, strided but for the last axis;
-//             D 32..256, a multiple of 8
-//   k, v      [B, Tk, Hkv, D], the same
-//   lse       fp32 [B, Hq, Tq], natural logarithm
-//   segments  int32 [B, T], contiguous, non-decreasing
+// Allowed: by the mask's kind, with query position q_start + i and key position k_start + j, and,
+// where segments are given, q_segments[b, i] == k_segments[b, j] (documents packed into one
+// sequence). A query with no allowed key gives o = 0 and lse = -inf. Keys and values before the
+// first and behind the last that any query of a batch entry is allowed may be anything, NaN too.
+//   q, o  [B, Tq, Hq, D], fp32, bf16 or fp16, all one type, strided but for the last axis;
+//         D 32..256, a multiple of 8
+//   k, v  [B, Tk, Hkv, D], the same
+//   lse   fp32 [B, Hq, Tq], natural logarithm
 struct AttentionArgs {
   Tensor o;
   Tensor lse;
   Tensor q;
   Tensor k;
   Tensor v;
-  MaskKind mask = MaskKind::kCausal;
-  int64_t window = 0;  // kWindow: number of keys seen, the query's own included
-  int64_t q_start = 0;
-  int64_t k_start = 0;
-  Tensor q_segments = {};
-  Tensor k_segments = {};
+  AttentionMask mask = {};
   float scale = 0.0f;  // 0: 1 / sqrt(D)
 };
 TL_DECLARE_OP(Attention);
@@ -57,12 +61,7 @@ struct AttentionBackwardArgs {
   Tensor q;
   Tensor k;
   Tensor v;
-  MaskKind mask = MaskKind::kCausal;
-  int64_t window = 0;
-  int64_t q_start = 0;
-  int64_t k_start = 0;
-  Tensor q_segments = {};
-  Tensor k_segments = {};
+  AttentionMask mask = {};
   float scale = 0.0f;
 };
 TL_DECLARE_OP(AttentionBackward);

@@ -51,9 +51,9 @@ class Forward {
         key_bytes_(PackedBytes(shape.tile_type, shape.d, shape.k_tile)),
         value_bytes_(PackedBytes(shape.tile_type, shape.k_tile, shape.d)) {}
 
-  void Run(Stream& stream, const MaskSpec& spec) {
+  void Run(Stream& stream) {
     const int threads = omp_get_max_threads();
-    const bool segments = spec.q_segments != nullptr;
+    const bool segments = static_cast<bool>(args_.mask.q_segments);
     Carver measure(nullptr);
     MaskRanges(measure, shape_, segments, false);
     const size_t shared_bytes = measure.used();
@@ -63,7 +63,7 @@ class Forward {
     std::byte* scratch = stream.Scratch(shared_bytes + slot_bytes * static_cast<size_t>(threads));
     Carver carver(scratch);
     MaskRanges ranges(carver, shape_, segments, false);
-    ranges.Fill(shape_, spec);
+    ranges.Fill(shape_, args_.mask);
 
     const int64_t heads = shape_.batch * shape_.k_heads;
     const int64_t items = shape_.q_tiles * shape_.group;
@@ -189,7 +189,7 @@ void Attention(Stream& stream, const AttentionArgs& args) {
   const AttentionShape shape =
       ShapeOf(args.q, args.k, args.scale, kQueryTile, wide ? kWideKeyTile : kKeyTile);
   if (shape.batch == 0 || shape.tq == 0 || shape.q_heads == 0) return;
-  Forward(args, shape).Run(stream, MaskOf(args));
+  Forward(args, shape).Run(stream);
 }
 
 }  // namespace tl::cpu

@@ -78,9 +78,9 @@ class Backward {
         packed_{PackedBytes(shape.tile_type, shape.d, shape.q_tile),
                 PackedBytes(shape.tile_type, shape.q_tile, shape.d)} {}
 
-  void Run(Stream& stream, const MaskSpec& spec) {
+  void Run(Stream& stream) {
     const int threads = omp_get_max_threads();
-    const bool segments = spec.q_segments != nullptr;
+    const bool segments = static_cast<bool>(args_.mask.q_segments);
     const int64_t heads = shape_.batch * shape_.k_heads;
     const int64_t parts = PartsPerTask(heads, threads, shape_.k_tiles);
     Carver measure(nullptr);
@@ -94,7 +94,7 @@ class Backward {
     MaskRanges ranges(carver, shape_, segments, true);
     Partials partials(carver, shape_, parts);
     std::byte* slots = scratch + carver.used();
-    ranges.Fill(shape_, spec);
+    ranges.Fill(shape_, args_.mask);
     const std::vector<int64_t> cuts = CutKeys(ranges, parts);
 
 #pragma omp parallel
@@ -336,7 +336,7 @@ class Backward {
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
   const AttentionShape shape = ShapeOf(args.q, args.k, args.scale, kQueryTile, kKeyTile);
   if (shape.batch == 0 || shape.q_heads == 0) return;
-  Backward(args, shape).Run(stream, MaskOf(args));
+  Backward(args, shape).Run(stream);
 }
 
 }  // namespace tl::cpu

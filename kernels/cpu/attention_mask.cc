@@ -4,20 +4,24 @@
 
 namespace tl::cpu {
 
-void KeyRanges(const MaskSpec& spec, int64_t tq, int64_t tk, int32_t* lo, int32_t* hi) {
+void KeyRanges(const AttentionMask& mask, int64_t b, int64_t tq, int64_t tk, int32_t* lo,
+               int32_t* hi) {
+  const bool segments = static_cast<bool>(mask.q_segments);
+  const int32_t* q_segments = segments ? mask.q_segments.as<int32_t>() + b * tq : nullptr;
+  const int32_t* k_segments = segments ? mask.k_segments.as<int32_t>() + b * tk : nullptr;
   int64_t segment_begin = 0, segment_end = 0;
   for (int64_t i = 0; i < tq; ++i) {
     int64_t first = 0, last = tk;
-    if (spec.mask != MaskKind::kNone)
-      last = std::clamp<int64_t>(spec.q_start + i + 1 - spec.k_start, 0, tk);
-    if (spec.mask == MaskKind::kWindow)
-      first = std::clamp<int64_t>(spec.q_start + i + 1 - spec.window - spec.k_start, 0, tk);
-    if (spec.q_segments != nullptr) {
-      const int32_t segment = spec.q_segments[i];
-      TL_CHECK(i == 0 || spec.q_segments[i - 1] <= segment) << "segments decrease at query " << i;
-      while (segment_begin < tk && spec.k_segments[segment_begin] < segment) ++segment_begin;
+    if (mask.kind != MaskKind::kNone)
+      last = std::clamp<int64_t>(mask.q_start + i + 1 - mask.k_start, 0, tk);
+    if (mask.kind == MaskKind::kWindow)
+      first = std::clamp<int64_t>(mask.q_start + i + 1 - mask.window - mask.k_start, 0, tk);
+    if (segments) {
+      const int32_t segment = q_segments[i];
+      TL_CHECK(i == 0 || q_segments[i - 1] <= segment) << "segments decrease at query " << i;
+      while (segment_begin < tk && k_segments[segment_begin] < segment) ++segment_begin;
       segment_end = std::max(segment_end, segment_begin);
-      while (segment_end < tk && spec.k_segments[segment_end] == segment) ++segment_end;
+      while (segment_end < tk && k_segments[segment_end] == segment) ++segment_end;
       first = std::max(first, segment_begin);
       last = std::min(last, segment_end);
     }

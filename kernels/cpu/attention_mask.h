@@ -9,15 +9,9 @@
 
 namespace tl::cpu {
 
-struct MaskSpec {
-  MaskKind mask;
-  int64_t window, q_start, k_start;
-  const int32_t* q_segments;  // of one batch entry, or null
-  const int32_t* k_segments;
-};
-
-// Query i sees keys [lo[i], hi[i]), none where lo[i] >= hi[i]. All within [0, tk].
-void KeyRanges(const MaskSpec& spec, int64_t tq, int64_t tk, int32_t* lo, int32_t* hi);
+// Query i of batch entry b sees keys [lo[i], hi[i]), none where lo[i] >= hi[i]. All within [0, tk].
+void KeyRanges(const AttentionMask& mask, int64_t b, int64_t tq, int64_t tk, int32_t* lo,
+               int32_t* hi);
 
 // From KeyRanges' result: key j is seen by queries [q_lo[j], q_hi[j]).
 void QueryRanges(const int32_t* lo, const int32_t* hi, int64_t tq, int64_t tk, int32_t* q_lo,

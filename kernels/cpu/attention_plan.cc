@@ -37,14 +37,11 @@ MaskRanges::MaskRanges(Carver& carver, const AttentionShape& shape, bool segment
   q_hi = with_queries ? carver.Take<int32_t>(entries * k_padded) : nullptr;
 }
 
-void MaskRanges::Fill(const AttentionShape& shape, const MaskSpec& spec) {
+void MaskRanges::Fill(const AttentionShape& shape, const AttentionMask& mask) {
   for (int64_t b = 0; b < entries; ++b) {
-    MaskSpec own = spec;
-    if (spec.q_segments != nullptr) own.q_segments += b * shape.tq;
-    if (spec.k_segments != nullptr) own.k_segments += b * shape.tk;
     int32_t* entry_lo = lo + b * q_padded;
     int32_t* entry_hi = hi + b * q_padded;
-    KeyRanges(own, shape.tq, shape.tk, entry_lo, entry_hi);
+    KeyRanges(mask, b, shape.tq, shape.tk, entry_lo, entry_hi);
     std::fill(entry_lo + shape.tq, entry_lo + q_padded, 0);
     std::fill(entry_hi + shape.tq, entry_hi + q_padded, 0);
     if (q_lo == nullptr) continue;

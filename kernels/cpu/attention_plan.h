@@ -59,7 +59,7 @@ struct MaskRanges {
   int32_t *lo, *hi, *q_lo, *q_hi;
 
   MaskRanges(Carver& carver, const AttentionShape& shape, bool segments, bool with_queries);
-  void Fill(const AttentionShape& shape, const MaskSpec& spec);
+  void Fill(const AttentionShape& shape, const AttentionMask& mask);
   int64_t Entry(int64_t b) const { return entries == 1 ? 0 : b; }
   const int32_t* Lo(int64_t b) const { return lo + Entry(b) * q_padded; }
   const int32_t* Hi(int64_t b) const { return hi + Entry(b) * q_padded; }
@@ -70,17 +70,6 @@ struct MaskRanges {
 // Of the tile of keys from k0 on: those between the first and the last that any query sees. What
 // lies around them may be anything, and is made zero: NaN would come through a weight of zero.
 Touched SeenKeys(const MaskRanges& ranges, const AttentionShape& shape, int64_t b, int64_t k0);
-
-// The mask of either pass's arguments, with segments of batch entry 0.
-template <class Args>
-MaskSpec MaskOf(const Args& args) {
-  MaskSpec spec{args.mask, args.window, args.q_start, args.k_start, nullptr, nullptr};
-  if (args.q_segments) {
-    spec.q_segments = args.q_segments.template as<int32_t>();
-    spec.k_segments = args.k_segments.template as<int32_t>();
-  }
-  return spec;
-}
 
 // Rows of a tile that a range of columns touches, widened to whole granules.
 inline Touched TouchedGranules(const int32_t* lo, const int32_t* hi, int64_t rows, int64_t first,

@@ -12,6 +12,17 @@ namespace {
 
 AttentionView View(const Tensor& x) { return {x.data, x.strides[0], x.strides[1], x.strides[2]}; }
 
+DeviceMask MaskOf(const AttentionMask& mask, const Tensor& q, const Tensor& k) {
+  const bool segments = static_cast<bool>(mask.q_segments);
+  return {.kind = mask.kind,
+          .tq = static_cast<int>(q.shape[1]),
+          .tk = static_cast<int>(k.shape[1]),
+          .offset = mask.q_start - mask.k_start,
+          .window = mask.window,
+          .q_segments = segments ? mask.q_segments.as<int32_t>() : nullptr,
+          .k_segments = segments ? mask.k_segments.as<int32_t>() : nullptr};
+}
+
 // What both passes' arguments share: the sizes, the mask and the inputs' views.
 template <class Params, class Args>
 Params ParamsOf(const Args& args) {
@@ -27,15 +38,7 @@ Params ParamsOf(const Args& args) {
   p.k_heads = static_cast<int>(k.shape[2]);
   p.d = static_cast<int>(q.shape[3]);
   p.scale = args.scale != 0.0f ? args.scale : 1.0f / std::sqrt(static_cast<float>(p.d));
-  p.mask.kind = args.mask;
-  p.mask.tq = static_cast<int>(q.shape[1]);
-  p.mask.tk = static_cast<int>(k.shape[1]);
-  p.mask.offset = args.q_start - args.k_start;
-  p.mask.window = args.window;
-  if (args.q_segments) {
-    p.mask.q_segments = args.q_segments.template as<int32_t>();
-    p.mask.k_segments = args.k_segments.template as<int32_t>();
-  }
+  p.mask = MaskOf(args.mask, q, k);
   p.q = View(q);
   p.k = View(k);
   p.v = View(args.v);

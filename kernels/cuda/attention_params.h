@@ -32,7 +32,7 @@ struct Range {
 // Masks as ranges, as on the CPU: causal, window and segment masks and their intersections let each
 // query see one contiguous range of keys, and each key be seen by one contiguous range of queries;
 // the ends of either never decrease.
-struct AttentionMask {
+struct DeviceMask {
   MaskKind kind;
   int tq, tk;
   int64_t offset;  // query position - key position, of the first of each
@@ -79,7 +79,7 @@ struct AttentionMask {
 struct ForwardParams {
   AttentionView o, q, k, v;
   float* lse;
-  AttentionMask mask;
+  DeviceMask mask;
   int batch, q_heads, k_heads, d;
   float scale;
   float factor;  // |scale| in units of log 2
@@ -89,7 +89,7 @@ struct BackwardParams {
   AttentionView dq, dk, dv, d_o, o, q, k, v;
   float* delta;
   const float* lse;
-  AttentionMask mask;
+  DeviceMask mask;
   int batch, q_heads, k_heads, d;
   float scale;
 

@@ -53,7 +53,7 @@ AttentionRates MeasureAttention(Stream& stream, DType compute, const AttentionSh
   const Tensor lse = memory.Make({batch, heads, length}, DType::kF32);
   const Tensor delta = memory.Make({batch, heads, length}, DType::kF32);
   const double forward = FastestSeconds(stream, seconds / 2, [&] {
-    Attention(stream, {.o = o, .lse = lse, .q = q, .k = k, .v = v, .mask = mask});
+    Attention(stream, {.o = o, .lse = lse, .q = q, .k = k, .v = v, .mask = {.kind = mask}});
   });
   const double backward = FastestSeconds(stream, seconds / 2, [&] {
     AttentionBackward(stream, {.dq = dq,
@@ -66,7 +66,7 @@ AttentionRates MeasureAttention(Stream& stream, DType compute, const AttentionSh
                                .q = q,
                                .k = k,
                                .v = v,
-                               .mask = mask});
+                               .mask = {.kind = mask}});
   });
   const double pairs = static_cast<double>(length) * static_cast<double>(length) *
                        (mask == MaskKind::kNone ? 1.0 : 0.5);

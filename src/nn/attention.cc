@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/attention.h"
 #include "kernels/cached_attention.h"
 #include "kernels/kv_cache.h"
 #include "kernels/rope.h"
@@ -97,6 +96,13 @@ void SelfAttention::Rotate(Step& step, Tensor x, Tensor rope, bool inverse) cons
                        .direction = inverse ? RopeDirection::kInverse : RopeDirection::kForward});
 }
 
+AttentionMask SelfAttention::Mask(const Step& step) const {
+  return {.kind = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
+          .window = config_.window,
+          .q_segments = step.pass().segments,
+          .k_segments = step.pass().segments};
+}
+
 void SelfAttention::AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) const {
   const Heads heads = Views(qkv, qk);
   Attention(step.stream(),
@@ -105,10 +111,7 @@ void SelfAttention::AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) con
              .q = heads.q,
              .k = heads.k,
              .v = heads.v,
-             .mask = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
-             .window = config_.window,
-             .q_segments = step.pass().segments,
-             .k_segments = step.pass().segments});
+             .mask = Mask(step)});
 }
 
 void SelfAttention::AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) const {
@@ -169,21 +172,17 @@ void SelfAttention::Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor 
   const auto by_head = [&](Tensor t) {
     return t.SplitAxis(0, geometry_.sequence_length).SplitAxis(-1, d);
   };
-  AttentionBackward(step.stream(),
-                    {.dq = d_heads.q,
-                     .dk = d_heads.k,
-                     .dv = d_heads.v,
-                     .delta = step.Slot(delta_),
-                     .d_o = by_head(d_o),
-                     .o = by_head(o),
-                     .lse = step.Slot(lse_),
-                     .q = heads.q,
-                     .k = heads.k,
-                     .v = heads.v,
-                     .mask = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
-                     .window = config_.window,
-                     .q_segments = step.pass().segments,
-                     .k_segments = step.pass().segments});
+  AttentionBackward(step.stream(), {.dq = d_heads.q,
+                                    .dk = d_heads.k,
+                                    .dv = d_heads.v,
+                                    .delta = step.Slot(delta_),
+                                    .d_o = by_head(d_o),
+                                    .o = by_head(o),
+                                    .lse = step.Slot(lse_),
+                                    .q = heads.q,
+                                    .k = heads.k,
+                                    .v = heads.v,
+                                    .mask = Mask(step)});
   step.Progress();
   Rotate(step, d_qkv, rope, /*inverse=*/true);
   if (config_.qk_norm) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "kernels/attention.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/whole_rows.h"
@@ -41,6 +42,7 @@ class SelfAttention {
   // Views of what goes into attention: rotated, and normed where the config says so.
   Heads Views(Tensor qkv, Tensor qk) const;
   void Rotate(Step& step, Tensor qkv_or_qk, Tensor rope, bool inverse) const;
+  AttentionMask Mask(const Step& step) const;
   // o = attention of the rows among themselves; of each row over its past, which gets its key.
   void AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) const;
   void AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) const;

@@ -68,10 +68,9 @@ void Run(Stream& stream, const Case& c, DType dtype) {
   const Tensor o = memory.Make(q.shape, dtype), d_o = memory.Make(q.shape, dtype);
   const Tensor lse = memory.Make({c.batch, c.q_heads, c.t}, DType::kF32);
   const Tensor delta = memory.Make(lse.shape, DType::kF32);
-  const double forward = Milliseconds([&] {
-    Attention(stream,
-              {.o = o, .lse = lse, .q = q, .k = k, .v = v, .mask = c.mask, .window = c.window});
-  });
+  const AttentionMask mask = {.kind = c.mask, .window = c.window};
+  const double forward = Milliseconds(
+      [&] { Attention(stream, {.o = o, .lse = lse, .q = q, .k = k, .v = v, .mask = mask}); });
   const double backward = Milliseconds([&] {
     AttentionBackward(stream,
                       {.dq = d_qkv.Slice(2, 0, c.q_heads),
@@ -84,8 +83,7 @@ void Run(Stream& stream, const Case& c, DType dtype) {
                        .q = q,
                        .k = k,
                        .v = v,
-                       .mask = c.mask,
-                       .window = c.window});
+                       .mask = mask});
   });
   // What the mask lets through, counted exactly; 4 and 10 operations per key, query and element.
   double pairs = 0.0;

@@ -162,10 +162,11 @@ Outputs RunKernels(const AttentionOptions& at, DType dtype, const std::vector<fl
               Guarded(queries, dtype, 1, columns), Guarded(keys, dtype, 2, columns),
               Guarded(keys, dtype, 2, columns),    Guarded(statistics, DType::kF32)};
   std::optional<Owned> q_segments, k_segments;
-  Tensor tq, tk;
+  AttentionMask mask = {
+      .kind = at.mask, .window = at.window, .q_start = at.q_start, .k_start = at.k_start};
   if (!at.q_segments.empty()) {
-    tq = q_segments.emplace(Shape{at.batch, at.tq}, at.q_segments);
-    tk = k_segments.emplace(Shape{at.batch, at.tk}, at.k_segments);
+    mask.q_segments = q_segments.emplace(Shape{at.batch, at.tq}, at.q_segments);
+    mask.k_segments = k_segments.emplace(Shape{at.batch, at.tk}, at.k_segments);
   }
   Stream& stream = TestStream();
   Attention(stream, {.o = run.o.tensor(),
@@ -173,12 +174,7 @@ Outputs RunKernels(const AttentionOptions& at, DType dtype, const std::vector<fl
                      .q = gq.tensor(),
                      .k = gk.tensor(),
                      .v = gv.tensor(),
-                     .mask = at.mask,
-                     .window = at.window,
-                     .q_start = at.q_start,
-                     .k_start = at.k_start,
-                     .q_segments = tq,
-                     .k_segments = tk,
+                     .mask = mask,
                      .scale = static_cast<float>(at.scale)});
   AttentionBackward(stream, {.dq = run.dq.tensor(),
                              .dk = run.dk.tensor(),
@@ -190,12 +186,7 @@ Outputs RunKernels(const AttentionOptions& at, DType dtype, const std::vector<fl
                              .q = gq.tensor(),
                              .k = gk.tensor(),
                              .v = gv.tensor(),
-                             .mask = at.mask,
-                             .window = at.window,
-                             .q_start = at.q_start,
-                             .k_start = at.k_start,
-                             .q_segments = tq,
-                             .k_segments = tk,
+                             .mask = mask,
                              .scale = static_cast<float>(at.scale)});
   return run;
 }

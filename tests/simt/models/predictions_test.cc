@@ -121,8 +121,7 @@ std::string BackwardRow(const Model& model) {
                                       .lse = rows(),
                                       .q = queries(),
                                       .k = keys(),
-                                      .v = keys(),
-                                      .mask = MaskKind::kCausal};
+                                      .v = keys()};
   AttentionBackward(stream, args);
   const auto launches = recorded.Of("::BackwardKernel<");
   if (launches.size() != 1) {
