@@ -105,8 +105,6 @@ std::string WriteManifest(const Manifest& m) {
   for (const FileRecord& file : m.files) files.push_back(FileJson(file));
   for (const auto& [key, value] : m.provenance) provenance[key] = value;
   const RunState& r = m.run;
-  Json objective = Json::parse(r.objective, nullptr, false);
-  if (!objective.is_object()) objective = Json::object();
   Json run = {{"step", r.step},
               {"updates", r.updates},
               {"skipped", r.skipped},
@@ -119,7 +117,7 @@ std::string WriteManifest(const Manifest& m) {
   // Before anything whose length or text is not ours: UnhealthySinceOf looks for it.
   if (r.unhealthy_since > 0) run[kUnhealthySince] = r.unhealthy_since;
   if (r.skips_in_a_row > 0) run["skips_in_a_row"] = r.skips_in_a_row;
-  run["objective"] = std::move(objective);
+  run["objective"] = Json::object();  // no objective has a state
   Json json = {{"format", "trunkline checkpoint"},
                {"version", kManifestVersion},
                {"block_bytes", m.block_bytes},

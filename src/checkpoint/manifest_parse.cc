@@ -238,9 +238,7 @@ absl::Status ParseRun(const Node& node, RunState* run) {
                         node.Integer("skips_in_a_row", 1, std::max<int64_t>(1, run->step)));
   }
   TL_ASSIGN_OR_RETURN(const Node objective, node.At("objective"));
-  if (!objective.json().is_object()) return objective.Expected("an object");
-  run->objective = objective.json().dump(-1, ' ', false, Json::error_handler_t::replace);
-  return absl::OkStatus();
+  return objective.json().is_object() ? absl::OkStatus() : objective.Expected("an object");
 }
 
 absl::Status ParseBody(const Node& root, Manifest* m) {

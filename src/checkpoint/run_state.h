@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "optim/loss_scaler.h"
 
@@ -20,7 +19,6 @@ struct RunState {
   // Steps since the last update that were skipped with a finite loss, see there too.
   int64_t skips_in_a_row = 0;
   LossScaler scaler;
-  std::string objective = "{}";  // state of the objective, a JSON object
 };
 
 }  // namespace tl

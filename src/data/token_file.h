@@ -63,7 +63,6 @@ class TokenFile {
   // The tokenizer that made the file; kNone for other people's formats.
   TokenizerKind tokenizer_kind() const { return tokenizer_kind_; }
   uint64_t tokenizer_hash() const { return tokenizer_hash_; }
-  absl::string_view tokenizer_definition() const { return tokenizer_definition_; }
   absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer() const;
 
   // What every document begins and ends with; -1: nothing, nullopt: the file does not say.

@@ -115,7 +115,9 @@ int64_t ShardedState::ShardOffset(int64_t flat, int64_t* run) const {
   return -1;
 }
 
-void ShardedState::CopyOwned(ParamId id, const float* values, Buffer& to) {
+void ShardedState::SetWeights(ParamId id, const float* values) {
+  SetValues(weights_.View(id), values);
+  if (master_.data() == nullptr) return;
   Stream stream = Stream::On(weights_.flat.device);
   const Param& param = table_[id];
   const int64_t n = param.local.elements();
@@ -123,18 +125,9 @@ void ShardedState::CopyOwned(ParamId id, const float* values, Buffer& to) {
     const int64_t shard = ShardOffset(param.offset + i, &run);
     run = std::min(run, n - i);
     if (shard >= 0)
-      CopyBytes(stream, to.data() + shard * kF32, reinterpret_cast<const std::byte*>(values + i),
-                run * kF32);
+      CopyBytes(stream, master_.data() + shard * kF32,
+                reinterpret_cast<const std::byte*>(values + i), run * kF32);
   }
-}
-
-void ShardedState::SetWeights(ParamId id, const float* values) {
-  SetValues(weights_.View(id), values);
-  if (master_.data() != nullptr) CopyOwned(id, values, master_);
-}
-
-void ShardedState::SetState(int i, ParamId id, const float* values) {
-  if (table_[id].spec.trainable) CopyOwned(id, values, states_[i]);
 }
 
 void ShardedState::Initialize(uint64_t seed) {

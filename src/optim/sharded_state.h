@@ -53,15 +53,12 @@ class ShardedState {
 
   // Whole local parameters as fp32; every rank sets its own weights, and the masters of its part.
   void SetWeights(ParamId id, const float* values);
-  void SetState(int i, ParamId id, const float* values);
   // Initial weights, see InitialValues.
   void Initialize(uint64_t seed);
   // Bytes that a construction with these sizes takes.
   static int64_t Bytes(const ParamTable& table, DType compute, int states);
 
  private:
-  void CopyOwned(ParamId id, const float* values, Buffer& to);
-
   const ParamTable& table_;
   Weights& weights_;
   int data_rank_;

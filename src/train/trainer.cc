@@ -60,7 +60,6 @@ BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& pa
 struct Trainer {
   const Config& config;
   Communicator& world;
-  Mesh& mesh;
   Stepper& stepper;
   std::unique_ptr<DataSource> train, eval;
   std::optional<RunLog> log;  // rank 0's
@@ -186,7 +185,7 @@ struct Trainer {
 
   // The first step has run all the code there is: what the plan holds back for it shows.
   void ReportMemory() const {
-    const Device device = mesh.place().device;
+    const Device device = stepper.engine().options().device;
     if (device.type == DeviceType::kCuda && log)
       LogInfo(absl::StrCat("memory of ", ToString(device), " after the first step: ",
                            Describe(FindTaken(room, memory, device.index))));
@@ -261,7 +260,6 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
 
   Trainer trainer{.config = config,
                   .world = world,
-                  .mesh = mesh,
                   .stepper = *stepper,
                   .train = nullptr,
                   .eval = nullptr,

@@ -63,7 +63,6 @@ TEST_F(Health, StandsInTheManifest) {
 TEST_F(Health, IsNotReadFromTextOfTheUser) {
   Manifest manifest;
   manifest.run.step = 5;
-  manifest.run.objective = R"({"unhealthy_since":3})";
   manifest.config = "\"unhealthy_since\":3,";
   EXPECT_EQ(UnhealthySinceOf(WriteManifest(manifest)), 0);
   manifest.run.unhealthy_since = 4;

@@ -72,7 +72,6 @@ TEST(Inputs, TheManifestAloneTellsTheTokenizer) {
   std::filesystem::create_directories(path);
   Manifest m;
   m.run.step = 2;
-  m.run.objective = "{}";
   m.data_size = 1;
   m.block_bytes = 64;
   m.tokenizer_hash = 42;

@@ -19,7 +19,6 @@ Manifest Sample() {
   m.run.samples = 96;
   m.run.scaler.scale = 65536.0;
   m.run.scaler.hysteresis_left = -2;
-  m.run.objective = R"({"heads":[1,2]})";
   m.data_size = 2;
   m.block_bytes = 64;
   m.provenance = {{"program", "1"}, {"device", "a \"CPU\"\n"}};
@@ -65,7 +64,6 @@ TEST(Manifest, ReadsWhatItWrites) {
   EXPECT_EQ(read->run.step, 12);
   EXPECT_EQ(read->data[1].samples, 4);
   EXPECT_EQ(read->run.scaler.hysteresis_left, -2);
-  EXPECT_EQ(read->run.objective, m.run.objective);
   EXPECT_EQ(read->provenance, m.provenance);
   EXPECT_EQ(read->tensors[1].state, 1);
   EXPECT_EQ(read->files[0].pieces[0].crcs, m.files[0].pieces[0].crcs);
