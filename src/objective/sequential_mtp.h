@@ -45,7 +45,7 @@ class SequentialMtp : public Objective {
   Tensor Tokens(Step& step, int k) const;
   // From h_{k-1} to h_k.
   Tensor Forward(Step& step, int k, Tensor hidden, Tensor rope);
-  // From the gradient at h_k; adds to d_hidden. detached: leaves d_hidden alone.
+  // From the gradient at h_k; adds to d_hidden, unless it is null.
   void Backward(Step& step, int k, Tensor d_y, Tensor d_hidden, Tensor rope);
 
   ObjectiveConfig config_;
