@@ -20,12 +20,6 @@
 namespace tl {
 namespace {
 
-std::vector<int64_t> Dims(const Shape& shape) {
-  std::vector<int64_t> dims;
-  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
-  return dims;
-}
-
 // Rank 0's list on all ranks: a shared folder may be seen late by some.
 absl::StatusOr<std::vector<std::string>> Candidates(const std::string& where, Communicator& world) {
   std::string list;

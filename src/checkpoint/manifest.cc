@@ -16,12 +16,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr char kUnhealthySince[] = "unhealthy_since";
 
-Json Dims(const Shape& shape) {
-  Json dims = Json::array();
-  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
-  return dims;
-}
-
 Json PieceJson(const Piece& piece) {
   std::string crcs;
   for (const uint32_t crc : piece.crcs) absl::StrAppendFormat(&crcs, "%08x", crc);
@@ -59,6 +53,12 @@ std::string Dump(const Json& json) {
 }
 
 }  // namespace
+
+std::vector<int64_t> Dims(const Shape& shape) {
+  std::vector<int64_t> dims;
+  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
+  return dims;
+}
 
 Box Box::Whole(const Shape& shape) {
   Box box{.begin = shape, .size = shape};

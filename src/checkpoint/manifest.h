@@ -22,6 +22,9 @@ inline constexpr int64_t kMaxManifestBytes = 512 << 20;
 // A piece has one checksum for every so many bytes; what this program writes.
 inline constexpr int64_t kBlockBytes = 4 << 20;
 
+// Lists the sizes of a shape, as files hold them.
+std::vector<int64_t> Dims(const Shape& shape);
+
 // A part of a tensor: [begin, begin + size) along each axis.
 struct Box {
   Shape begin, size;

@@ -23,12 +23,6 @@ constexpr int64_t kWritebackBytes = 32 << 20;
 // Upper bounds of what HDF5 adds: to a file, and to a dataset with its attributes and alignment.
 constexpr int64_t kMostFileOverhead = 64 << 10, kMostPieceOverhead = 8 << 10;
 
-std::vector<int64_t> Dims(const Shape& shape) {
-  std::vector<int64_t> dims;
-  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
-  return dims;
-}
-
 // Creates the datasets and sets the pieces' offsets.
 absl::Status LayOut(const Hdf5Image& image, const std::vector<TensorRecord>& tensors,
                     std::vector<Piece>& pieces) {

@@ -12,12 +12,6 @@
 namespace tl {
 namespace {
 
-std::vector<int64_t> Dims(const Shape& shape) {
-  std::vector<int64_t> dims;
-  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
-  return dims;
-}
-
 // A checkpoint of a run, whatever grid saved it.
 class CheckpointSource : public WeightSource {
  public:
