@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "comm/mesh.h"
 #include "data/source.h"
-#include "engine/decode.h"
+#include "engine/decode_batch.h"
 #include "engine/logits.h"
 #include "model/trunk.h"
 #include "nn/dropout.h"

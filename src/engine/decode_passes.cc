@@ -1,4 +1,4 @@
-#include "engine/decode.h"
+#include "engine/decode_batch.h"
 
 #include <algorithm>
 #include <bit>
