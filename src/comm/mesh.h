@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
+#include "comm/grid.h"
 
 namespace tl {
 
@@ -40,6 +41,7 @@ class Mesh {
   int data_rank() const { return data_->rank(); }
   int tensor_size() const { return tensor_->size(); }
   int tensor_rank() const { return tensor_->rank(); }
+  Grid grid() const { return {data_size(), data_rank(), tensor_size(), tensor_rank()}; }
   const Place& place() const { return place_; }
   // An estimate of the device memory that NCCL takes for its connections, most of it when they are
   // first used; 0 without NCCL.

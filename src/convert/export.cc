@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "convert/report.h"
-#include "engine/engine.h"
+#include "engine/model.h"
 
 namespace tl {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 // The source's tensors are the model's, no more and no less: else one of them is another run's.
 absl::Status CheckSource(const ExportJob& job) {
   TL_ASSIGN_OR_RETURN(const std::vector<ParamPart> declared,
-                      Engine::Tensors(job.config.model, job.config.objective));
+                      ModelTensors(job.config.model, job.config.objective));
   std::map<std::string, bool> seen;
   for (const ParamPart& part : declared) {
     const SourceTensor* tensor = job.source->Find(part.name);

@@ -19,7 +19,7 @@
 #include "convert/trunk_names.h"
 #include "data/model_text.h"
 #include "data/token_names.h"
-#include "engine/engine.h"
+#include "engine/model.h"
 
 namespace tl {
 namespace {
@@ -61,7 +61,7 @@ absl::StatusOr<std::vector<TensorPlacement>> PlaceTensors(const WeightSource& so
                                                           const std::string& folder,
                                                           const Config& config) {
   TL_ASSIGN_OR_RETURN(const std::vector<ParamPart> declared,
-                      Engine::Tensors(config.model, config.objective));
+                      ModelTensors(config.model, config.objective));
   std::map<std::string, const ParamPart*> wanted;  // by its name here
   for (const ParamPart& part : declared) wanted[part.name] = &part;
   std::vector<TensorPlacement> placements;

@@ -1,10 +1,9 @@
-#include "engine/decode_batch.h"
+#include "engine/decode_passes.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-#include "engine/engine.h"
 #include "kernels/cached_attention.h"
 #include "kernels/top_k.h"
 
@@ -26,77 +25,73 @@ int64_t MostKeys(const DecodeBatch& batch) {
   return most;
 }
 
-}  // namespace
-
-KvCache Engine::MakeCache(int64_t sequences, int64_t capacity) const {
-  return KvCache(plan_, options_.compute, options_.device, sequences, capacity);
-}
-
-int64_t Engine::CacheBytes(int64_t sequences, int64_t capacity) const {
-  return KvCache::Bytes(plan_, options_.compute, sequences, capacity);
-}
-
-int64_t Engine::LogitsBytes(int64_t logit_rows) const {
+int64_t LogitsBytes(const Model& model, int64_t logit_rows) {
   // This rank's part; what is gathered of it and of the others' is at most as much each.
-  const int64_t ranks = geometry_.tensor_size, parts = ranks > 1 ? 1 + ranks : 1;
-  const int64_t local = objective_->local_vocab();
-  const int64_t largest = 2 * std::min(kMostTop, options_.model.vocab) * (1 + ranks);
+  const int64_t ranks = model.geometry().tensor_size, parts = ranks > 1 ? 1 + ranks : 1;
+  const int64_t local = model.objective().local_vocab();
+  const int64_t largest = 2 * std::min(kMostTop, model.options().model.vocab) * (1 + ranks);
   return logit_rows * std::max(parts * local, local + largest) * kWord;
 }
 
-int64_t Engine::DecodeBytes(int64_t logit_rows) const {
-  return rows() * kInputColumns * kWord + LogitsBytes(logit_rows);
+int64_t InputBytes(const Model& model) { return model.rows() * kInputColumns * kWord; }
+
+}  // namespace
+
+int64_t DecodePasses::Bytes(const Model& model, int64_t logit_rows) {
+  return InputBytes(model) + LogitsBytes(model, logit_rows);
 }
 
-int64_t Engine::DecodeScratchBytes(int64_t capacity, int64_t logit_rows) const {
-  if (options_.device.type == DeviceType::kCpu) return 0;
-  const ModelConfig& m = options_.model;
-  return std::max({scratch_bytes(),
-                   CachedAttentionScratch(rows(), m.heads / geometry_.tensor_size,
-                                          m.head_dim_or_default(), capacity, m.sliding_window),
-                   TopKScratch(logit_rows, objective_->local_vocab(), kMostTop)});
+int64_t DecodePasses::ScratchBytes(const Model& model, int64_t cache_capacity, int64_t logit_rows) {
+  if (model.options().device == DeviceType::kCpu) return 0;
+  const ModelConfig& m = model.options().model;
+  return std::max(
+      {model.scratch_bytes(),
+       CachedAttentionScratch(model.rows(), m.heads / model.geometry().tensor_size,
+                              m.head_dim_or_default(), cache_capacity, m.sliding_window),
+       TopKScratch(logit_rows, model.objective().local_vocab(), kMostTop)});
 }
 
-void Engine::AllocateDecoding(int64_t capacity, int64_t logit_rows) {
-  const Device device = stream_.device();
-  decode_inputs_ = Buffer::Allocate(device, rows() * kInputColumns * kWord);
-  logits_memory_ = Buffer::Allocate(device, LogitsBytes(logit_rows));
+DecodePasses::DecodePasses(Engine& engine, const KvCache& cache, int64_t logit_rows)
+    : engine_(engine), model_(engine.model()), cache_(cache) {
+  const Device device = engine.device();
+  inputs_ = Buffer::Allocate(device, InputBytes(model_));
+  logits_memory_ = Buffer::Allocate(device, LogitsBytes(model_, logit_rows));
   if (device.type == DeviceType::kCpu) return;
-  host_decode_inputs_ = Buffer::AllocateHost(device, kSlots * decode_inputs_.size());
-  decode_inputs_read_.resize(kSlots);
+  host_inputs_ = Buffer::AllocateHost(device, kSlots * inputs_.size());
+  inputs_read_.resize(kSlots);
   host_logits_ = Buffer::AllocateHost(device, logits_memory_.size());
-  stream_.Scratch(DecodeScratchBytes(capacity, logit_rows));
+  engine.stream().Scratch(ScratchBytes(model_, cache.capacity(), logit_rows));
 }
 
-Tensor Engine::Upload(absl::Span<const absl::Span<const int32_t>> columns) {
-  std::byte* host = decode_inputs_.data();
-  const bool pinned = host_decode_inputs_.data() != nullptr;
+Tensor DecodePasses::Upload(absl::Span<const absl::Span<const int32_t>> columns) {
+  std::byte* host = inputs_.data();
+  const bool pinned = host_inputs_.data() != nullptr;
   if (pinned) {
-    host = host_decode_inputs_.data() + next_decode_slot_ * decode_inputs_.size();
-    Stream::Cpu().Wait(decode_inputs_read_[next_decode_slot_]);  // long past, but in long prompts
+    host = host_inputs_.data() + next_slot_ * inputs_.size();
+    Stream::Cpu().Wait(inputs_read_[next_slot_]);  // long past, but in long prompts
   }
   size_t bytes = 0;
   for (const auto& column : columns) {
     const size_t more = column.size() * sizeof(int32_t);
-    TL_CHECK_LE(bytes + more, decode_inputs_.size());
+    TL_CHECK_LE(bytes + more, inputs_.size());
     std::memcpy(host + bytes, column.data(), more);
     bytes += more;
   }
   if (pinned) {
-    CopyBytes(stream_, decode_inputs_.data(), host, bytes);
-    decode_inputs_read_[next_decode_slot_] = Event::Record(stream_);
-    next_decode_slot_ = (next_decode_slot_ + 1) % kSlots;
+    CopyBytes(engine_.stream(), inputs_.data(), host, bytes);
+    inputs_read_[next_slot_] = Event::Record(engine_.stream());
+    next_slot_ = (next_slot_ + 1) % kSlots;
   }
-  return Tensor::Contiguous(decode_inputs_.data(), {static_cast<int64_t>(bytes) / kWord},
-                            DType::kI32, stream_.device());
+  return Tensor::Contiguous(inputs_.data(), {static_cast<int64_t>(bytes) / kWord}, DType::kI32,
+                            engine_.device());
 }
 
-Pass Engine::LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, CachedRows* cached) {
+Pass DecodePasses::LoadPass(const DecodeBatch& batch, CachedRows* cached) {
   const int64_t n = batch.rows();
-  TL_CHECK(0 < n && n <= rows()) << n << " rows of " << rows();
+  TL_CHECK(0 < n && n <= model_.rows()) << n << " rows of " << model_.rows();
   std::vector<int32_t> places;
   for (size_t i = 0; i < batch.sequences.size(); ++i)
-    places.push_back(static_cast<int32_t>(batch.sequences[i] * cache.capacity()) +
+    places.push_back(static_cast<int32_t>(batch.sequences[i] * cache_.capacity()) +
                      batch.indices[i]);
   const Tensor inputs = Upload({batch.tokens, batch.positions, batch.sequences, batch.indices,
                                 places, batch.prefix, batch.ancestors});
@@ -106,7 +101,7 @@ Pass Engine::LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, Cach
   pass.sequence_length = n;
   pass.tokens = column(0);
   pass.positions = column(1);
-  *cached = {.cache = &cache,
+  *cached = {.cache = &cache_,
              .sequences = column(2),
              .indices = column(3),
              .places = column(4),
@@ -117,24 +112,24 @@ Pass Engine::LoadDecodePass(const DecodeBatch& batch, const KvCache& cache, Cach
   return pass;
 }
 
-void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const DecodePart& part,
-                    RowLogits* logits) {
+void DecodePasses::Decode(const DecodeBatch& batch, const DecodePart& part, RowLogits* logits) {
   CachedRows cached;
-  Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
-  step.Begin(LoadDecodePass(batch, cache, &cached));
+  Step step = engine_.MakeStep(nullptr);
+  step.Begin(LoadPass(batch, &cached));
+  Trunk& trunk = model_.trunk();
   Residual residual = part.in;
   if (part.first_layer == 0) {
-    residual = {.h = step.Slot(trunk_.stem_slot()), .delta = {}};
-    stem_.Forward(step, residual.h);
+    residual = {.h = step.Slot(trunk.stem_slot()), .delta = {}};
+    model_.stem().Forward(step, residual.h);
   }
-  const int64_t last = part.last_layer < 0 ? trunk_.layers() : part.last_layer;
-  residual = trunk_.Forward(step, residual, part.first_layer, last);
+  const int64_t last = part.last_layer < 0 ? trunk.layers() : part.last_layer;
+  residual = trunk.Forward(step, residual, engine_.rope(), part.first_layer, last);
   if (part.out.h) {
     const int64_t n = batch.rows();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t to = part.out_rows[static_cast<size_t>(i)];
       const auto copy = [&](Tensor out, Tensor in) {
-        CopyBytes(stream_, out.Slice(0, to, to + 1).data, in.Slice(0, i, i + 1).data,
+        CopyBytes(engine_.stream(), out.Slice(0, to, to + 1).data, in.Slice(0, i, i + 1).data,
                   static_cast<size_t>(in.bytes() / n));
       };
       copy(part.out.h, residual.h);
@@ -145,51 +140,53 @@ void Engine::Decode(const DecodeBatch& batch, const KvCache& cache, const Decode
   GatherLogits(
       step, part.logits_end - part.logits_begin, part.likeliest,
       [&](Tensor local) {
-        objective_->Logits(step, {.out = residual, .rope = trunk_.rope()}, part.logits_begin,
-                           local);
+        model_.objective().Logits(step, {.out = residual, .rope = engine_.rope()},
+                                  part.logits_begin, local);
       },
       logits);
 }
 
-void Engine::Draft(int head, const DecodeBatch& batch, const KvCache& cache, int64_t begin,
-                   int64_t end, int64_t likeliest, RowLogits* logits) {
+void DecodePasses::Draft(int head, const DecodeBatch& batch, int64_t begin, int64_t end,
+                         int64_t likeliest, RowLogits* logits) {
   CachedRows cached;
-  Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
-  step.Begin(LoadDecodePass(batch, cache, &cached));
+  Step step = engine_.MakeStep(nullptr);
+  step.Begin(LoadPass(batch, &cached));
   GatherLogits(
       step, end - begin, likeliest,
       [&](Tensor local) {
-        objective_->DraftLogits(step, head, {.out = {}, .rope = trunk_.rope()}, begin, local);
+        model_.objective().DraftLogits(step, head, {.out = {}, .rope = engine_.rope()}, begin,
+                                       local);
       },
       logits);
 }
 
-void Engine::MoveRows(const KvCache& cache, absl::Span<const int32_t> sequences,
-                      absl::Span<const int32_t> from, absl::Span<const int32_t> to) {
+void DecodePasses::MoveRows(absl::Span<const int32_t> sequences, absl::Span<const int32_t> from,
+                            absl::Span<const int32_t> to) {
   const auto n = static_cast<int64_t>(sequences.size());
   const Tensor moves = Upload({sequences, from, to});
-  cache.Move(stream_, moves.Slice(0, 0, n), moves.Slice(0, n, 2 * n), moves.Slice(0, 2 * n, 3 * n));
+  cache_.Move(engine_.stream(), moves.Slice(0, 0, n), moves.Slice(0, n, 2 * n),
+              moves.Slice(0, 2 * n, 3 * n));
 }
 
-const int32_t* Engine::ToHost(Tensor words) {
+const int32_t* DecodePasses::ToHost(Tensor words) {
   if (words.device.type == DeviceType::kCpu) return words.as<int32_t>();
   const auto bytes = static_cast<size_t>(words.bytes());
   if (host_logits_.size() < bytes) host_logits_ = Buffer::AllocateHost(words.device, bytes);
-  CopyBytes(stream_, host_logits_.data(), words.data, bytes);
-  stream_.Synchronize();
+  CopyBytes(engine_.stream(), host_logits_.data(), words.data, bytes);
+  engine_.stream().Synchronize();
   return reinterpret_cast<const int32_t*>(host_logits_.data());
 }
 
-void Engine::GatherLogits(Step& step, int64_t count, int64_t likeliest,
-                          const std::function<void(Tensor)>& make, RowLogits* logits) {
-  const int64_t local = objective_->local_vocab(), ranks = geometry_.tensor_size;
-  const int64_t vocab = options_.model.vocab;
+void DecodePasses::GatherLogits(Step& step, int64_t count, int64_t likeliest,
+                                const std::function<void(Tensor)>& make, RowLogits* logits) {
+  const int64_t local = model_.objective().local_vocab(), ranks = model_.geometry().tensor_size;
+  const int64_t vocab = model_.options().model.vocab;
   TL_CHECK(0 <= likeliest && likeliest <= std::min(kMostTop, vocab)) << likeliest;
-  const auto bytes = static_cast<size_t>(LogitsBytes(count));
-  if (logits_memory_.size() < bytes) logits_memory_ = Buffer::Allocate(options_.device, bytes);
+  const auto bytes = static_cast<size_t>(LogitsBytes(model_, count));
+  if (logits_memory_.size() < bytes) logits_memory_ = Buffer::Allocate(engine_.device(), bytes);
   const Tensor memory = Tensor::Contiguous(logits_memory_.data(),
                                            {static_cast<int64_t>(logits_memory_.size()) / kWord},
-                                           DType::kI32, options_.device);
+                                           DType::kI32, engine_.device());
   int64_t used = 0;
   const auto take = [&](int64_t words) {
     used += words;
@@ -201,11 +198,11 @@ void Engine::GatherLogits(Step& step, int64_t count, int64_t likeliest,
   make(part);
   if (count == 0) return;
   if (likeliest > 0) {
-    const int64_t first = mesh_.tensor_rank() * local;
+    const int64_t first = engine_.mesh().tensor_rank() * local;
     own = take(2 * count * likeliest);
     Tensor values = own.Slice(0, 0, count * likeliest).Reshape({count, likeliest});
     values.dtype = DType::kF32;
-    TopK(stream_,
+    TopK(engine_.stream(),
          {.values = values,
           .ids = own.Slice(0, count * likeliest, 2 * count * likeliest).Reshape({count, likeliest}),
           .x = part.Slice(1, 0, std::clamp<int64_t>(vocab - first, 0, local))});
@@ -213,7 +210,7 @@ void Engine::GatherLogits(Step& step, int64_t count, int64_t likeliest,
   Tensor all = own;
   if (ranks > 1) {
     all = take(ranks * own.elements());
-    step.tensor_group().AllGather(stream_, all, own);
+    step.tensor_group().AllGather(engine_.stream(), all, own);
   }
   const int32_t* const words = ToHost(all);
   const auto* const values = reinterpret_cast<const float*>(words);

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/host_memory.h"
 #include "comm/host.h"
-#include "engine/engine.h"
+#include "engine/model.h"
 #include "engine/placement.h"
 
 namespace tl {
@@ -80,7 +80,7 @@ absl::Status CheckHostMemory(absl::Span<const MemoryRow> plan, Communicator& wor
   return CheckRoom(plan, {AvailableMemory(), LocalRanks(world)}, Device{}, world);
 }
 
-absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
+absl::Status CheckSize(const ModelOptions& options, const Mesh& mesh) {
   const ModelConfig& m = options.model;
   const bool training = options.purpose == Plan::Purpose::kTraining;
   const auto size = static_cast<double>(SizeOf(options.compute));
@@ -110,9 +110,9 @@ absl::Status CheckSize(const EngineOptions& options, Mesh& mesh) {
   double needed = 0.0;
   for (const MemoryRow& row : lower_bound) needed += static_cast<double>(row.bytes) * local_ranks;
   const bool fits = needed <= available;
-  return AgreeOnStatus(
-      mesh.world(), fits ? absl::OkStatus()
-                         : TooLarge(lower_bound, needed, available, local_ranks, options.device));
+  return AgreeOnStatus(mesh.world(), fits ? absl::OkStatus()
+                                          : TooLarge(lower_bound, needed, available, local_ranks,
+                                                     mesh.place().device));
 }
 
 }  // namespace tl

@@ -11,7 +11,7 @@
 
 namespace tl {
 
-struct EngineOptions;
+struct ModelOptions;  // engine/model.h
 
 struct MemoryRow {
   std::string name;  // "weights", "activations"
@@ -56,6 +56,6 @@ std::string Describe(const MemoryTaken& taken);
 // Refuses what cannot fit before it is planned: weights, gradients and a lower bound of the
 // activations, in floating point. So planning overflows nowhere and ends soon. All ranks get the
 // same. Collective over the mesh's world.
-absl::Status CheckSize(const EngineOptions& options, Mesh& mesh);
+absl::Status CheckSize(const ModelOptions& options, const Mesh& mesh);
 
 }  // namespace tl

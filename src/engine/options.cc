@@ -14,7 +14,7 @@ DType ComputeType(Precision precision) {
   return DType::kF32;
 }
 
-EngineOptions MakeEngineOptions(const Config& config) {
+ModelOptions MakeModelOptions(const Config& config, DeviceType device) {
   return {.model = config.model,
           .objective = config.objective,
           .compute = ComputeType(config.precision.compute),
@@ -27,7 +27,8 @@ EngineOptions MakeEngineOptions(const Config& config) {
           .z_loss = config.train.z_loss,
           .loss_chunk = config.train.loss_chunk,
           .bucket_elements = config.parallel.bucket_elements,
-          .segments = config.data.pack_documents};
+          .segments = config.data.pack_documents,
+          .device = device};
 }
 
 }  // namespace tl

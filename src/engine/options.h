@@ -1,13 +1,13 @@
-// From a run's config to the engine it describes.
+// From a run's config to the model it describes.
 #pragma once
 
 #include "engine/config.h"
-#include "engine/engine.h"
+#include "engine/model.h"
 
 namespace tl {
 
 DType ComputeType(Precision precision);
 // For training; other uses change batch, length or purpose.
-EngineOptions MakeEngineOptions(const Config& config);
+ModelOptions MakeModelOptions(const Config& config, DeviceType device);
 
 }  // namespace tl

@@ -43,7 +43,7 @@ Made MakeEarlyExit(const DrafterOptions& options, LanguageModel& model, Language
 }
 
 Made MakeMtp(const DrafterOptions& options, LanguageModel& model, LanguageModel*) {
-  const std::string& objective = model.engine().options().objective.name;
+  const std::string& objective = model.model().options().objective.name;
   if (objective != "sequential_mtp")
     return absl::InvalidArgumentError(absl::StrCat(
         "--speculate mtp: expected a model of the objective sequential_mtp, found ", objective));
@@ -56,7 +56,7 @@ Made MakeHeads(const DrafterOptions& options, LanguageModel& model, LanguageMode
     return absl::InvalidArgumentError(absl::StrCat(
         "--speculate heads: expected a model of independent_heads or medusa with heads "
         "beside its main one, found one of ",
-        model.engine().options().objective.name));
+        model.model().options().objective.name));
   if (options.tree.depth() > heads)
     return absl::InvalidArgumentError(absl::StrCat("--speculate heads: a tree of depth ",
                                                    options.tree.depth(), ", but the model has ",

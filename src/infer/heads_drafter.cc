@@ -8,7 +8,7 @@
 namespace tl {
 
 int HeadsThatDraft(const LanguageModel& model) {
-  const std::string& objective = model.engine().options().objective.name;
+  const std::string& objective = model.model().options().objective.name;
   return objective == "independent_heads" || objective == "medusa" ? model.draft_heads() : 0;
 }
 

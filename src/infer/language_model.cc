@@ -24,15 +24,15 @@ int64_t LogitRows(const DecodeLimits& limits) { return limits.sequences * (1 + l
 
 }  // namespace
 
-LanguageModel::LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits)
-    : engine_(std::move(engine)),
+LanguageModel::LanguageModel(std::unique_ptr<Model> model, const DecodeLimits& limits, Mesh& mesh)
+    : model_(std::move(model)),
       limits_(limits),
-      cache_(engine_->MakeCache(limits.sequences, Places(limits))) {
-  engine_->Allocate();
-  engine_->AllocateDecoding(Places(limits), LogitRows(limits));
-}
+      engine_(*model_, mesh),
+      cache_(model_->plan(), model_->options().compute, engine_.device(), limits.sequences,
+             Places(limits)),
+      passes_(engine_, cache_, LogitRows(limits)) {}
 
-absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptions options,
+absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(ModelOptions options,
                                                                      const DecodeLimits& limits,
                                                                      Mesh& mesh) {
   TL_CHECK(limits.sequences > 0 && limits.context > 0 && limits.drafts < kTreeKeys);
@@ -44,27 +44,29 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(EngineOptio
   options.blocks = {};
   options.segments = false;
   options.loss_chunk = 1;  // no loss is made
+  options.device = mesh.place().device.type;
   options.purpose = Plan::Purpose::kInference;
-  TL_ASSIGN_OR_RETURN(auto engine, Engine::Create(options, mesh));
+  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
+  TL_ASSIGN_OR_RETURN(auto model, Model::Declare(options, mesh.grid()));
   std::vector<MemoryRow> memory = {
-      {"weights", engine->weight_bytes()},
-      {"activations", engine->activation_bytes()},
-      {"inputs and tables", engine->input_bytes()},
-      {"logits", engine->DecodeBytes(LogitRows(limits))},
-      {"scratch of kernels", engine->DecodeScratchBytes(Places(limits), LogitRows(limits))},
-      {"K/V cache", engine->CacheBytes(limits.sequences, Places(limits))}};
-  AddCudaCode(options.device, &memory);
+      {"weights", model->weight_bytes()},
+      {"activations", model->activation_bytes()},
+      {"inputs and tables", model->input_bytes()},
+      {"logits", DecodePasses::Bytes(*model, LogitRows(limits))},
+      {"scratch of kernels", DecodePasses::ScratchBytes(*model, Places(limits), LogitRows(limits))},
+      {"K/V cache",
+       KvCache::Bytes(model->plan(), options.compute, limits.sequences, Places(limits))}};
+  AddCudaCode(mesh.place().device, &memory);
   TL_RETURN_IF_ERROR(CheckMemory(memory, mesh));
-  return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(engine), limits));
+  return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(model), limits, mesh));
 }
 
 absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::string& run_dir,
                                                                    const Config& config,
                                                                    const DecodeLimits& limits,
                                                                    Mesh& mesh) {
-  EngineOptions options = MakeEngineOptions(config);
-  options.device = mesh.place().device;
-  TL_ASSIGN_OR_RETURN(auto model, Create(options, limits, mesh));
+  TL_ASSIGN_OR_RETURN(auto model,
+                      Create(MakeModelOptions(config, mesh.place().device.type), limits, mesh));
   Engine& engine = model->engine();
   TL_RETURN_IF_ERROR(LoadWeights(
       CheckpointFolder(config, run_dir), mesh.world(), engine.params(),
@@ -84,7 +86,7 @@ void LanguageModel::Prefill(absl::Span<const int32_t> tokens, int64_t position, 
 
 void LanguageModel::MoveRows(absl::Span<const int32_t> sequences, absl::Span<const int32_t> from,
                              absl::Span<const int32_t> to) {
-  if (!sequences.empty()) engine_->MoveRows(cache_, sequences, from, to);
+  if (!sequences.empty()) passes_.MoveRows(sequences, from, to);
 }
 
 }  // namespace tl

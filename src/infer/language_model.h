@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/engine.h"
+#include "engine/decode_passes.h"
 
 namespace tl {
 
@@ -20,9 +20,9 @@ struct DecodeLimits {
 
 class LanguageModel {
  public:
-  // options: model, objective, compute type and device; the rest is set here. Refuses what memory
-  // does not hold. Collective.
-  static absl::StatusOr<std::unique_ptr<LanguageModel>> Create(EngineOptions options,
+  // options: model, objective and compute type; the rest is set here. Refuses what memory does not
+  // hold. Collective.
+  static absl::StatusOr<std::unique_ptr<LanguageModel>> Create(ModelOptions options,
                                                                const DecodeLimits& limits,
                                                                Mesh& mesh);
   // With the weights of a run folder's newest save. Collective.
@@ -31,28 +31,28 @@ class LanguageModel {
                                                              const DecodeLimits& limits,
                                                              Mesh& mesh);
 
-  Engine& engine() { return *engine_; }
-  const Engine& engine() const { return *engine_; }
+  Engine& engine() { return engine_; }
+  const Model& model() const { return *model_; }
   const DecodeLimits& limits() const { return limits_; }
   int64_t layers() const {
-    return TrunkLayers(engine_->options().objective, engine_->options().model.layers);
+    return TrunkLayers(model_->options().objective, model_->options().model.layers);
   }
-  int64_t vocab() const { return engine_->options().model.vocab; }
-  int draft_heads() const { return engine_->objective().draft_heads(); }
+  int64_t vocab() const { return model_->options().model.vocab; }
+  int draft_heads() const { return model().objective().draft_heads(); }
   // Rows of one pass.
-  int64_t max_rows() const { return engine_->rows(); }
+  int64_t max_rows() const { return model_->rows(); }
 
   // logits: of the rows that part asks for, valid until the next Run or RunHead; null where it asks
   // for none.
   void Run(const DecodeBatch& batch, const DecodePart& part, RowLogits* logits) {
-    engine_->Decode(batch, cache_, part, logits);
+    passes_.Decode(batch, part, logits);
   }
   // Draft head `head` on rows that Run has run: see Objective::DraftLogits. logits: of the rows
   // [begin, end), as Run gives them, of their `likeliest` tokens or, with 0, of all; null where
   // there are none.
   void RunHead(int head, const DecodeBatch& batch, int64_t begin, int64_t end, int64_t likeliest,
                RowLogits* logits) {
-    engine_->Draft(head, batch, cache_, begin, end, likeliest, logits);
+    passes_.Draft(head, batch, begin, end, likeliest, logits);
   }
   // The first of tokens has position `position` in its sequence; all get their places in the cache.
   void Prefill(absl::Span<const int32_t> tokens, int64_t position, int64_t sequence);
@@ -61,11 +61,13 @@ class LanguageModel {
                 absl::Span<const int32_t> to);
 
  private:
-  LanguageModel(std::unique_ptr<Engine> engine, const DecodeLimits& limits);
+  LanguageModel(std::unique_ptr<Model> model, const DecodeLimits& limits, Mesh& mesh);
 
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Model> model_;
   DecodeLimits limits_;
+  Engine engine_;
   KvCache cache_;
+  DecodePasses passes_;
 };
 
 }  // namespace tl

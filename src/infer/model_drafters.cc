@@ -63,13 +63,14 @@ EarlyExitDrafter::EarlyExitDrafter(const DrafterOptions& options, LanguageModel&
     : options_(options),
       model_(model),
       layers_(options.exit_layer > 0 ? options.exit_layer : model.layers() / 2) {
-  const EngineOptions& engine = model.engine().options();
-  const Shape shape{model.max_rows(), engine.model.hidden};
-  const Tensor sized = Tensor::Contiguous(nullptr, shape, engine.compute, engine.device);
-  memory_ = Buffer::Allocate(engine.device, static_cast<size_t>(2 * sized.bytes()));
-  kept_.h = Tensor::Contiguous(memory_.data(), shape, engine.compute, engine.device);
-  kept_.delta =
-      Tensor::Contiguous(memory_.data() + sized.bytes(), shape, engine.compute, engine.device);
+  const ModelOptions& options_of_model = model.model().options();
+  const DType compute = options_of_model.compute;
+  const Device device = model.engine().device();
+  const Shape shape{model.max_rows(), options_of_model.model.hidden};
+  const Tensor sized = Tensor::Contiguous(nullptr, shape, compute, device);
+  memory_ = Buffer::Allocate(device, static_cast<size_t>(2 * sized.bytes()));
+  kept_.h = Tensor::Contiguous(memory_.data(), shape, compute, device);
+  kept_.delta = Tensor::Contiguous(memory_.data() + sized.bytes(), shape, compute, device);
 }
 
 std::vector<DraftTree> EarlyExitDrafter::Propose(absl::Span<const DraftRequest> requests) {

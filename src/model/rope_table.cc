@@ -45,4 +45,18 @@ std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions) {
   return table;
 }
 
+int64_t RopeTable::Bytes(const ModelConfig& model, int64_t positions) {
+  return positions * model.head_dim_or_default() * static_cast<int64_t>(sizeof(float));
+}
+
+RopeTable::RopeTable(const ModelConfig& model, int64_t positions, Device device)
+    : memory_(Buffer::Allocate(device, static_cast<size_t>(Bytes(model, positions)))),
+      view_(Tensor::Contiguous(memory_.data(), {positions, 2, model.head_dim_or_default() / 2},
+                               DType::kF32, device)) {
+  const std::vector<float> table = MakeRopeTable(model, positions);
+  Stream copies = Stream::On(device);
+  CopyBytes(copies, memory_.data(), reinterpret_cast<const std::byte*>(table.data()),
+            table.size() * sizeof(float));
+}
+
 }  // namespace tl

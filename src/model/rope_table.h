@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "device/tensor.h"
 #include "model/config.h"
 
 namespace tl {
@@ -12,5 +13,18 @@ std::vector<double> RopeFrequencies(const ModelConfig& model);
 
 // fp32 [positions, 2, head_dim / 2]: cos then sin of position * f_j. Angles are computed in fp64.
 std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions);
+
+// The table in a device's memory.
+class RopeTable {
+ public:
+  RopeTable(const ModelConfig& model, int64_t positions, Device device);
+  static int64_t Bytes(const ModelConfig& model, int64_t positions);
+  // fp32 [positions, 2, head_dim / 2].
+  Tensor view() const { return view_; }
+
+ private:
+  Buffer memory_;
+  Tensor view_;
+};
 
 }  // namespace tl

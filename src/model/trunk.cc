@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "device/profiler_range.h"
-#include "model/rope_table.h"
 
 namespace tl {
 
@@ -34,7 +33,7 @@ BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
 }
 
 Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry,
-             const BlockOptions& options, Device device, int64_t positions)
+             const BlockOptions& options)
     : geometry_(geometry), hidden_(model.hidden), recompute_(options.recompute) {
   blocks_.reserve(layers);
   for (int64_t i = 0; i < layers; ++i) {
@@ -43,14 +42,6 @@ Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry,
     backward_names_.push_back(name + " backward");
     blocks_.emplace_back(MakeBlockConfig(model, name, options), geometry);
   }
-  if (positions == 0) positions = geometry.sequence_length;
-  std::vector<float> table = MakeRopeTable(model, positions);
-  rope_memory_ = Buffer::Allocate(device, table.size() * sizeof(float));
-  Stream copies = Stream::On(device);
-  CopyBytes(copies, rope_memory_.data(), reinterpret_cast<const std::byte*>(table.data()),
-            table.size() * sizeof(float));
-  rope_ = Tensor::Contiguous(rope_memory_.data(), {positions, 2, model.head_dim_or_default() / 2},
-                             DType::kF32, device);
 }
 
 void Trunk::Declare(Plan& plan) {
@@ -68,23 +59,23 @@ void Trunk::Declare(Plan& plan) {
   }
 }
 
-Residual Trunk::Forward(Step& step) {
-  return Forward(step, {.h = step.Slot(stem_), .delta = {}}, 0, layers());
+Residual Trunk::Forward(Step& step, Tensor rope) {
+  return Forward(step, {.h = step.Slot(stem_), .delta = {}}, rope, 0, layers());
 }
 
-Residual Trunk::Forward(Step& step, Residual stream, int64_t first, int64_t last) {
+Residual Trunk::Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last) {
   for (int64_t i = first; i < last; ++i) {
     const ProfilerRange range(names_[i].c_str());
-    stream = blocks_[i].Forward(step, stream, rope_);
+    stream = blocks_[i].Forward(step, stream, rope);
   }
   return stream;
 }
 
-void Trunk::Backward(Step& step) {
+void Trunk::Backward(Step& step, Tensor rope) {
   const Tensor d_stream = step.Slot(d_stream_);
   for (size_t i = blocks_.size(); i-- > 0;) {
     const ProfilerRange range(backward_names_[i].c_str());
-    blocks_[i].Backward(step, d_stream, rope_);
+    blocks_[i].Backward(step, d_stream, rope);
   }
 }
 

@@ -22,25 +22,20 @@ BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
 
 class Trunk {
  public:
-  // layers: how many of the model's blocks it has. device: where the rotary table is kept.
-  // positions: how many it holds; 0: a sequence's.
-  Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, const BlockOptions& options,
-        Device device, int64_t positions = 0);
+  // layers: how many of the model's blocks it has.
+  Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, const BlockOptions& options);
   void Declare(Plan& plan);
   // Where the stem writes its output, [local rows, hidden]; kept for the backward pass.
   SlotId stem_slot() const { return stem_; }
   // Where the gradient of the residual stream is kept: written by the objective at the stream's
   // end, by Backward at its start.
   SlotId d_stream_slot() const { return d_stream_; }
-  // h + delta: the stream after the last block, valid until the next pass.
-  Residual Forward(Step& step);
+  // h + delta: the stream after the last block, valid until the next pass. rope: see SelfAttention.
+  Residual Forward(Step& step, Tensor rope);
   // Blocks [first, last) alone, from the stream before the first of them.
-  Residual Forward(Step& step, Residual stream, int64_t first, int64_t last);
+  Residual Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last);
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
-  void Backward(Step& step);
-  // fp32 [positions, 2, head_dim / 2].
-  Tensor rope() const { return rope_; }
-  int64_t table_bytes() const { return static_cast<int64_t>(rope_memory_.size()); }
+  void Backward(Step& step, Tensor rope);
 
  private:
   Geometry geometry_;
@@ -48,8 +43,6 @@ class Trunk {
   Recompute recompute_;
   std::vector<Block> blocks_;
   std::vector<std::string> names_, backward_names_;  // for profilers
-  Buffer rope_memory_;
-  Tensor rope_;
   SlotId stem_ = -1, stream_h_ = -1, stream_delta_ = -1, d_stream_ = -1;
 };
 

@@ -90,10 +90,11 @@ struct Phases {
 
 Phases MeasurePhases(Stepper& stepper, const Config& config, const DataSource& data) {
   Engine& engine = stepper.engine();
+  const Model& model = stepper.model();
   HostBatch batch;
   TL_CHECK_OK(data.FillBatch(0, config.train.micro_batch_size, config.train.sequence_length,
-                             engine.lookahead(), &batch));
-  engine.MaskTargets(&batch);
+                             model.lookahead(), &batch));
+  model.MaskTargets(&batch);
   Buffer memory = Buffer::Allocate(engine.stream().device(), sizeof(StepScalars));
   StepScalars scalars;
   CopyBytes(engine.stream(), memory.data(), reinterpret_cast<const std::byte*>(&scalars),
@@ -146,7 +147,7 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   stepper->Allocate();
   stepper->Initialize();
   const Device device = mesh.place().device;
-  const DType compute = stepper->engine().options().compute;
+  const DType compute = stepper->model().options().compute;
   const MadeUpTokens data(config.model.vocab, 1);
   std::vector<double> seconds;
   MemoryTaken taken;

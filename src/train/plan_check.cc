@@ -15,12 +15,12 @@ absl::Status Check(const Stepper& stepper, Mesh& mesh, absl::Span<const MemoryRo
   return CheckMemory(plan, mesh);
 }
 
-int64_t ChunkOf(const Config& config, const Engine& engine) {
-  const EngineOptions& o = engine.options();
-  const int64_t wanted = config.train.loss_chunk > 0 ? config.train.loss_chunk
-                                                     : LossChunk(o.device.type, o.compute,
-                                                                 engine.objective().local_vocab());
-  return std::min(engine.rows(), wanted);
+int64_t ChunkOf(const Model& model) {
+  const ModelOptions& o = model.options();
+  const int64_t wanted = o.loss_chunk > 0
+                             ? o.loss_chunk
+                             : LossChunk(o.device, o.compute, model.objective().local_vocab());
+  return std::min(model.rows(), wanted);
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ absl::Status CheckPlan(const Config& config, const Stepper& stepper, Mesh& mesh,
   if (status.ok()) return status;
   constexpr int64_t kFewest = 64;
   Config smaller = config;
-  for (int64_t chunk = ChunkOf(config, stepper.engine()) / 2; chunk >= kFewest; chunk /= 2) {
+  for (int64_t chunk = ChunkOf(stepper.model()) / 2; chunk >= kFewest; chunk /= 2) {
     smaller.train.loss_chunk = chunk;
     const auto planned = Stepper::Create(smaller, mesh);
     if (planned.ok() && Check(**planned, mesh, besides).ok())

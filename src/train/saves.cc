@@ -66,7 +66,7 @@ void WarnOfJumps(const Config& config, const Changes& changes, const Stepper& st
                         "had %.3g",
                         Describe(schedule), rate, step + 1, expected));
   }
-  const Objective& objective = stepper.engine().objective();
+  const Objective& objective = stepper.model().objective();
   for (int head = 0; head < objective.lookahead(); ++head) {
     const double weight = objective.Weight(head, step, now.steps);
     const double was = objective.Weight(head, step, before.steps);

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "checkpoint/load.h"
 #include "device/profiler_range.h"
+#include "engine/memory.h"
 #include "engine/options.h"
 #include "kernels/finish_gradients.h"
 #include "train/health.h"
@@ -31,10 +32,9 @@ LossScaler MakeScaler(const PrecisionConfig& precision) {
 
 absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, Mesh& mesh) {
   std::unique_ptr<Stepper> stepper(new Stepper(config, mesh));
-  EngineOptions options = MakeEngineOptions(config);
-  options.device = mesh.place().device;
-  options.passes = stepper->MicroBatches();
-  TL_ASSIGN_OR_RETURN(stepper->engine_, Engine::Create(options, mesh));
+  const ModelOptions options = MakeModelOptions(config, mesh.place().device.type);
+  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
+  TL_ASSIGN_OR_RETURN(stepper->model_, Model::Declare(options, mesh.grid()));
   const OptimizerConfig& o = config.optimizer;
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
                       MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
@@ -44,43 +44,42 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
 }
 
 std::vector<MemoryRow> Stepper::MemoryPlan() const {
-  const Engine& e = *engine_;
+  const Model& m = *model_;
   std::vector<MemoryRow> plan = {
-      {"weights", e.weight_bytes()},
-      {"gradients", e.gradient_bytes() + GradSync::WorkspaceBytes(e.params())},
+      {"weights", m.weight_bytes()},
+      {"gradients", m.gradient_bytes() + GradSync::WorkspaceBytes(m.params())},
       {"master weights and optimizer state",
-       ShardedState::Bytes(e.params(), e.options().compute, optimizer_->states())},
-      {"activations", e.activation_bytes()},
-      {"inputs and tables", e.input_bytes()}};
-  if (e.options().device.type == DeviceType::kCpu) {
+       ShardedState::Bytes(m.params(), m.options().compute, optimizer_->states())},
+      {"activations", m.activation_bytes()},
+      {"inputs and tables", m.input_bytes()}};
+  if (m.options().device == DeviceType::kCpu) {
     plan.push_back(Batches());
     return plan;
   }
-  plan.push_back({"scratch of kernels and cuBLASLt", e.scratch_bytes()});
+  plan.push_back({"scratch of kernels and cuBLASLt", m.scratch_bytes()});
   plan.push_back({"scalars", sizeof(StepScalars) + 2 * sizeof(float)});
-  AddCudaCode(e.options().device, &plan);
+  AddCudaCode(mesh_.place().device, &plan);
   if (const int64_t bytes = mesh_.transport_bytes(); bytes > 0)
     plan.push_back({"NCCL's buffers (estimate)", bytes});
   return plan;
 }
 
 MemoryRow Stepper::Batches() const {
-  const Engine& e = *engine_;
+  const ModelOptions& o = model_->options();
   return {"batches of two steps",
-          2 * MicroBatches() *
-              HostBatch::Bytes(e.options().batch, e.options().sequence_length, e.lookahead())};
+          2 * MicroBatches() * HostBatch::Bytes(o.batch, o.sequence_length, model_->lookahead())};
 }
 
 int64_t Stepper::CheckpointBytes(bool async) const {
-  return Checkpointer::HostBytes(engine_->params(), optimizer_->states(), async,
-                                 engine_->options().device);
+  return Checkpointer::HostBytes(model_->params(), optimizer_->states(), async,
+                                 mesh_.place().device);
 }
 
 void Stepper::Allocate() {
-  engine_->Allocate();
+  engine_ = std::make_unique<Engine>(*model_, mesh_, MicroBatches());
   const OptimizerConfig& o = config_.optimizer;
   state_ = std::make_unique<ShardedState>(
-      engine_->params(), mesh_,
+      model_->params(), mesh_,
       DecayRule{
           .weight_decay = o.weight_decay, .embeddings = o.decay_embeddings, .norms = o.decay_norms},
       engine_->weights(), optimizer_->states());
@@ -96,14 +95,14 @@ void Stepper::Allocate() {
 }
 
 absl::Status Stepper::InitializeFrom(const std::string& weights) {
-  return LoadWeights(weights, mesh_.world(), engine_->params(),
+  return LoadWeights(weights, mesh_.world(), model_->params(),
                      [&](ParamId id, const float* v) { state_->SetWeights(id, v); });
 }
 
 absl::Status Stepper::StartFrom(const std::string& weights) {
   Initialize();
   return LoadWeights(
-      weights, mesh_.world(), engine_->params(),
+      weights, mesh_.world(), model_->params(),
       [&](ParamId id, const float* v) { state_->SetWeights(id, v); },
       MissingWeights::kMayBeOptional);
 }
@@ -112,11 +111,11 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
   Resumed resumed;
   TL_ASSIGN_OR_RETURN(
       resumed.path, LoadNewest(where, mesh_.world(), [&](CheckpointReader& reader) -> absl::Status {
-        TL_RETURN_IF_ERROR(CheckNoOtherWeights(reader, engine_->params()));
-        TL_RETURN_IF_ERROR(ReadWeights(reader, engine_->params(), [&](ParamId id, const float* v) {
+        TL_RETURN_IF_ERROR(CheckNoOtherWeights(reader, model_->params()));
+        TL_RETURN_IF_ERROR(ReadWeights(reader, model_->params(), [&](ParamId id, const float* v) {
           state_->SetWeights(id, v);
         }));
-        TL_RETURN_IF_ERROR(ReadOptimizer(reader, engine_->params(), *state_));
+        TL_RETURN_IF_ERROR(ReadOptimizer(reader, model_->params(), *state_));
         // The settings of the scaler are those of this run; its state too, but where a scale that
         // has found its size goes on.
         const RunState& saved = reader.manifest().run;
@@ -138,7 +137,7 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
 }
 
 absl::StatusOr<std::unique_ptr<Checkpointer>> Stepper::OpenCheckpoints(CheckpointOptions options) {
-  return Checkpointer::Open(std::move(options), mesh_, engine_->params(), *state_);
+  return Checkpointer::Open(std::move(options), mesh_, model_->params(), *state_);
 }
 
 absl::Status Stepper::Save(const std::string& folder) {
@@ -185,7 +184,7 @@ void Stepper::StartReadingHeads() {
 std::vector<HeadResult> Stepper::Heads() const {
   const auto* sums = reinterpret_cast<const HeadSums*>(host_sums_.data());
   std::vector<HeadResult> results;
-  for (const std::string& name : engine_->objective().heads())
+  for (const std::string& name : model_->objective().heads())
     results.push_back(MakeHeadResult(name, sums[results.size()]));
   return results;
 }
@@ -195,9 +194,9 @@ absl::Status Stepper::FillBatch(const DataSource& data, int64_t first, int64_t i
   const TrainConfig& t = config_.train;
   first += (i * mesh_.data_size() + mesh_.data_rank()) * t.micro_batch_size;
   TL_RETURN_IF_ERROR(
-      data.FillBatch(first, t.micro_batch_size, t.sequence_length, engine_->lookahead(), out));
+      data.FillBatch(first, t.micro_batch_size, t.sequence_length, model_->lookahead(), out));
   out->first_sample = first;
-  engine_->MaskTargets(out);
+  model_->MaskTargets(out);
   return absl::OkStatus();
 }
 
@@ -206,7 +205,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   const int64_t micro_batches = MicroBatches();
   Stream& stream = engine_->stream();
   Communicator& data_group = mesh_.group(Axis::kData);
-  const Objective& objective = engine_->objective();
+  const Objective& objective = model_->objective();
   const int heads = objective.lookahead();
   const absl::StatusOr<const StepBatches*> read = reader_->Take(data, run_.samples);
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), read.status()));
@@ -286,7 +285,7 @@ absl::StatusOr<EvalResult> Stepper::Evaluate(const DataSource& data, int64_t bat
   for (int64_t i = 0; i < rounds; ++i) {
     TL_RETURN_IF_ERROR(AgreeOnStatus(
         mesh_.world(), data.FillBatch((i * mesh_.data_size() + mesh_.data_rank()) * size, size,
-                                      length, engine_->lookahead(), &batch)));
+                                      length, model_->lookahead(), &batch)));
     engine_->Evaluate(batch);
   }
   StartReadingHeads();

@@ -80,8 +80,8 @@ class Stepper {
   const RunState& run() const { return run_; }
   // Of the learning rate.
   Schedule schedule() const;
-  Engine& engine() { return *engine_; }
-  const Engine& engine() const { return *engine_; }
+  const Model& model() const { return *model_; }
+  Engine& engine() { return *engine_; }  // after Allocate(), as what follows
   ShardedState& state() { return *state_; }
   // Called between the gradients' completion and the update; for tests.
   std::function<void(Tensor grads)> on_gradients;
@@ -98,8 +98,9 @@ class Stepper {
 
   Config config_;
   Mesh& mesh_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Model> model_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Engine> engine_;
   std::unique_ptr<ShardedState> state_;
   Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
   RunState run_;

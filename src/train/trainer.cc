@@ -88,7 +88,7 @@ struct Trainer {
   // *stop: the strongest reason of any rank, the same on all.
   void Report(const StepResult& result, double ms, StopReason* stop) {
     limit.TurnEnds(SecondsSinceStart());
-    const Device device = stepper.engine().options().device;
+    const Device device = mesh.place().device;
     const int64_t bytes = device.type == DeviceType::kCuda ? cuda::AllocatedBytes(device.index)
                                                            : PeakResidentMemory();
     int32_t largest[] = {static_cast<int32_t>(bytes >> 10),  // KiB
@@ -282,7 +282,8 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   }
   std::vector<MemoryRow>& memory = trainer.memory;
   const MemoryRow copy = {"checkpoint copy", stepper->CheckpointBytes(config.checkpoint.async)};
-  if (stepper->engine().options().device.type == DeviceType::kCpu) {
+  const Device device = mesh.place().device;
+  if (device.type == DeviceType::kCpu) {
     memory.push_back(copy);
     TL_RETURN_IF_ERROR(CheckPlan(config, *stepper, mesh, {copy}));
   } else {
@@ -293,11 +294,13 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   // What can be refused without a trace in the run's folder has been.
   TL_RETURN_IF_ERROR(
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
-  const Device device = stepper->engine().options().device;
   const int local_ranks = LocalRanks(world);
   trainer.room = FindMemory(mesh);
   // Before the plan takes its memory.
-  trainer.roof = MeasureGemmRate(stepper->engine().stream(), stepper->engine().options().compute);
+  {
+    Stream stream = Stream::On(device);
+    trainer.roof = MeasureGemmRate(stream, stepper->model().options().compute);
+  }
   stepper->Allocate();
   const auto provenance = ReadProvenance(config, mesh, device);
   // Before anything is looked for: a run that is about to end may still save, and one that died may

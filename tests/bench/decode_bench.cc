@@ -28,10 +28,10 @@ double Seconds(const std::chrono::steady_clock::time_point start) {
 }
 
 // Of the weights that a token needs: all but the rows of an embedding that is looked up in.
-int64_t BytesPerToken(const Engine& engine) {
-  const ModelConfig& m = engine.options().model;
+int64_t BytesPerToken(const Model& model) {
+  const ModelConfig& m = model.options().model;
   const int64_t looked_up = m.tie_embeddings ? 0 : m.vocab * m.hidden;
-  return engine.weight_bytes() - looked_up * static_cast<int64_t>(SizeOf(engine.options().compute));
+  return model.weight_bytes() - looked_up * static_cast<int64_t>(SizeOf(model.options().compute));
 }
 
 // Reads the buffer once on all threads, each in several streams side by side: one alone does not
@@ -64,7 +64,7 @@ double ReadSeconds(const Buffer& buffer) {
 void Measure(const Size& size, DType compute) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
-  EngineOptions options;
+  ModelOptions options;
   options.model = size.model;
   options.compute = compute;
   const auto model =
@@ -77,7 +77,7 @@ void Measure(const Size& size, DType compute) {
     InitialValues(engine.params()[id], 1, values.data());
     SetValues(engine.weights().View(id), values.data());
   }
-  const int64_t bytes = BytesPerToken(engine);
+  const int64_t bytes = BytesPerToken(model->model());
   const Buffer buffer = Buffer::Allocate({}, static_cast<size_t>(bytes));
   std::memset(buffer.data(), 1, buffer.size());
   const std::vector<int32_t> prompt(32, 1);

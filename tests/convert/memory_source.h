@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/philox.h"
 #include "convert/export.h"
-#include "engine/engine.h"
+#include "engine/model.h"
 #include "tests/data/temp_folder.h"
 
 namespace tl {
@@ -21,7 +21,7 @@ namespace tl {
 class MemorySource : public WeightSource {
  public:
   explicit MemorySource(const Config& config) {
-    const auto parts = Engine::Tensors(config.model, config.objective).value();
+    const auto parts = ModelTensors(config.model, config.objective).value();
     for (const ParamPart& part : parts) {
       std::vector<int64_t> shape;
       for (int i = 0; i < part.shape.rank(); ++i) shape.push_back(part.shape[i]);

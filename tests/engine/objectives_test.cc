@@ -24,7 +24,7 @@ Config ConfigOf(const ObjectiveCase& c) {
 }
 
 std::vector<double> Weights(Rig& rig, int64_t step = 0) {
-  const Objective& objective = rig->engine().objective();
+  const Objective& objective = rig->model().objective();
   std::vector<double> weights;
   for (int i = 0; i < objective.lookahead(); ++i) weights.push_back(objective.Weight(i, step, 10));
   return weights;
@@ -126,7 +126,7 @@ TEST(FrozenTrunk, KeepsEveryBit) {
         if (!head) frozen += static_cast<int64_t>(values.size());
       }
       EXPECT_LE(table.trainable_elements(), table.elements() - frozen);
-      EXPECT_EQ(rig->engine().gradient_bytes(), table.trainable_elements() * 4);
+      EXPECT_EQ(rig->model().gradient_bytes(), table.trainable_elements() * 4);
       EXPECT_EQ(rig->state().state_bytes(), 2 * table.trainable_elements() * 4);
     }
   }
@@ -291,15 +291,13 @@ TEST(SequentialMtp, ProjectionColumnsAreHiddenThenEmbedding) {
 
 // Four heads on one unembedding take no more memory than one, the gradient of one head aside.
 TEST(Memory, FourHeadsNeedNoMoreThanOne) {
-  const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1, {.device = TestDevice()}).value();
   const auto bytes = [&](int64_t heads) {
-    EngineOptions options;
+    ModelOptions options;
     options.model = {.layers = 4, .hidden = 256, .heads = 4, .ffn = 704, .vocab = 50304};
     options.objective = Case("OneHead").objective;
     options.objective.heads = heads;
     options.sequence_length = 1024;
-    return Engine::Create(options, mesh).value()->activation_bytes();
+    return Model::Declare(options, {}).value()->activation_bytes();
   };
   const int64_t one = bytes(1), four = bytes(4);
   std::printf("activations and loss, vocabulary 50304, T = 1024: 1 head %.1f MB, 4 heads %.1f MB\n",

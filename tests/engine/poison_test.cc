@@ -23,11 +23,12 @@ using Setting = std::tuple<Recompute, DType>;
 
 class PoisonedMemory : public testing::TestWithParam<Setting> {};
 
-struct Model {
-  Model(const ModelConfig& model, const Geometry& geometry, Recompute recompute,
-        Plan::Purpose purpose)
+struct Layers {
+  Layers(const ModelConfig& model, const Geometry& geometry, Recompute recompute,
+         Plan::Purpose purpose)
       : trunk(model, model.layers, geometry,
-              {.recompute = recompute, .dropout = {.rate = 0.3, .seed = 1}}, Device{}),
+              {.recompute = recompute, .dropout = {.rate = 0.3, .seed = 1}}),
+        rope(model, geometry.sequence_length, Device{}),
         stem(VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02), geometry),
         objective(MakeObjective({}, {.geometry = geometry,
                                      .vocab = model.vocab,
@@ -48,6 +49,7 @@ struct Model {
   }
 
   Trunk trunk;
+  RopeTable rope;
   TokenEmbedding stem;
   std::unique_ptr<Objective> objective;
   std::optional<LayerRig> rig;
@@ -58,7 +60,7 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   ModelConfig model = SmallModel();
   model.qkv_bias = model.qk_norm = true;
   const Geometry geometry{.batch = 2, .sequence_length = 12, .compute = dtype};
-  Model m(model, geometry, recompute, Plan::Purpose::kTraining);
+  Layers m(model, geometry, recompute, Plan::Purpose::kTraining);
   HostBatch host = RandomBatch({.count = 2, .length = 12, .vocab = model.vocab, .packed = true});
   HeadSums sums;
   Pass pass{.batch = 2,
@@ -80,10 +82,10 @@ TEST_P(PoisonedMemory, ChangesNothing) {
     sums = {};
     m.rig->Run(pass, &scalars, [&](Step& step) {
       m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
-      const Taps taps = {.out = m.trunk.Forward(step), .rope = m.trunk.rope()};
+      const Taps taps = {.out = m.trunk.Forward(step, m.rope.view()), .rope = m.rope.view()};
       const Tensor d_stream = step.Slot(m.trunk.d_stream_slot());
       m.objective->Run(step, taps, d_stream, /*training=*/true);
-      m.trunk.Backward(step);
+      m.trunk.Backward(step, m.rope.view());
       m.stem.Backward(step, d_stream);
     });
     if (run % 3 == 0) {
@@ -97,12 +99,13 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   }
 
   // The same losses without a backward pass, in less memory.
-  Model evaluated(model, geometry, recompute, Plan::Purpose::kInference);
+  Layers evaluated(model, geometry, recompute, Plan::Purpose::kInference);
   EXPECT_LT(evaluated.rig->plan().arena_bytes(), m.rig->plan().arena_bytes());
   sums = {};
   evaluated.rig->Evaluate(pass, [&](Step& step) {
     evaluated.stem.Forward(step, step.Slot(evaluated.trunk.stem_slot()));
-    evaluated.objective->Run(step, {.out = evaluated.trunk.Forward(step)}, {},
+    evaluated.objective->Run(step, {.out = evaluated.trunk.Forward(step, evaluated.rope.view())},
+                             {},
                              /*training=*/false);
   });
   EXPECT_EQ(sums.loss, first_loss);
@@ -128,7 +131,7 @@ TEST(Memory, InferencePlansOfManySizes) {
     for (const int64_t hidden : {48, 64, 128}) {
       for (const int64_t ffn : {40, 80, 300}) {
         for (const int64_t chunk : {0, 3}) {
-          EngineOptions options;
+          ModelOptions options;
           options.model = SmallModel();
           options.model.layers = layers;
           options.model.hidden = hidden;
@@ -140,12 +143,12 @@ TEST(Memory, InferencePlansOfManySizes) {
           double losses[2] = {};
           for (const auto purpose : {Plan::Purpose::kTraining, Plan::Purpose::kInference}) {
             options.purpose = purpose;
-            const auto engine = Engine::Create(options, mesh).value();
-            engine->Allocate();
-            ShardedState state(engine->params(), mesh, {}, engine->weights(), 0);
+            const auto model = Model::Declare(options, mesh.grid()).value();
+            Engine engine(*model, mesh);
+            ShardedState state(model->params(), mesh, {}, engine.weights(), 0);
             state.Initialize(1);
-            engine->Evaluate(batch);
-            losses[purpose == Plan::Purpose::kInference] = *engine->head_sums().as<double>();
+            engine.Evaluate(batch);
+            losses[purpose == Plan::Purpose::kInference] = *engine.head_sums().as<double>();
           }
           ASSERT_EQ(losses[0], losses[1])
               << layers << " layers of " << hidden << ", ffn " << ffn << ", chunk " << chunk;
@@ -157,15 +160,13 @@ TEST(Memory, InferencePlansOfManySizes) {
 
 // Without a backward pass memory does not grow with depth.
 TEST(Memory, InferenceKeepsNothingPerLayer) {
-  const auto world = MakeSelfCommunicator();
-  Mesh mesh = Mesh::Create(*world, 1, {.device = TestDevice()}).value();
-  EngineOptions options;
+  ModelOptions options;
   options.model = SmallModel();
   options.sequence_length = 16;
   options.purpose = Plan::Purpose::kInference;
-  const int64_t two_layers = Engine::Create(options, mesh).value()->activation_bytes();
+  const int64_t two_layers = Model::Declare(options, {}).value()->activation_bytes();
   options.model.layers = 20;
-  EXPECT_EQ(Engine::Create(options, mesh).value()->activation_bytes(), two_layers);
+  EXPECT_EQ(Model::Declare(options, {}).value()->activation_bytes(), two_layers);
 }
 
 // More recomputation, less memory.
@@ -176,8 +177,8 @@ TEST(Memory, RecomputingSavesIt) {
   for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
     config.train.recompute = recompute;
     Rig rig(config);
-    EXPECT_LT(rig->engine().activation_bytes(), previous) << Name(recompute);
-    previous = rig->engine().activation_bytes();
+    EXPECT_LT(rig->model().activation_bytes(), previous) << Name(recompute);
+    previous = rig->model().activation_bytes();
   }
 }
 

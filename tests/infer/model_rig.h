@@ -53,11 +53,10 @@ inline std::unique_ptr<LanguageModel> MakeModel(const ModelConfig& config, DType
                                                 const DecodeLimits& limits, Mesh& mesh,
                                                 double noise = 0.0,
                                                 const ObjectiveConfig& objective = {}) {
-  EngineOptions options;
+  ModelOptions options;
   options.model = config;
   options.objective = objective;
   options.compute = compute;
-  options.device = mesh.place().device;
   auto model = LanguageModel::Create(options, limits, mesh).value();
   Engine& engine = model->engine();
   for (ParamId id = 0; id < engine.params().size(); ++id) {

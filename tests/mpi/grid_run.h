@@ -279,8 +279,8 @@ inline Sizes MeasureSizes(Stepper& stepper) {
           .weights = engine.weights().flat.bytes(),
           .gradients = engine.grads().bytes(),
           .optimizer = stepper.state().master_bytes() + stepper.state().state_bytes(),
-          .saved = engine.saved_activation_bytes(),
-          .activations = engine.activation_bytes(),
+          .saved = stepper.model().plan().saved_bytes(),
+          .activations = stepper.model().activation_bytes(),
           .sent = {}};
 }
 

@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<MemoryRow>> Plan(const std::string& shape, int64_t mi
   auto stepper = Stepper::Create(*config, *mesh);
   if (!stepper.ok()) return stepper.status();
   *parameters = 0;
-  const ParamTable& params = (*stepper)->engine().params();
+  const ParamTable& params = (*stepper)->model().params();
   for (ParamId id = 0; id < params.size(); ++id) {
     for (const ParamPart& part : params[id].spec.parts) *parameters += part.shape.elements();
   }

@@ -19,12 +19,13 @@ TEST(DecodePass, WaitsOnceAndAllocatesNothing) {
   const DecodeLimits limits{.sequences = 2, .context = 600, .drafts = 3};
   const int64_t before = cuda::AllocatedBytes(0);
   const auto model = MakeModel(config, DType::kF32, limits, mesh);
-  const Engine& engine = model->engine();
   const int64_t places = limits.context + limits.drafts;
   const int64_t rows = limits.sequences * (1 + limits.drafts);
-  const int64_t planned = engine.weight_bytes() + engine.activation_bytes() + engine.input_bytes() +
-                          engine.DecodeBytes(rows) + engine.DecodeScratchBytes(places, rows) +
-                          engine.CacheBytes(limits.sequences, places);
+  const Model& m = model->model();
+  const int64_t planned = m.weight_bytes() + m.activation_bytes() + m.input_bytes() +
+                          DecodePasses::Bytes(m, rows) +
+                          DecodePasses::ScratchBytes(m, places, rows) +
+                          KvCache::Bytes(m.plan(), DType::kF32, limits.sequences, places);
   EXPECT_EQ(cuda::AllocatedBytes(0) - before, planned);
   for (const SamplingOptions& sampling :
        {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 1.0, .top_k = 5},

@@ -158,28 +158,26 @@ LossWork RecordLoss(Config config) {
   const auto world = MakeSelfCommunicator();
   auto mesh = MakeMesh(config, *world);
   TL_CHECK_OK(mesh.status());
-  EngineOptions options = MakeEngineOptions(config);
-  options.device = kDevice;
-  options.passes = 2;
-  auto engine = Engine::Create(options, *mesh);
-  TL_CHECK_OK(engine.status());
-  (*engine)->Allocate();
+  const ModelOptions options = MakeModelOptions(config, kDevice.type);
+  auto model = tl::Model::Declare(options, mesh->grid());
+  TL_CHECK_OK(model.status());
+  Engine engine(**model, *mesh, /*passes=*/2);
   HostBatch batch;
   batch.count = options.batch;
   batch.sequence_length = options.sequence_length;
-  batch.lookahead = (*engine)->lookahead();
-  const size_t rows = static_cast<size_t>((*engine)->rows());
+  batch.lookahead = (*model)->lookahead();
+  const size_t rows = static_cast<size_t>((*model)->rows());
   for (auto* column : {&batch.inputs, &batch.positions, &batch.segments, &batch.targets_storage})
     column->resize(rows);
   const Buffer scalars = Buffer::Allocate(kDevice, 4096);
   // The second adds to the first one's gradients, as all but the first of a step do.
   size_t first = 0;
-  (*engine)->grad_sync().BeginStep(2);
+  engine.grad_sync().BeginStep(2);
   for (int pass = 0; pass < 2; ++pass) {
     first = recorded.products().size();
-    (*engine)->ForwardBackward(batch, reinterpret_cast<const StepScalars*>(scalars.data()));
+    engine.ForwardBackward(batch, reinterpret_cast<const StepScalars*>(scalars.data()));
   }
-  (*engine)->grad_sync().Finish((*engine)->stream());
+  engine.grad_sync().Finish(engine.stream());
   LossWork work;
   const int64_t vocab = config.model.vocab, weight = vocab * config.model.hidden;
   for (size_t i = first; i < recorded.products().size(); ++i) {

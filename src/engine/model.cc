@@ -1,0 +1,153 @@
+#include "engine/model.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "kernels/attention.h"
+#include "kernels/head_metrics.h"
+#include "kernels/matmul.h"
+#include "model/rope_table.h"
+
+namespace tl {
+namespace {
+
+Geometry MakeGeometry(const ModelOptions& options, const Grid& grid) {
+  return {.batch = options.batch,
+          .sequence_length = options.sequence_length,
+          .compute = options.compute,
+          .tensor_size = grid.tensor_size,
+          .sequence_parallel = options.sequence_parallel,
+          .device = options.device};
+}
+
+ParamSpec EmbeddingSpec(const ModelConfig& model) {
+  return VocabularySpec("embedding.weight", model.vocab, model.hidden, model.init_std);
+}
+
+ParamSpec UnembeddingSpec(const ModelConfig& model) {
+  if (model.tie_embeddings) return EmbeddingSpec(model);
+  return VocabularySpec("lm_head.weight", model.vocab, model.hidden, model.init_std);
+}
+
+absl::Status CheckCountable(const ModelConfig& model) {
+  const auto hidden = static_cast<double>(model.hidden);
+  const double heads = 2.0 * static_cast<double>(model.heads + model.kv_heads_or_default());
+  const double per_layer = heads * static_cast<double>(model.head_dim_or_default()) +
+                           3.0 * static_cast<double>(model.ffn);
+  const double parameters = hidden * (2.0 * static_cast<double>(model.vocab) +
+                                      static_cast<double>(model.layers) * per_layer);
+  if (parameters <= 0x1p56) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("[model] has ", parameters, " parameters: expected at most 2^56"));
+}
+
+}  // namespace
+
+Model::Model(const ModelOptions& options, const Grid& grid)
+    : options_(options),
+      geometry_(MakeGeometry(options, grid)),
+      params_(grid.data_size, grid.tensor_size, grid.tensor_rank),
+      plan_(params_, options.purpose),
+      stem_(EmbeddingSpec(options.model), geometry_),
+      stem_dropout_("embedding.dropout", options.blocks.dropout, geometry_),
+      trunk_(options.model, TrunkLayers(options.objective, options.model.layers), geometry_,
+             options.blocks) {}
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& options,
+                                                      const Grid& grid) {
+  const ModelConfig& config = options.model;
+  TL_RETURN_IF_ERROR(CheckCountable(config));
+  std::unique_ptr<Model> model(new Model(options, grid));
+  TL_ASSIGN_OR_RETURN(model->objective_,
+                      MakeObjective(options.objective,
+                                    {.geometry = model->geometry_,
+                                     .vocab = config.vocab,
+                                     .hidden = config.hidden,
+                                     .embedding = EmbeddingSpec(config),
+                                     .unembedding = UnembeddingSpec(config),
+                                     .norm_eps = config.norm_eps,
+                                     .z_loss = options.z_loss,
+                                     .loss_chunk = options.loss_chunk,
+                                     .block = [options](const std::string& name) {
+                                       return MakeBlockConfig(options.model, name, options.blocks);
+                                     }}));
+  Plan& plan = model->plan_;
+  {
+    const auto group = plan.As({.frozen = options.objective.freeze_trunk});
+    model->stem_.Declare(plan);
+    model->stem_dropout_.Declare(plan);
+    model->trunk_.Declare(plan);
+  }
+  model->objective_->Declare(plan);
+  plan.Finish();
+  // On GPUs weights and their gradients, which are wider, start where products of equal shapes are
+  // equal to cuBLASLt.
+  const bool cpu = options.device == DeviceType::kCpu;
+  model->params_.Layout(
+      options.bucket_elements,
+      cpu ? 16 : kMatmulAlignment / static_cast<int64_t>(SizeOf(options.compute)));
+  return model;
+}
+
+void Model::MaskTargets(HostBatch* batch) const {
+  for (int head = 0; head < lookahead(); ++head) {
+    if (objective_->Distills(head)) batch->MaskBeyondInputs(head + 1);
+  }
+}
+
+int64_t Model::weight_bytes() const {
+  return params_.elements() * static_cast<int64_t>(SizeOf(options_.compute));
+}
+
+int64_t Model::gradient_bytes() const {
+  const bool training = options_.purpose == Plan::Purpose::kTraining;
+  return training ? params_.trainable_elements() * static_cast<int64_t>(sizeof(float)) : 0;
+}
+
+int64_t Model::positions() const {
+  return options_.positions > 0 ? options_.positions : options_.sequence_length;
+}
+
+int64_t Model::table_bytes() const { return RopeTable::Bytes(options_.model, positions()); }
+
+int64_t Model::pass_bytes() const {
+  const int64_t numbers_per_token = 4 + lookahead();
+  return numbers_per_token * rows() * static_cast<int64_t>(sizeof(int32_t));
+}
+
+int64_t Model::sum_bytes() const { return lookahead() * static_cast<int64_t>(sizeof(HeadSums)); }
+
+int64_t Model::scratch_bytes() const {
+  if (options_.device == DeviceType::kCpu) return 0;
+  const ModelConfig& m = options_.model;
+  // The widest product with a bias; counting tokens; sums over rows in parts.
+  const int64_t matmul = kMatmulWorkspace + 3 * m.heads * m.head_dim_or_default() * 4 + 256;
+  const int64_t embedding = 4 * (2 * m.vocab + 3 * rows() + 1);
+  const int64_t norm = 4 * 1056 * m.hidden;
+  const int64_t tensor = geometry_.tensor_size;
+  const int64_t attention =
+      AttentionBackwardScratch({.batch = options_.batch,
+                                .tq = options_.sequence_length,
+                                .tk = options_.sequence_length,
+                                .q_heads = m.heads / tensor,
+                                .k_heads = std::max<int64_t>(1, m.kv_heads_or_default() / tensor),
+                                .d = m.head_dim_or_default()});
+  return std::max({matmul, embedding, norm, attention});
+}
+
+absl::StatusOr<std::vector<ParamPart>> ModelTensors(const ModelConfig& model,
+                                                    const ObjectiveConfig& objective) {
+  TL_ASSIGN_OR_RETURN(
+      const auto declared,
+      Model::Declare({.model = model, .objective = objective, .purpose = Plan::Purpose::kInference},
+                     Grid{}));
+  std::vector<ParamPart> tensors;
+  for (ParamId id = 0; id < declared->params().size(); ++id) {
+    const std::vector<ParamPart>& parts = declared->params()[id].spec.parts;
+    tensors.insert(tensors.end(), parts.begin(), parts.end());
+  }
+  return tensors;
+}
+
+}  // namespace tl
