@@ -33,6 +33,7 @@ Engine::Engine(Model& model, Mesh& mesh, int64_t passes)
   sums_memory_ = Buffer::Allocate(device, model.sum_bytes());
   head_sums_ =
       Tensor::Contiguous(sums_memory_.data(), {model.lookahead(), kHeadSums}, DType::kF64, device);
+  host_sums_ = Buffer::AllocateHost(device, model.sum_bytes());
   ClearHeadSums();
   if (model.options().purpose != Plan::Purpose::kTraining) return;
   grad_memory_ = Buffer::Allocate(device, model.gradient_bytes());
@@ -122,6 +123,19 @@ void Engine::Evaluate(const HostBatch& batch) {
   model_.stem().Forward(step, step.Slot(model_.trunk().stem_slot()));
   model_.objective().Run(step, {.out = model_.trunk().Forward(step, rope()), .rope = rope()}, {},
                          /*training=*/false);
+}
+
+void Engine::StartReadingHeads() {
+  mesh_.group(Axis::kData).AllReduce(stream_, head_sums_);
+  CopyBytes(stream_, host_sums_.data(), head_sums_.data, head_sums_.bytes());
+}
+
+std::vector<HeadResult> Engine::Heads() const {
+  const auto* sums = reinterpret_cast<const HeadSums*>(host_sums_.data());
+  std::vector<HeadResult> results;
+  for (const std::string& name : model_.objective().heads())
+    results.push_back(MakeHeadResult(name, sums[results.size()]));
+  return results;
 }
 
 }  // namespace tl

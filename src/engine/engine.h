@@ -10,6 +10,7 @@
 #include "engine/model.h"
 #include "model/rope_table.h"
 #include "nn/step.h"
+#include "objective/acceptance.h"
 
 namespace tl {
 
@@ -47,6 +48,12 @@ class Engine {
   // ranks of the tensor group: fp64 [heads, kHeadSums] on the device.
   Tensor head_sums() const { return head_sums_; }
   void ClearHeadSums() { ZeroBytes(stream_, head_sums_.data, head_sums_.bytes()); }
+  // Sums the head sums over the data group and starts to copy them to the host.
+  void StartReadingHeads();
+  // Tells what was read, once the stream has come there.
+  std::vector<HeadResult> Heads() const;
+  // Sets a whole local parameter, given as fp32.
+  void SetWeights(ParamId id, const float* values) { SetValues(weights_.View(id), values); }
 
  private:
   Pass LoadPass(const HostBatch& batch);
@@ -56,8 +63,8 @@ class Engine {
   Stream stream_, comm_stream_;
   RopeTable rope_;
   Buffer weight_memory_, grad_memory_, arena_, inputs_, sums_memory_;
-  // Pinned, for a device: so that copies to it let the host go on. A slot for each pass.
-  Buffer host_inputs_;
+  // Pinned, for a device: so that copies let the host go on. A slot for each pass.
+  Buffer host_inputs_, host_sums_;
   std::vector<Event> host_inputs_read_;  // of each slot
   size_t next_slot_ = 0;
   Weights weights_;

@@ -55,6 +55,11 @@ void AddCudaCode(Device device, std::vector<MemoryRow>* plan) {
     plan->push_back({"CUDA's context and code (estimate)", kCudaCodeBytes});
 }
 
+void AddTransport(const Mesh& mesh, std::vector<MemoryRow>* plan) {
+  if (const int64_t bytes = mesh.transport_bytes(); bytes > 0)
+    plan->push_back({"NCCL's buffers (estimate)", bytes});
+}
+
 MemoryTaken FindTaken(const MemoryRoom& room, absl::Span<const MemoryRow> plan, int device) {
   const int64_t free = cuda::FreeMemory(device);
   const int64_t total = cuda::GetPlatform().devices[device].memory_bytes;
@@ -101,10 +106,10 @@ absl::Status CheckSize(const ModelOptions& options, const Mesh& mesh) {
   const auto positions =
       static_cast<double>(options.positions > 0 ? options.positions : options.sequence_length);
   const double tables = positions * static_cast<double>(m.head_dim_or_default());
-  const MemoryRow lower_bound[] = {
-      {"weights", Clamped(parameters / tensor * size)},
-      {"gradients", training ? Clamped(parameters / tensor * 4.0) : 0},
-      {"activations at least", Clamped((inputs + largest) / tensor * size + tables * 4.0)}};
+  std::vector<MemoryRow> lower_bound = {{"weights", Clamped(parameters / tensor * size)}};
+  if (training) lower_bound.push_back({"gradients", Clamped(parameters / tensor * 4.0)});
+  lower_bound.push_back(
+      {"activations at least", Clamped((inputs + largest) / tensor * size + tables * 4.0)});
   const auto [bytes, local_ranks] = FindMemory(mesh);
   const double available = bytes > 0 ? static_cast<double>(bytes) : kBeyondAnyHost;
   double needed = 0.0;

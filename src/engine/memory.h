@@ -27,6 +27,8 @@ struct MemoryRow {
 inline constexpr int64_t kCudaCodeBytes = int64_t{1} << 30;
 // The row of it; none on a CPU.
 void AddCudaCode(Device device, std::vector<MemoryRow>* plan);
+// The row of what NCCL takes; none without it.
+void AddTransport(const Mesh& mesh, std::vector<MemoryRow>* plan);
 
 // Memory that can be had now, and the ranks that share it: a host's, or a GPU's own.
 struct MemoryRoom {

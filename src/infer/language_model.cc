@@ -68,9 +68,9 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::st
   TL_ASSIGN_OR_RETURN(auto model,
                       Create(MakeModelOptions(config, mesh.place().device.type), limits, mesh));
   Engine& engine = model->engine();
-  TL_RETURN_IF_ERROR(LoadWeights(
-      CheckpointFolder(config, run_dir), mesh.world(), engine.params(),
-      [&](ParamId id, const float* values) { SetValues(engine.weights().View(id), values); }));
+  TL_RETURN_IF_ERROR(
+      LoadWeights(CheckpointFolder(config, run_dir), mesh.world(), engine.params(),
+                  [&](ParamId id, const float* values) { engine.SetWeights(id, values); }));
   return model;
 }
 

@@ -10,13 +10,15 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "checkpoint/inputs.h"
+#include "checkpoint/load.h"
 #include "checkpoint/run_text.h"
 #include "data/blend.h"
 #include "data/token_file.h"
 #include "data/token_names.h"
+#include "engine/memory.h"
+#include "engine/options.h"
 #include "engine/placement.h"
 #include "train/plan_check.h"
-#include "train/stepper.h"
 
 namespace tl {
 namespace {
@@ -76,7 +78,51 @@ void TellBegin(const std::string& run_dir, const Config& config,
   }
 }
 
+absl::StatusOr<std::unique_ptr<Model>> Declare(const Config& config, const Mesh& mesh) {
+  ModelOptions options = MakeModelOptions(config, mesh.place().device.type);
+  options.purpose = Plan::Purpose::kInference;
+  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
+  return Model::Declare(options, mesh.grid());
+}
+
+std::vector<MemoryRow> MemoryPlan(const Model& model, const Mesh& mesh) {
+  const ModelOptions& o = model.options();
+  std::vector<MemoryRow> plan = {{"weights", model.weight_bytes()},
+                                 {"activations", model.activation_bytes()},
+                                 {"inputs and tables", model.input_bytes()}};
+  if (o.device == DeviceType::kCpu) {
+    plan.push_back({"a batch", HostBatch::Bytes(o.batch, o.sequence_length, model.lookahead())});
+    return plan;
+  }
+  plan.push_back({"scratch of kernels and cuBLASLt", model.scratch_bytes()});
+  AddCudaCode(mesh.place().device, &plan);
+  AddTransport(mesh, &plan);
+  return plan;
+}
+
 }  // namespace
+
+absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int64_t batches) {
+  const Mesh& mesh = engine.mesh();
+  const ModelOptions& o = engine.model().options();
+  const int64_t samples = data.SampleCount(o.sequence_length), round = o.batch * mesh.data_size();
+  int64_t rounds = (samples + round - 1) / round;
+  if (batches > 0) rounds = std::min(rounds, batches);
+  HostBatch batch;
+  engine.ClearHeadSums();
+  for (int64_t i = 0; i < rounds; ++i) {
+    TL_RETURN_IF_ERROR(AgreeOnStatus(
+        mesh.world(), data.FillBatch((i * mesh.data_size() + mesh.data_rank()) * o.batch, o.batch,
+                                     o.sequence_length, engine.model().lookahead(), &batch)));
+    engine.Evaluate(batch);
+  }
+  engine.StartReadingHeads();
+  engine.stream().Synchronize();
+  EvalResult result{.loss = 0.0f, .targets = 0, .heads = engine.Heads()};
+  result.targets = result.heads[0].targets;
+  result.loss = static_cast<float>(result.heads[0].loss);
+  return result;
+}
 
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
   BlendOptions blend{.files = {},
@@ -102,11 +148,17 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckSameTokenizer(files)));
   auto data = OpenSequential(blend);
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
-  TL_ASSIGN_OR_RETURN(const auto stepper, Stepper::Create(run_config, mesh));
-  TL_RETURN_IF_ERROR(CheckPlan(run_config, *stepper, mesh));
-  stepper->Allocate();
-  TL_RETURN_IF_ERROR(stepper->InitializeFrom(saves));
-  TL_ASSIGN_OR_RETURN(const EvalResult result, stepper->Evaluate(**data, options.batches));
+  TL_ASSIGN_OR_RETURN(const auto model, Declare(run_config, mesh));
+  const auto planner = [&](const Config& other) -> absl::StatusOr<std::vector<MemoryRow>> {
+    TL_ASSIGN_OR_RETURN(const auto declared, Declare(other, mesh));
+    return MemoryPlan(*declared, mesh);
+  };
+  TL_RETURN_IF_ERROR(CheckPlan(run_config, *model, MemoryPlan(*model, mesh), planner, mesh));
+  Engine engine(*model, mesh);
+  TL_RETURN_IF_ERROR(
+      LoadWeights(saves, world, model->params(),
+                  [&](ParamId id, const float* values) { engine.SetWeights(id, values); }));
+  TL_ASSIGN_OR_RETURN(const EvalResult result, Evaluate(engine, **data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
   TellBegin(options.run_dir, run_config, blend.files);
   std::printf("eval_loss %s over %lld targets",

@@ -1,4 +1,4 @@
-// The loss of a trained model on text.
+// The loss of a model on text.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +6,22 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "comm/communicator.h"
+#include "data/source.h"
 #include "engine/config.h"
+#include "engine/engine.h"
 
 namespace tl {
+
+struct EvalResult {
+  float loss = 0.0f;  // of the main head; NaN where there are no targets
+  int64_t targets = 0;
+  std::vector<HeadResult> heads;
+};
+
+// Runs at most `batches` micro-batches per data rank, 0: all of the source. Collective.
+absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int64_t batches);
 
 struct EvalOptions {
   std::string run_dir;             // a run folder with a save
@@ -17,7 +29,8 @@ struct EvalOptions {
   int64_t batches = 0;             // micro batches per data rank; 0: the whole of it
 };
 
-// Prints the loss and, where the tokenizer allows, bits per byte on rank 0. Collective.
+// Prints the loss of a trained model and, where the tokenizer allows, bits per byte on rank 0.
+// Holds its weights and the activations of one micro-batch. Collective.
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world);
 
 }  // namespace tl

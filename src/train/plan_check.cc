@@ -1,19 +1,13 @@
 #include "train/plan_check.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "nn/lm_loss.h"
 
 namespace tl {
 namespace {
-
-absl::Status Check(const Stepper& stepper, Mesh& mesh, absl::Span<const MemoryRow> besides) {
-  std::vector<MemoryRow> plan = stepper.MemoryPlan();
-  plan.insert(plan.end(), besides.begin(), besides.end());
-  return CheckMemory(plan, mesh);
-}
 
 int64_t ChunkOf(const Model& model) {
   const ModelOptions& o = model.options();
@@ -25,20 +19,33 @@ int64_t ChunkOf(const Model& model) {
 
 }  // namespace
 
-absl::Status CheckPlan(const Config& config, const Stepper& stepper, Mesh& mesh,
-                       absl::Span<const MemoryRow> besides) {
-  const absl::Status status = Check(stepper, mesh, besides);
+absl::Status CheckPlan(const Config& config, const Model& model, absl::Span<const MemoryRow> plan,
+                       const MemoryPlanner& planner, const Mesh& mesh) {
+  const absl::Status status = CheckMemory(plan, mesh);
   if (status.ok()) return status;
   constexpr int64_t kFewest = 64;
   Config smaller = config;
-  for (int64_t chunk = ChunkOf(stepper.model()) / 2; chunk >= kFewest; chunk /= 2) {
+  for (int64_t chunk = ChunkOf(model) / 2; chunk >= kFewest; chunk /= 2) {
     smaller.train.loss_chunk = chunk;
-    const auto planned = Stepper::Create(smaller, mesh);
-    if (planned.ok() && Check(**planned, mesh, besides).ok())
+    const auto planned = planner(smaller);
+    if (planned.ok() && CheckMemory(*planned, mesh).ok())
       return absl::Status(
           status.code(), absl::StrCat(status.message(), "; [train] loss_chunk = ", chunk, " fits"));
   }
   return status;
+}
+
+absl::Status CheckPlan(const Config& config, const Stepper& stepper, Mesh& mesh,
+                       absl::Span<const MemoryRow> besides) {
+  const auto with = [&](std::vector<MemoryRow> plan) {
+    plan.insert(plan.end(), besides.begin(), besides.end());
+    return plan;
+  };
+  const auto planner = [&](const Config& other) -> absl::StatusOr<std::vector<MemoryRow>> {
+    TL_ASSIGN_OR_RETURN(const auto planned, Stepper::Create(other, mesh));
+    return with(planned->MemoryPlan());
+  };
+  return CheckPlan(config, stepper.model(), with(stepper.MemoryPlan()), planner, mesh);
 }
 
 }  // namespace tl

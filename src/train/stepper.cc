@@ -59,8 +59,7 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
   plan.push_back({"scratch of kernels and cuBLASLt", m.scratch_bytes()});
   plan.push_back({"scalars", sizeof(StepScalars) + 2 * sizeof(float)});
   AddCudaCode(mesh_.place().device, &plan);
-  if (const int64_t bytes = mesh_.transport_bytes(); bytes > 0)
-    plan.push_back({"NCCL's buffers (estimate)", bytes});
+  AddTransport(mesh_, &plan);
   return plan;
 }
 
@@ -86,17 +85,11 @@ void Stepper::Allocate() {
   const Device device = engine_->stream().device();
   scalars_memory_ = Buffer::Allocate(device, sizeof(StepScalars));
   host_scalars_ = Buffer::AllocateHost(device, sizeof(StepScalars));
-  host_sums_ = Buffer::AllocateHost(device, engine_->head_sums().bytes());
   sums_memory_ = Buffer::Allocate(device, 2 * sizeof(float));
   reader_ = std::make_unique<ReadAhead>(
       MicroBatches(), [this](const DataSource& data, int64_t first, int64_t i, HostBatch* out) {
         return FillBatch(data, first, i, out);
       });
-}
-
-absl::Status Stepper::InitializeFrom(const std::string& weights) {
-  return LoadWeights(weights, mesh_.world(), model_->params(),
-                     [&](ParamId id, const float* v) { state_->SetWeights(id, v); });
 }
 
 absl::Status Stepper::StartFrom(const std::string& weights) {
@@ -174,21 +167,6 @@ Schedule Stepper::schedule() const {
           .decay_fraction = o.decay_fraction};
 }
 
-void Stepper::StartReadingHeads() {
-  Stream& stream = engine_->stream();
-  const Tensor sums = engine_->head_sums();
-  mesh_.group(Axis::kData).AllReduce(stream, sums);
-  CopyBytes(stream, host_sums_.data(), sums.data, sums.bytes());
-}
-
-std::vector<HeadResult> Stepper::Heads() const {
-  const auto* sums = reinterpret_cast<const HeadSums*>(host_sums_.data());
-  std::vector<HeadResult> results;
-  for (const std::string& name : model_->objective().heads())
-    results.push_back(MakeHeadResult(name, sums[results.size()]));
-  return results;
-}
-
 absl::Status Stepper::FillBatch(const DataSource& data, int64_t first, int64_t i,
                                 HostBatch* out) const {
   const TrainConfig& t = config_.train;
@@ -240,7 +218,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   if (on_gradients) on_gradients(engine_->grads());
   // Before the gathers of weights: after them its sum, and so the end of the step, would wait for
   // them.
-  StartReadingHeads();
+  engine_->StartReadingHeads();
 
   const ProfilerRange range("update");
   const Tensor sums = Tensor::Contiguous(sums_memory_.data(), {2}, DType::kF32, stream.device());
@@ -253,7 +231,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   CopyBytes(stream, host_scalars_.data(), scalars_memory_.data(), sizeof(StepScalars));
   stream.Synchronize();
   reader_->Wait();
-  result.heads = Heads();
+  result.heads = engine_->Heads();
   double loss = 0.0;
   result.counted = false;
   for (int k = 0; k < heads; ++k) {
@@ -272,27 +250,6 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   run_.samples += t.global_batch_size;
   JudgeStep(result, scaler, weights_finite_, &run_);
   ++(result.skipped ? run_.skipped : run_.updates);
-  return result;
-}
-
-absl::StatusOr<EvalResult> Stepper::Evaluate(const DataSource& data, int64_t batches) {
-  const int64_t size = config_.train.micro_batch_size, length = config_.train.sequence_length;
-  const int64_t samples = data.SampleCount(length), round = size * mesh_.data_size();
-  int64_t rounds = (samples + round - 1) / round;
-  if (batches > 0) rounds = std::min(rounds, batches);
-  HostBatch batch;
-  engine_->ClearHeadSums();
-  for (int64_t i = 0; i < rounds; ++i) {
-    TL_RETURN_IF_ERROR(AgreeOnStatus(
-        mesh_.world(), data.FillBatch((i * mesh_.data_size() + mesh_.data_rank()) * size, size,
-                                      length, model_->lookahead(), &batch)));
-    engine_->Evaluate(batch);
-  }
-  StartReadingHeads();
-  engine_->stream().Synchronize();
-  EvalResult result{.loss = 0.0f, .targets = 0, .heads = Heads()};
-  result.targets = result.heads[0].targets;
-  result.loss = static_cast<float>(result.heads[0].loss);
   return result;
 }
 

@@ -32,12 +32,6 @@ struct StepResult {
   int64_t targets = 0;  // of the main head: unmasked, of the global batch
 };
 
-struct EvalResult {
-  float loss = 0.0f;  // of the main head; NaN where there are no targets
-  int64_t targets = 0;
-  std::vector<HeadResult> heads;
-};
-
 class Stepper {
  public:
   // Plans; allocates nothing. The config has passed Validate; the mesh outlives the stepper.
@@ -51,8 +45,6 @@ class Stepper {
   void Allocate();
   // One of these before the first step.
   void Initialize() { state_->Initialize(static_cast<uint64_t>(config_.train.seed)); }
-  // All weights from a checkpoint.
-  absl::Status InitializeFrom(const std::string& weights);
   // Those that it has; heads that it lacks start from the seed, or from what they copy.
   absl::Status StartFrom(const std::string& weights);
   // where: a checkpoint, or a folder of them, of which the newest that is good is taken. Returns
@@ -74,8 +66,6 @@ class Stepper {
   // The next step. An error if the data cannot be read; the same on all ranks. Meanwhile reads what
   // the step after it needs of the same source, whose errors are that step's. Collective.
   absl::StatusOr<StepResult> Run(const DataSource& data);
-  // At most `batches` micro-batches per data rank, 0: all of the source. Collective.
-  absl::StatusOr<EvalResult> Evaluate(const DataSource& data, int64_t batches);
 
   const RunState& run() const { return run_; }
   // Of the learning rate.
@@ -91,10 +81,6 @@ class Stepper {
   int64_t MicroBatches() const;
   // This rank's samples of micro-batch i of a step, with targets masked. From any thread.
   absl::Status FillBatch(const DataSource& data, int64_t first, int64_t i, HostBatch* out) const;
-  // Sums the head sums over the data group and starts to copy them to the host.
-  void StartReadingHeads();
-  // After the stream has come there.
-  std::vector<HeadResult> Heads() const;
 
   Config config_;
   Mesh& mesh_;
@@ -102,7 +88,7 @@ class Stepper {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ShardedState> state_;
-  Buffer scalars_memory_, host_scalars_, host_sums_, sums_memory_;
+  Buffer scalars_memory_, host_scalars_, sums_memory_;
   RunState run_;
   bool weights_finite_ = true;  // when last checked
   std::unique_ptr<ReadAhead> reader_;

@@ -24,6 +24,7 @@
 #include "engine/cost.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
+#include "train/evaluate.h"
 #include "train/health.h"
 #include "train/inputs.h"
 #include "train/machine.h"
@@ -123,7 +124,7 @@ struct Trainer {
     const Doing doing("evaluating");
     const auto start = Clock::now();
     TL_ASSIGN_OR_RETURN(const EvalResult result,
-                        stepper.Evaluate(*eval, config.train.eval_batches));
+                        tl::Evaluate(stepper.engine(), *eval, config.train.eval_batches));
     EvalReport report{.step = stepper.run().step,
                       .tokens = Tokens(),
                       .eval_targets = result.targets,

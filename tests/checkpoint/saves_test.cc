@@ -157,7 +157,7 @@ TEST(RunSaves, WeightsAloneComeFromAnyForm) {
     config.train.seed = 5;
     Rig other(config);
     const auto m = other.State(0);
-    ASSERT_TRUE(other->InitializeFrom(where).ok()) << where;
+    ASSERT_TRUE(other->StartFrom(where).ok()) << where;
     EXPECT_EQ(other.Master(), rig.Master()) << where;
     EXPECT_EQ(other.State(0), m) << "the optimizer starts fresh";
     EXPECT_EQ(other->run().step, 0);
@@ -185,7 +185,7 @@ TEST(RunSaves, WeightsComeFromSafetensorsToo) {
   config.train.seed = 5;
   Rig other(config);
   ASSERT_FALSE(other.Master() == masters);
-  ASSERT_TRUE(other->InitializeFrom(path).ok());
+  ASSERT_TRUE(other->StartFrom(path).ok());
   EXPECT_EQ(other.Master(), masters);
 }
 
@@ -279,9 +279,9 @@ TEST(RunSaves, OneRunWritesAtATime) {
 TEST(RunSaves, MissingOnesAreNamed) {
   const std::string dir = RunFolder();
   Rig rig(SaveConfig());
-  ExpectMessage(rig->InitializeFrom(dir), dir + ": no checkpoint");
+  ExpectMessage(rig->StartFrom(dir), dir + ": no checkpoint");
   ExpectMessage(rig->Resume(dir).status(), dir + ": no checkpoint");
-  ExpectMessage(rig->InitializeFrom(dir + "/none"), dir + "/none: cannot open: No such file");
+  ExpectMessage(rig->StartFrom(dir + "/none"), dir + "/none: cannot open: No such file");
   const std::string file = dir + "/file";
   std::ofstream(file) << "x";
   ExpectMessage(rig->Save(file), file + ": cannot");
@@ -296,7 +296,7 @@ TEST(RunSaves, OfAnotherModelAreRefused) {
     Config config = SaveConfig();
     change(config.model);
     Rig other(config);
-    ExpectMessage(other->InitializeFrom(dir), part);
+    ExpectMessage(other->StartFrom(dir), part);
   };
   refused([](ModelConfig& m) { m.vocab = 68; }, "has the shape [67, 48], the model needs [68, 48]");
   refused([](ModelConfig& m) { m.ffn = 96; }, "has the shape [80, 48], the model needs [96, 48]");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/engine/rig.h"
+#include "train/evaluate.h"
 
 namespace tl {
 namespace {
@@ -28,7 +29,8 @@ TEST(Dropout, IsOffWhereNothingIsTrained) {
     rig->SetWeights(params);
     rig->source.samples = 4;
   }
-  EXPECT_EQ(with->Evaluate(with.source, 0)->loss, without->Evaluate(without.source, 0)->loss);
+  EXPECT_EQ(Evaluate(with->engine(), with.source, 0)->loss,
+            Evaluate(without->engine(), without.source, 0)->loss);
   EXPECT_NE(with.Run().loss, without.Run().loss);
 }
 

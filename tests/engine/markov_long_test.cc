@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/engine/rig.h"
+#include "train/evaluate.h"
 
 namespace tl {
 namespace {
@@ -147,7 +148,7 @@ TEST_P(Markov, HeadsComeWithinTwoPercentOfTheCeiling) {
   for (int64_t step = 0; step < config.train.steps; ++step) ASSERT_TRUE(rig->Run(source).ok());
   source.samples = 1 << 12;
   source.seed = 200 + GetParam();
-  const EvalResult result = rig->Evaluate(source, 0).value();
+  const EvalResult result = Evaluate(rig->engine(), source, 0).value();
   const std::vector<Ceiling> ceilings = Ceilings(p, kHeads);
   for (int i = 0; i < kHeads; ++i) {
     const HeadResult& head = result.heads[i];

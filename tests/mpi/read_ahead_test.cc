@@ -1,5 +1,6 @@
 // The batches of a step are read while the step before runs; a training does not show it.
 #include "grid_run.h"
+#include "train/evaluate.h"
 
 namespace tl::test {
 namespace {
@@ -33,7 +34,7 @@ Outcome TrainOn(const std::vector<const DataSource*>& sources, const Config& con
   for (int i = 0; i < kRuns; ++i) {
     RunStep(*training.stepper, *sources[i % sources.size()], outcome);
     // Reads of others between steps.
-    EXPECT_TRUE(training.stepper->Evaluate(*sources[0], 1).ok());
+    EXPECT_TRUE(Evaluate(training.stepper->engine(), *sources[0], 1).ok());
   }
   outcome.weights = GatherMasters(*training.stepper);
   return outcome;

@@ -8,6 +8,7 @@
 #include "tests/checkpoint/synthetic.h"
 #include "tests/data/temp_folder.h"
 #include "tests/engine/rig.h"
+#include "train/evaluate.h"
 
 namespace tl {
 namespace {
@@ -210,7 +211,7 @@ TEST(Health, StepsWithoutTargetsHaveNoLoss) {
   EXPECT_EQ(rig->run().unhealthy_since, 0);
   source.samples = 4;
   source.masked_from = 0;
-  const EvalResult eval = rig->Evaluate(source, 0).value();
+  const EvalResult eval = Evaluate(rig->engine(), source, 0).value();
   EXPECT_EQ(eval.targets, 0);
   EXPECT_TRUE(std::isnan(eval.loss));
 }
