@@ -91,10 +91,6 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
                                       facts.ranks, facts.hosts, data, c.parallel.tensor,
                                       c.parallel.sequence ? ", sequence parallel" : ""));
   text += Row("device", absl::StrFormat("%s, %d thread(s) per rank", facts.device, facts.threads));
-  if (facts.roof_flops > 0.0) {
-    text += Row("roof",
-                HumanCount(facts.roof_flops) + "FLOP/s per rank: matrix products, measured now");
-  }
   text += Row("precision", PrecisionText(c));
   text += Row("data", Paths(c.data.train));
   if (facts.train_tokens > 0) {
@@ -112,8 +108,15 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
   text += Row("steps", absl::StrFormat("%d, %s, lr %g to %g, warm-up %d", t.steps,
                                        Name(c.optimizer.schedule), c.optimizer.lr,
                                        c.optimizer.min_lr, c.optimizer.warmup_steps));
-  if (facts.resume_step > 0) text += Row("resumed", absl::StrCat("after step ", facts.resume_step));
   if (!facts.memory.empty()) text += Row("memory", "planned per rank") + MemoryText(facts);
+  return text;
+}
+
+std::string BannerEnd(double roof_flops, int64_t resume_step) {
+  std::string text;
+  if (roof_flops > 0.0)
+    text += Row("roof", HumanCount(roof_flops) + "FLOP/s per rank: matrix products, measured now");
+  if (resume_step > 0) text += Row("resumed", absl::StrCat("after step ", resume_step));
   return text;
 }
 

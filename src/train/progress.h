@@ -17,16 +17,17 @@ struct BannerFacts {
   int ranks = 1;
   int threads = 1;  // per rank
   int hosts = 1;
-  int64_t resume_step = 0;        // 0: from the start
   int64_t train_tokens = 0;       // in [data] train; 0: unknown
   std::string device;             // "CPU, AMD EPYC 9654 (AVX-512, bf16)"
   std::vector<MemoryRow> memory;  // planned, per rank
   int64_t memory_available = 0;   // per rank; 0: unknown
-  double roof_flops = 0.0;        // of matrix products, per second and rank; 0: unknown
 };
 
 // What is about to run: model, parameters, grid, tokens per step, precision and the memory plan.
 std::string Banner(const Config& config, const BannerFacts& facts);
+// What is found once the plan's memory is taken: the rate of matrix products, per second and rank
+// (0: unknown), and the step that the training goes on after (0: from the start).
+std::string BannerEnd(double roof_flops, int64_t resume_step);
 
 // "step  120/2000  loss 1.2345  lr 3.00e-04  norm 0.812  45.1 ms  22.7k tok/s  61% of roof  ETA
 // 2m13s", one line. Steps and estimates count towards last_step.

@@ -58,6 +58,11 @@ BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& pa
   return options;
 }
 
+void Print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
 struct Trainer {
   const Config& config;
   Communicator& world;
@@ -297,7 +302,17 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
       AgreeOnStatus(world, root ? MakeWritableFolder(config.run.dir) : absl::OkStatus()));
   const int local_ranks = LocalRanks(world);
   trainer.room = FindMemory(mesh);
-  // Before the plan takes its memory.
+  // Before anything of the plan is taken.
+  if (root) {
+    Print(Banner(config, {.ranks = world.size(),
+                          .threads = omp_get_max_threads(),
+                          .hosts = world.size() / local_ranks,
+                          .train_tokens = trainer.train->TokenCount(),
+                          .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo())
+                                                                    : Describe(mesh),
+                          .memory = memory,
+                          .memory_available = trainer.room.bytes / trainer.room.ranks}));
+  }
   {
     Stream stream = Stream::On(device);
     trainer.roof = MeasureGemmRate(stream, stepper->model().options().compute);
@@ -317,19 +332,7 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
     auto log = RunLog::Open(config, resolved_config, stepper->run().step);
     opened = log.status();
     if (log.ok()) trainer.log.emplace(std::move(log).value());
-    const std::string banner = Banner(
-        config,
-        {.ranks = world.size(),
-         .threads = omp_get_max_threads(),
-         .hosts = world.size() / local_ranks,
-         .resume_step = stepper->run().step,
-         .train_tokens = trainer.train->TokenCount(),
-         .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(mesh),
-         .memory = memory,
-         .memory_available = trainer.room.bytes / trainer.room.ranks,
-         .roof_flops = trainer.roof});
-    std::printf("%s", banner.c_str());
-    std::fflush(stdout);
+    Print(BannerEnd(trainer.roof, stepper->run().step));
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, opened));
   const RunStart start = stepper->run().step > 0 ? RunStart::kResumed : RunStart::kFresh;

@@ -277,5 +277,13 @@ TEST(Progress, BannerShowsModelGridAndMemory) {
   }
 }
 
+TEST(Progress, BannerEndsWithWhatIsFoundAtTheStart) {
+  EXPECT_EQ(BannerEnd(0.0, 0), "");
+  EXPECT_EQ(BannerEnd(0.0, 20), "  resumed     after step 20\n");
+  EXPECT_EQ(BannerEnd(1.5e12, 20),
+            "  roof        1.50TFLOP/s per rank: matrix products, measured now\n"
+            "  resumed     after step 20\n");
+}
+
 }  // namespace
 }  // namespace tl
