@@ -94,7 +94,7 @@ struct Trainer {
   // *stop: the strongest reason of any rank, the same on all.
   void Report(const StepResult& result, double ms, StopReason* stop) {
     limit.TurnEnds(SecondsSinceStart());
-    const Device device = mesh.place().device;
+    const Device device = stepper.engine().device();
     const int64_t bytes = device.type == DeviceType::kCuda ? cuda::AllocatedBytes(device.index)
                                                            : PeakResidentMemory();
     int32_t largest[] = {static_cast<int32_t>(bytes >> 10),  // KiB
@@ -191,7 +191,7 @@ struct Trainer {
 
   // The first step has run all the code there is: what the plan holds back for it shows.
   void ReportMemory() const {
-    const Device device = stepper.engine().options().device;
+    const Device device = stepper.engine().device();
     if (device.type == DeviceType::kCuda && log)
       LogInfo(absl::StrCat("memory of ", ToString(device), " after the first step: ",
                            Describe(FindTaken(room, memory, device.index))));
