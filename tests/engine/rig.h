@@ -107,7 +107,7 @@ class Rig {
     for (size_t i = 0; i < batches.size(); ++i) {
       TL_CHECK_OK(source.FillBatch(
           stepper_->run().step * t.global_batch_size + static_cast<int64_t>(i) * t.micro_batch_size,
-          t.micro_batch_size, t.sequence_length, stepper_->engine().lookahead(), &batches[i]));
+          t.micro_batch_size, t.sequence_length, stepper_->model().lookahead(), &batches[i]));
     }
     return batches;
   }
