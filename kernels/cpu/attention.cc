@@ -22,13 +22,13 @@ constexpr int64_t kWideKeyTile = 256;
 constexpr int64_t kWideFrom = 768;
 
 // One thread's working memory.
-struct Slot {
+struct ForwardSlot {
   std::byte *keys, *values;  // packed tiles of one key head
   std::byte* packed;         // [k_tiles] whether a tile has been packed
   std::byte *stage, *q;
   float *s, *o, *row_shift, *row_sum, *factors;
 
-  Slot(Carver& carver, const AttentionShape& shape, size_t key_bytes, size_t value_bytes) {
+  ForwardSlot(Carver& carver, const AttentionShape& shape, size_t key_bytes, size_t value_bytes) {
     const int64_t element = static_cast<int64_t>(shape.tile_element());
     keys = carver.Take(shape.k_tiles * static_cast<int64_t>(key_bytes));
     values = carver.Take(shape.k_tiles * static_cast<int64_t>(value_bytes));
@@ -58,7 +58,7 @@ class Forward {
     MaskRanges(measure, shape_, segments, false);
     const size_t shared_bytes = measure.used();
     Carver slot_measure(nullptr);
-    Slot(slot_measure, shape_, key_bytes_, value_bytes_);
+    ForwardSlot(slot_measure, shape_, key_bytes_, value_bytes_);
     const size_t slot_bytes = slot_measure.used();
     std::byte* scratch = stream.Scratch(shared_bytes + slot_bytes * static_cast<size_t>(threads));
     Carver carver(scratch);
@@ -72,7 +72,7 @@ class Forward {
     {
       const OneThreadScope one_thread;
       Carver own(scratch + shared_bytes + slot_bytes * static_cast<size_t>(omp_get_thread_num()));
-      Slot slot(own, shape_, key_bytes_, value_bytes_);
+      ForwardSlot slot(own, shape_, key_bytes_, value_bytes_);
 #pragma omp for schedule(dynamic, 1)
       for (int64_t task = 0; task < heads * parts; ++task) {
         // Under a causal mask the last queries have the most keys: long tasks go first.
@@ -85,8 +85,8 @@ class Forward {
 
  private:
   // Items are query tiles, each for all heads of the group.
-  void RunHead(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head, int64_t begin,
-               int64_t end) {
+  void RunHead(ForwardSlot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head,
+               int64_t begin, int64_t end) {
     std::memset(slot.packed, 0, static_cast<size_t>(shape_.k_tiles));
     for (int64_t item = begin; item < end; ++item) {
       const int64_t head = k_head * shape_.group + item % shape_.group;
@@ -94,7 +94,7 @@ class Forward {
     }
   }
 
-  void RunTile(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t head, int64_t k_head,
+  void RunTile(ForwardSlot& slot, const MaskRanges& ranges, int64_t b, int64_t head, int64_t k_head,
                int64_t q0) {
     const int32_t* lo = ranges.Lo(b) + q0;
     const int32_t* hi = ranges.Hi(b) + q0;
@@ -153,7 +153,8 @@ class Forward {
                .factors = slot.factors});
   }
 
-  void PackTile(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head, int64_t tile) {
+  void PackTile(ForwardSlot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head,
+                int64_t tile) {
     if (slot.packed[tile] != std::byte{0}) return;
     slot.packed[tile] = std::byte{1};
     const int64_t k0 = tile * shape_.k_tile;

@@ -13,8 +13,8 @@ namespace {
 
 // Products are of transposed scores, keys in rows and queries in columns: then P^T and dS^T are
 // left operands as they are, and softmax statistics lie along vectors.
-constexpr int64_t kQueryTile = 128;
-constexpr int64_t kKeyTile = 256;
+constexpr int64_t kBackwardQueryTile = 128;
+constexpr int64_t kBackwardKeyTile = 256;
 
 // Bytes of packed operands, by their sizes.
 struct PackedSizes {
@@ -24,7 +24,7 @@ struct PackedSizes {
 
 // One thread's working memory. Per key tile of the task: K, V [k_tile, d], K^T [d, k_tile] and the
 // sums of dK, dV. Per query tile of one head: the packed operands and the sum of dQ^T [d, q_tile].
-struct Slot {
+struct BackwardSlot {
   std::byte *k, *v, *k_transposed;
   float *dk, *dv, *dq, *lse2, *delta;
   std::byte *q_columns, *q_rows, *do_columns, *do_rows;
@@ -32,7 +32,7 @@ struct Slot {
   std::byte *stage, *part_transposed;
   float *s, *dp;
 
-  Slot(Carver& carver, const AttentionShape& shape, const PackedSizes& packed) {
+  BackwardSlot(Carver& carver, const AttentionShape& shape, const PackedSizes& packed) {
     const auto element = static_cast<int64_t>(shape.tile_element());
     const int64_t keys = shape.k_tiles * shape.k_tile, queries = shape.q_tiles * shape.q_tile;
     k = carver.Take(keys * shape.d * element);
@@ -87,7 +87,7 @@ class Backward {
     MaskRanges(measure, shape_, segments, true);
     Partials(measure, shape_, parts);
     Carver slot_measure(nullptr);
-    Slot(slot_measure, shape_, packed_);
+    BackwardSlot(slot_measure, shape_, packed_);
     const size_t slot_bytes = slot_measure.used();
     std::byte* scratch = stream.Scratch(measure.used() + slot_bytes * static_cast<size_t>(threads));
     Carver carver(scratch);
@@ -101,7 +101,7 @@ class Backward {
     {
       const OneThreadScope one_thread;
       Carver own(slots + slot_bytes * static_cast<size_t>(omp_get_thread_num()));
-      Slot slot(own, shape_, packed_);
+      BackwardSlot slot(own, shape_, packed_);
 #pragma omp for schedule(dynamic, 1)
       for (int64_t task = 0; task < heads * parts; ++task) {
         const int64_t head = task % heads, part = task / heads;
@@ -137,7 +137,7 @@ class Backward {
     return cuts;
   }
 
-  void RunPart(Slot& slot, const MaskRanges& ranges, const Partials& partials, int64_t b,
+  void RunPart(BackwardSlot& slot, const MaskRanges& ranges, const Partials& partials, int64_t b,
                int64_t k_head, int64_t part, int64_t tile_begin, int64_t tile_end) {
     const int64_t d = shape_.d;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile)
@@ -170,7 +170,8 @@ class Backward {
     }
   }
 
-  void LoadKeys(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head, int64_t tile) {
+  void LoadKeys(BackwardSlot& slot, const MaskRanges& ranges, int64_t b, int64_t k_head,
+                int64_t tile) {
     const int64_t k0 = tile * shape_.k_tile;
     const Touched seen = SeenKeys(ranges, shape_, b, k0);
     const size_t offset = static_cast<size_t>(k0 * shape_.d) * shape_.tile_element();
@@ -193,8 +194,8 @@ class Backward {
   }
 
   // Statistics of all query tiles, and the operands of those that see keys of this part.
-  void LoadQueries(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t head, int64_t part,
-                   int64_t tile_begin, int64_t tile_end) {
+  void LoadQueries(BackwardSlot& slot, const MaskRanges& ranges, int64_t b, int64_t head,
+                   int64_t part, int64_t tile_begin, int64_t tile_end) {
     const int64_t first_key = tile_begin * shape_.k_tile, last_key = tile_end * shape_.k_tile;
     for (int64_t tile = 0; tile < shape_.q_tiles; ++tile) {
       const int64_t q0 = tile * shape_.q_tile;
@@ -237,7 +238,8 @@ class Backward {
     }
   }
 
-  void RunTile(Slot& slot, const MaskRanges& ranges, int64_t b, int64_t k_index, int64_t q_index) {
+  void RunTile(BackwardSlot& slot, const MaskRanges& ranges, int64_t b, int64_t k_index,
+               int64_t q_index) {
     const int64_t k0 = k_index * shape_.k_tile, q0 = q_index * shape_.q_tile;
     const int32_t* lo = ranges.QLo(b) + k0;
     const int32_t* hi = ranges.QHi(b) + k0;
@@ -280,8 +282,8 @@ class Backward {
                 seen ? Write::kAdd : Write::kOverwrite, slot.dq + q0 * d);
   }
 
-  void FinishQueries(Slot& slot, const Partials& partials, int64_t b, int64_t head, int64_t part,
-                     int64_t q_index) {
+  void FinishQueries(BackwardSlot& slot, const Partials& partials, int64_t b, int64_t head,
+                     int64_t part, int64_t q_index) {
     const int64_t elements = shape_.q_tile * shape_.d;
     const float* sum = slot.dq + q_index * elements;
     const bool seen = slot.seen[q_index] != std::byte{0};
@@ -293,7 +295,8 @@ class Backward {
   }
 
   // sum is dQ^T [d, q_tile] unscaled, or null for zero.
-  void StoreQueries(Slot& slot, int64_t b, int64_t head, int64_t q_index, const float* sum) {
+  void StoreQueries(BackwardSlot& slot, int64_t b, int64_t head, int64_t q_index,
+                    const float* sum) {
     const int64_t q0 = q_index * shape_.q_tile;
     float* rows = reinterpret_cast<float*>(slot.stage);
     if (sum != nullptr) {
@@ -310,7 +313,7 @@ class Backward {
                .factor = shape_.scale});
   }
 
-  void SumPartials(Slot& slot, const Partials& partials, int64_t parts, int64_t tile) {
+  void SumPartials(BackwardSlot& slot, const Partials& partials, int64_t parts, int64_t tile) {
     const int64_t elements = shape_.q_tile * shape_.d;
     const int64_t tiles = shape_.batch * shape_.q_heads * shape_.q_tiles;
     bool seen = false;
@@ -334,7 +337,8 @@ class Backward {
 }  // namespace
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
-  const AttentionShape shape = ShapeOf(args.q, args.k, args.scale, kQueryTile, kKeyTile);
+  const AttentionShape shape =
+      ShapeOf(args.q, args.k, args.scale, kBackwardQueryTile, kBackwardKeyTile);
   if (shape.batch == 0 || shape.q_heads == 0) return;
   Backward(args, shape).Run(stream);
 }

@@ -47,7 +47,7 @@ struct Bound {
 enum class Kind : uint64_t { kProduct, kPack, kTranspose };
 
 // 12 bits per size; kinds and flags above.
-uint64_t Key(Kind kind, DType type, uint64_t flags, int64_t m, int64_t k, int64_t n) {
+uint64_t TileKey(Kind kind, DType type, uint64_t flags, int64_t m, int64_t k, int64_t n) {
   TL_CHECK(m < 4096 && k < 4096 && n < 4096) << m << " " << k << " " << n;
   return static_cast<uint64_t>(m) | static_cast<uint64_t>(k) << 12 |
          static_cast<uint64_t>(n) << 24 | flags << 36 | static_cast<uint64_t>(type) << 40 |
@@ -112,7 +112,7 @@ void RunCopy(Cache& cache, Bound& bound, const void* src, void* dst) {
 }
 
 Bound& FindPack(Cache& cache, DType type, int64_t k, int64_t n, Source source, int64_t ld) {
-  const uint64_t key = Key(Kind::kPack, type, static_cast<uint64_t>(source), 0, k, n);
+  const uint64_t key = TileKey(Kind::kPack, type, static_cast<uint64_t>(source), 0, k, n);
   return cache.Find(key, ld, [&] {
     const Dims strides = source == Source::kRows ? Dims{ld, 1} : Dims{1, ld};
     return MakeCopy(Desc({k, n}, OneDnnType(type), strides), PackedDesc(type, k, n));
@@ -136,7 +136,7 @@ void Pack(DType type, int64_t k, int64_t n, Source source, const void* src, int6
 
 void TransposeTile(DType type, int64_t rows, int64_t cols, const void* src, void* dst) {
   Cache& cache = ThreadCache();
-  Bound& bound = cache.Find(Key(Kind::kTranspose, type, 0, rows, cols, 0), 0, [&] {
+  Bound& bound = cache.Find(TileKey(Kind::kTranspose, type, 0, rows, cols, 0), 0, [&] {
     return MakeCopy(Desc({cols, rows}, OneDnnType(type), Dims{1, cols}),
                     Desc({cols, rows}, OneDnnType(type), Dims{rows, 1}));
   });
@@ -147,7 +147,7 @@ void TileProduct(DType type, int64_t m, int64_t k, int64_t n, const void* a, Rig
                  const void* b, Write write, float* c) {
   Cache& cache = ThreadCache();
   const uint64_t flags = static_cast<uint64_t>(right) | static_cast<uint64_t>(write) << 1;
-  Bound& bound = cache.Find(Key(Kind::kProduct, type, flags, m, k, n), 0, [&] {
+  Bound& bound = cache.Find(TileKey(Kind::kProduct, type, flags, m, k, n), 0, [&] {
     const Desc packed = right == Right::kPacked ? PackedDesc(type, k, n)
                                                 : Desc({k, n}, OneDnnType(type), Dims{n, 1});
     const auto pd = ProductDesc(Desc({m, k}, OneDnnType(type), Dims{k, 1}), packed,

@@ -14,14 +14,14 @@ namespace {
 using Dims = dnnl::memory::dims;
 
 // All that a primitive is made for.
-struct Key : ProductKey {
+struct PrimitiveKey : ProductKey {
   uint32_t beta_bits;
 
-  explicit Key(const MatmulArgs& args)
+  explicit PrimitiveKey(const MatmulArgs& args)
       : ProductKey(args), beta_bits(std::bit_cast<uint32_t>(args.beta)) {}
-  bool operator==(const Key&) const = default;
+  bool operator==(const PrimitiveKey&) const = default;
   template <typename H>
-  friend H AbslHashValue(H h, const Key& key) {
+  friend H AbslHashValue(H h, const PrimitiveKey& key) {
     return H::combine(std::move(h), static_cast<const ProductKey&>(key), key.beta_bits);
   }
 };
@@ -32,7 +32,7 @@ struct Product {
   size_t scratchpad_bytes = 0;
 };
 
-Product MakeProduct(const Key& key) {
+Product MakeProduct(const PrimitiveKey& key) {
   const auto in = OneDnnType(key.in_type), out = OneDnnType(key.out_type);
   const auto strides = [](Transpose transposed, int64_t ld) {
     return transposed == Transpose::kYes ? Dims{1, ld} : Dims{ld, 1};
@@ -61,15 +61,15 @@ Product MakeProduct(const Key& key) {
   return product;
 }
 
-Product& FindProduct(const Key& key) {
-  thread_local std::unordered_map<Key, Product, absl::Hash<Key>> cache;
+Product& FindProduct(const PrimitiveKey& key) {
+  thread_local std::unordered_map<PrimitiveKey, Product, absl::Hash<PrimitiveKey>> cache;
   const auto it = cache.find(key);
   return it != cache.end() ? it->second : cache.emplace(key, MakeProduct(key)).first->second;
 }
 
 // In the operands' own type. `offset` bytes at the front of the scratch are taken.
 void RunProduct(Stream& stream, const MatmulArgs& args, size_t offset) {
-  Product& product = FindProduct(Key(args));
+  Product& product = FindProduct(PrimitiveKey(args));
   product.a.set_data_handle(args.a.data);
   product.b.set_data_handle(args.b.data);
   product.c.set_data_handle(args.c.data);
@@ -113,7 +113,7 @@ void RunWidened(Stream& stream, const MatmulArgs& args) {
   wide.a = Tensor::Contiguous(nullptr, args.a.shape, DType::kF32);
   wide.b = Tensor::Contiguous(nullptr, args.b.shape, DType::kF32);
   if (half_out) wide.c = Tensor::Contiguous(nullptr, args.c.shape, DType::kF32);
-  std::byte* p = stream.Scratch(taken + FindProduct(Key(wide)).scratchpad_bytes);
+  std::byte* p = stream.Scratch(taken + FindProduct(PrimitiveKey(wide)).scratchpad_bytes);
   wide.a = Widen(stream, args.a, p);
   wide.b = Widen(stream, args.b, p + a_bytes);
   if (half_out && args.beta != 0.0f) {

@@ -12,11 +12,11 @@
 namespace tl {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr char kUnhealthySince[] = "unhealthy_since";
 
-Json PieceJson(const Piece& piece) {
+OrderedJson PieceJson(const Piece& piece) {
   std::string crcs;
   for (const uint32_t crc : piece.crcs) absl::StrAppendFormat(&crcs, "%08x", crc);
   return {{"tensor", piece.tensor},
@@ -28,8 +28,8 @@ Json PieceJson(const Piece& piece) {
           {"crc32c", crcs}};
 }
 
-Json FileJson(const FileRecord& file) {
-  Json pieces = Json::array();
+OrderedJson FileJson(const FileRecord& file) {
+  OrderedJson pieces = OrderedJson::array();
   for (const Piece& piece : file.pieces) pieces.push_back(PieceJson(piece));
   return {{"name", file.name},
           {"bytes", file.bytes},
@@ -48,8 +48,8 @@ const char* FormatName(DType dtype) {
   }
 }
 
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string Dump(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 }  // namespace
@@ -94,7 +94,8 @@ int64_t Manifest::piece_bytes(const Piece& piece) const {
 std::string WriteFileRecord(const FileRecord& file) { return Dump(FileJson(file)); }
 
 std::string WriteManifest(const Manifest& m) {
-  Json tensors = Json::array(), files = Json::array(), provenance = Json::object();
+  OrderedJson tensors = OrderedJson::array(), files = OrderedJson::array(),
+              provenance = OrderedJson::object();
   for (const TensorRecord& t : m.tensors) {
     tensors.push_back({{"name", t.name},
                        {"role", Role(t)},
@@ -105,26 +106,26 @@ std::string WriteManifest(const Manifest& m) {
   for (const FileRecord& file : m.files) files.push_back(FileJson(file));
   for (const auto& [key, value] : m.provenance) provenance[key] = value;
   const RunState& r = m.run;
-  Json run = {{"step", r.step},
-              {"updates", r.updates},
-              {"skipped", r.skipped},
-              {"samples", r.samples},
-              {"seed", r.seed},
-              {"loss_scale", r.scaler.scale},
-              {"dynamic_loss_scale", r.scaler.dynamic},
-              {"clean_steps", r.scaler.clean_steps},
-              {"hysteresis_left", r.scaler.hysteresis_left}};
+  OrderedJson run = {{"step", r.step},
+                     {"updates", r.updates},
+                     {"skipped", r.skipped},
+                     {"samples", r.samples},
+                     {"seed", r.seed},
+                     {"loss_scale", r.scaler.scale},
+                     {"dynamic_loss_scale", r.scaler.dynamic},
+                     {"clean_steps", r.scaler.clean_steps},
+                     {"hysteresis_left", r.scaler.hysteresis_left}};
   // Before anything whose length or text is not ours: UnhealthySinceOf looks for it.
   if (r.unhealthy_since > 0) run[kUnhealthySince] = r.unhealthy_since;
   if (r.skips_in_a_row > 0) run["skips_in_a_row"] = r.skips_in_a_row;
-  run["objective"] = Json::object();  // no objective has a state
-  Json json = {{"format", "trunkline checkpoint"},
-               {"version", kManifestVersion},
-               {"block_bytes", m.block_bytes},
-               {"grid", {{"data", m.data_size}, {"tensor", m.tensor_size}}},
-               {"run", std::move(run)},
-               {"provenance", std::move(provenance)},
-               {"config", m.config}};
+  run["objective"] = OrderedJson::object();  // no objective has a state
+  OrderedJson json = {{"format", "trunkline checkpoint"},
+                      {"version", kManifestVersion},
+                      {"block_bytes", m.block_bytes},
+                      {"grid", {{"data", m.data_size}, {"tensor", m.tensor_size}}},
+                      {"run", std::move(run)},
+                      {"provenance", std::move(provenance)},
+                      {"config", m.config}};
   WriteData(m, &json);
   json["tensors"] = std::move(tensors);
   json["files"] = std::move(files);

@@ -48,8 +48,8 @@ absl::Status ReadAll(int fd, const std::string& path, int64_t offset, void* out,
 }
 
 // One entry of the header. data_bytes: the size of all data.
-absl::StatusOr<TensorInfo> ParseTensor(const std::string& path, const std::string& name,
-                                       const nlohmann::json& json, int64_t data_bytes) {
+absl::StatusOr<TensorInfo> ParseTensorInfo(const std::string& path, const std::string& name,
+                                           const nlohmann::json& json, int64_t data_bytes) {
   TensorInfo tensor{.name = name, .shape = {}};
   const auto bad = [&](const std::string& what) {
     return Bad(path, "tensor \"" + name + "\": " + what);
@@ -186,7 +186,7 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
   const int64_t data_bytes = info.st_size - reader->data_begin_;
   for (const auto& [name, json] : header.items()) {
     if (name == "__metadata__") continue;
-    TL_ASSIGN_OR_RETURN(TensorInfo tensor, ParseTensor(path, name, json, data_bytes));
+    TL_ASSIGN_OR_RETURN(TensorInfo tensor, ParseTensorInfo(path, name, json, data_bytes));
     reader->tensors_.push_back(std::move(tensor));
   }
   std::vector<const TensorInfo*> order;

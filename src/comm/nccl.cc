@@ -13,6 +13,7 @@
 #include "comm/nccl_api.h"
 #include "comm/nccl_watchdog.h"
 #include "comm/reduce.h"
+#include "comm/staging.h"
 #include "device/cuda_device.h"
 
 namespace tl {
@@ -39,8 +40,6 @@ nccl::DataType TypeOf(DType dtype) {
   }
   return nccl::kUint8;
 }
-
-bool OnHost(const Tensor& x) { return x.device.type == DeviceType::kCpu; }
 
 // What the communicators of one world share.
 struct Shared {

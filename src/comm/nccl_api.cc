@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kOldest = 21400;  // the first with communicators that do not block
 
-Library Load() {
+Library LoadLibrary() {
   Library out;
   const bool linked = dlsym(RTLD_DEFAULT, "ncclGetVersion") != nullptr;
   cuda::Library found;
@@ -37,7 +37,7 @@ Library Load() {
 }  // namespace
 
 const Library& GetLibrary() {
-  static const auto* library = new Library(Load());
+  static const auto* library = new Library(LoadLibrary());
   return *library;
 }
 

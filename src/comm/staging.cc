@@ -3,7 +3,6 @@
 namespace tl {
 namespace {
 
-bool OnHost(const Tensor& x) { return x.device.type == DeviceType::kCpu; }
 size_t Aligned(int64_t bytes) { return (static_cast<size_t>(bytes) + 63) / 64 * 64; }
 
 }  // namespace

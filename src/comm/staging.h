@@ -13,6 +13,8 @@
 
 namespace tl {
 
+inline bool OnHost(const Tensor& x) { return x.device.type == DeviceType::kCpu; }
+
 // Pinned memory, grown to the largest collective and kept. Shared by the communicators of a world.
 class StagingMemory {
  public:

@@ -13,12 +13,12 @@ namespace {
 
 constexpr char kFile[] = "model.gguf";
 
-std::string Rename(const std::string& name) {
+std::string GgufName(const std::string& name) {
   return TrunkName(name, Naming::kTrunkline, Naming::kGguf).value_or("");
 }
 
 // llama, qwen2 or qwen3 as llama.cpp has them.
-absl::StatusOr<std::string> Architecture(const ModelConfig& m) {
+absl::StatusOr<std::string> GgufArchitecture(const ModelConfig& m) {
   if (m.sliding_window > 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("format gguf: llama.cpp's llama architecture has no sliding window ([model] "
@@ -80,11 +80,11 @@ std::vector<float> RopeDivisors(const ModelConfig& model) {
 absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
                                                        const OutputFolder& out) {
   const ModelConfig& model = job.config.model;
-  TL_ASSIGN_OR_RETURN(const std::string arch, Architecture(model));
+  TL_ASSIGN_OR_RETURN(const std::string arch, GgufArchitecture(model));
   GgufMetadata metadata;
   AddModel(job, arch, metadata);
   TL_RETURN_IF_ERROR(AddGgufTokenizer(job.text, model.vocab, metadata));
-  TL_ASSIGN_OR_RETURN(auto placements, PlaceTrunk(job, "gguf", Rename));
+  TL_ASSIGN_OR_RETURN(auto placements, PlaceTrunk(job, "gguf", GgufName));
   std::vector<GgufTensor> tensors;
   std::vector<float> divisors;
   if (model.rope_scaling.factor != 1.0) {

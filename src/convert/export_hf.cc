@@ -7,7 +7,7 @@
 namespace tl {
 namespace {
 
-std::string Rename(const std::string& name) {
+std::string HfName(const std::string& name) {
   return TrunkName(name, Naming::kTrunkline, Naming::kHuggingFace).value_or("");
 }
 
@@ -16,7 +16,7 @@ std::string Rename(const std::string& name) {
 absl::StatusOr<std::vector<TensorPlacement>> WriteHuggingFace(const ExportJob& job,
                                                               const OutputFolder& out) {
   TL_ASSIGN_OR_RETURN(const std::string config, ConfigFile(job, job.config.model));
-  TL_ASSIGN_OR_RETURN(auto placements, PlaceTrunk(job, "hf", Rename));
+  TL_ASSIGN_OR_RETURN(auto placements, PlaceTrunk(job, "hf", HfName));
   TL_RETURN_IF_ERROR(WriteHuggingFaceSides(job, out));
   TL_RETURN_IF_ERROR(WriteShards(*job.source, out, "model", job.shard_bytes, placements));
   TL_RETURN_IF_ERROR(out.WriteText("config.json", config));

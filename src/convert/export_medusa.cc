@@ -59,7 +59,7 @@ std::string TargetName(Layout layout, const ObjectiveConfig& o, const HeadTensor
                                  : absl::StrCat(t.head, ".", t.layer, ".linear.", t.kind);
 }
 
-std::string ConfigText(const ExportJob& job, Layout layout) {
+std::string MedusaConfig(const ExportJob& job, Layout layout) {
   const ModelConfig& m = job.config.model;
   const ObjectiveConfig& o = job.config.objective;
   nlohmann::ordered_json config;
@@ -121,7 +121,7 @@ absl::StatusOr<std::vector<TensorPlacement>> Write(const ExportJob& job, const O
   }
   const std::string stem = layout == Layout::kVllm ? "model" : "medusa_lm_head";
   TL_RETURN_IF_ERROR(WriteShards(*job.source, out, stem, INT64_MAX, placements));
-  TL_RETURN_IF_ERROR(out.WriteText("config.json", ConfigText(job, layout)));
+  TL_RETURN_IF_ERROR(out.WriteText("config.json", MedusaConfig(job, layout)));
   if (layout == Layout::kVllm) TL_RETURN_IF_ERROR(WriteHuggingFaceSides(job, out));
   return placements;
 }

@@ -21,11 +21,11 @@ namespace {
 constexpr char kModule[] = "mtp.1.";
 constexpr char kTarget[] = "model.mtp_layers.0.";
 
-struct Name {
+struct ModuleName {
   const char* ours;
   const char* theirs;
 };
-constexpr Name kOfModule[] = {
+constexpr ModuleName kOfModule[] = {
     {"embedding_norm.weight", "token_layernorm.weight"},
     {"hidden_norm.weight", "hidden_layernorm.weight"},
     {"final_norm.weight", "final_layernorm.weight"},
@@ -36,10 +36,10 @@ std::string HuggingFaceName(const std::string& name) {
   return TrunkName(name, Naming::kTrunkline, Naming::kHuggingFace).value_or("");
 }
 
-std::string Rename(const std::string& name) {
+std::string MimoName(const std::string& name) {
   absl::string_view rest = name;
   if (!absl::ConsumePrefix(&rest, kModule)) return HuggingFaceName(name);
-  for (const Name& n : kOfModule) {
+  for (const ModuleName& n : kOfModule) {
     if (rest == n.ours) return absl::StrCat(kTarget, n.theirs);
   }
   // The block's tensors have a layer's names.
@@ -84,7 +84,7 @@ absl::Status CheckModel(const Config& config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> ConfigText(const ExportJob& job) {
+absl::StatusOr<std::string> MimoConfig(const ExportJob& job) {
   ModelConfig model = job.config.model;
   model.qkv_bias = true;
   model.tie_embeddings = false;
@@ -98,12 +98,12 @@ absl::StatusOr<std::string> ConfigText(const ExportJob& job) {
   return DumpPythonJson(config);
 }
 
-std::vector<TensorPlacement> PlaceTensors(const ExportJob& job) {
+std::vector<TensorPlacement> PlaceMimoTensors(const ExportJob& job) {
   const bool stream = job.config.objective.hidden == HiddenTap::kStream;
   std::vector<TensorPlacement> placements, biases;
   for (const SourceTensor& tensor : job.source->tensors()) {
     TensorPlacement placement{.source = tensor.name,
-                              .target = Rename(tensor.name),
+                              .target = MimoName(tensor.name),
                               .shape = tensor.shape,
                               .dtype = job.dtype};
     TL_CHECK(!placement.target.empty()) << tensor.name;
@@ -142,8 +142,8 @@ absl::StatusOr<std::vector<TensorPlacement>> WriteMimo(const ExportJob& job,
                                                        const OutputFolder& out) {
   TL_RETURN_IF_ERROR(CheckModel(job.config));
   TL_RETURN_IF_ERROR(RefuseTrunkOnly(job, "mimo"));
-  TL_ASSIGN_OR_RETURN(const std::string config, ConfigText(job));
-  std::vector<TensorPlacement> placements = PlaceTensors(job);
+  TL_ASSIGN_OR_RETURN(const std::string config, MimoConfig(job));
+  std::vector<TensorPlacement> placements = PlaceMimoTensors(job);
   TL_RETURN_IF_ERROR(WriteHuggingFaceSides(job, out));
   TL_RETURN_IF_ERROR(WriteShards(*job.source, out, "model", job.shard_bytes, placements));
   TL_RETURN_IF_ERROR(out.WriteText("config.json", config));

@@ -23,7 +23,7 @@ void PutString(std::string& to, const std::string& text) {
   to += text;
 }
 
-uint32_t TypeOf(DType dtype) {
+uint32_t GgufType(DType dtype) {
   switch (dtype) {
     case DType::kF16:
       return 1;
@@ -106,7 +106,7 @@ absl::StatusOr<std::unique_ptr<GgufWriter>> GgufWriter::Create(const std::string
     Put(header, static_cast<uint32_t>(tensor.shape.size()));
     for (auto dim = tensor.shape.rbegin(); dim != tensor.shape.rend(); ++dim)
       Put<uint64_t>(header, static_cast<uint64_t>(*dim));
-    Put(header, TypeOf(tensor.dtype));
+    Put(header, GgufType(tensor.dtype));
     Put<uint64_t>(header, static_cast<uint64_t>(offset));
     offset += Aligned(Bytes(tensor));
   }

@@ -8,6 +8,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "data/characters.h"
 #include "data/json_parts.h"
 #include "data/token_model.h"
 
@@ -16,9 +17,8 @@ namespace {
 
 using internal::Flag;
 using internal::Json;
+using internal::kSpaceSign;
 using internal::TypeOf;
-
-constexpr char kSpaceSign[] = "\u2581";
 
 bool ReplacesSpaces(const Json& part) {
   return TypeOf(part) == "Replace" && part["content"] == kSpaceSign &&

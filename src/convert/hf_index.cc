@@ -9,7 +9,7 @@
 namespace tl {
 namespace {
 
-absl::Status Bad(const std::string& path, const std::string& what) {
+absl::Status BadIndex(const std::string& path, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
@@ -25,18 +25,18 @@ absl::StatusOr<std::map<std::string, std::set<std::string>>> ParseShardIndex(
     const std::string& text, const std::string& path) {
   TL_ASSIGN_OR_RETURN(const nlohmann::json root, ParseJson(text, path));
   if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object())
-    return Bad(path, "expected an object with a weight_map");
+    return BadIndex(path, "expected an object with a weight_map");
   std::map<std::string, std::set<std::string>> shards;
   for (const auto& [tensor, file] : root["weight_map"].items()) {
     if (!file.is_string() || !IsPlainFileName(file.get<std::string>())) {
-      return Bad(path, absl::StrCat("tensor \"", tensor,
-                                    "\": expected the name of a .safetensors file in this "
-                                    "folder, found ",
-                                    Shortened(file.dump(), 200)));
+      return BadIndex(path, absl::StrCat("tensor \"", tensor,
+                                         "\": expected the name of a .safetensors file in this "
+                                         "folder, found ",
+                                         Shortened(file.dump(), 200)));
     }
     shards[file.get<std::string>()].insert(tensor);
   }
-  if (shards.empty()) return Bad(path, "the weight_map is empty");
+  if (shards.empty()) return BadIndex(path, "the weight_map is empty");
   return shards;
 }
 

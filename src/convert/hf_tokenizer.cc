@@ -8,49 +8,49 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "data/characters.h"
 #include "data/sentencepiece_proto.h"
 #include "data/token_names.h"
 
 namespace tl {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr char kSpaceSign[] = "\u2581";  // SentencePiece's
+using internal::kSpaceSign;
+using OrderedJson = nlohmann::ordered_json;
 
 std::string ByteTokenizerJson() {
-  Json vocab = Json::object();
+  OrderedJson vocab = OrderedJson::object();
   const std::vector<std::string> tokens = ByteLevelTokens();
   for (size_t byte = 0; byte < tokens.size(); ++byte) vocab[tokens[byte]] = byte;
-  const Json level = {{"type", "ByteLevel"},
-                      {"add_prefix_space", false},
-                      {"trim_offsets", false},
-                      {"use_regex", false}};
-  const Json root = {{"version", "1.0"},
-                     {"truncation", nullptr},
-                     {"padding", nullptr},
-                     {"added_tokens", Json::array()},
-                     {"normalizer", nullptr},
-                     {"pre_tokenizer", level},
-                     {"post_processor", nullptr},
-                     {"decoder", level},
-                     {"model",
-                      {{"type", "BPE"},
-                       {"dropout", nullptr},
-                       {"unk_token", nullptr},
-                       {"continuing_subword_prefix", nullptr},
-                       {"end_of_word_suffix", nullptr},
-                       {"fuse_unk", false},
-                       {"byte_fallback", false},
-                       {"ignore_merges", false},
-                       {"vocab", vocab},
-                       {"merges", Json::array()}}}};
+  const OrderedJson level = {{"type", "ByteLevel"},
+                             {"add_prefix_space", false},
+                             {"trim_offsets", false},
+                             {"use_regex", false}};
+  const OrderedJson root = {{"version", "1.0"},
+                            {"truncation", nullptr},
+                            {"padding", nullptr},
+                            {"added_tokens", OrderedJson::array()},
+                            {"normalizer", nullptr},
+                            {"pre_tokenizer", level},
+                            {"post_processor", nullptr},
+                            {"decoder", level},
+                            {"model",
+                             {{"type", "BPE"},
+                              {"dropout", nullptr},
+                              {"unk_token", nullptr},
+                              {"continuing_subword_prefix", nullptr},
+                              {"end_of_word_suffix", nullptr},
+                              {"fuse_unk", false},
+                              {"byte_fallback", false},
+                              {"ignore_merges", false},
+                              {"vocab", vocab},
+                              {"merges", OrderedJson::array()}}}};
   return root.dump(1) + "\n";
 }
 
 // Every pair of pieces that makes a piece, in the order in which SentencePiece would merge them:
 // by the score of what they make, then from the left, as ids have it.
-Json Merges(const SentencePieceProto& proto) {
+OrderedJson Merges(const SentencePieceProto& proto) {
   std::unordered_map<std::string, int> ids;
   for (size_t id = 0; id < proto.pieces.size(); ++id) {
     if (proto.pieces[id].type == SentencePieceProto::Type::kNormal)
@@ -67,7 +67,7 @@ Json Merges(const SentencePieceProto& proto) {
     }
   }
   std::sort(merges.begin(), merges.end());
-  Json out = Json::array();
+  OrderedJson out = OrderedJson::array();
   for (const auto& [score, a, b, left, right] : merges) out.push_back({left, right});
   return out;
 }
@@ -78,7 +78,7 @@ std::string SentencePieceJson(const SentencePieceProto& proto) {
   if (!proto.bpe || !proto.byte_fallback || !proto.identity || proto.add_dummy_prefix ||
       proto.remove_extra_whitespaces || !proto.escape_whitespaces)
     return "";
-  Json vocab = Json::object(), added = Json::array(), unknown = nullptr;
+  OrderedJson vocab = OrderedJson::object(), added = OrderedJson::array(), unknown = nullptr;
   for (size_t id = 0; id < proto.pieces.size(); ++id) {
     const auto& piece = proto.pieces[id];
     vocab[piece.text] = id;
@@ -95,31 +95,31 @@ std::string SentencePieceJson(const SentencePieceProto& proto) {
                      {"special", piece.type != Type::kUserDefined}});
   }
   const auto replace = [](const char* from, const char* to) {
-    return Json{{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
+    return OrderedJson{{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
   };
-  const Json root = {
-      {"version", "1.0"},
-      {"truncation", nullptr},
-      {"padding", nullptr},
-      {"added_tokens", added},
-      {"normalizer", replace(" ", kSpaceSign)},
-      {"pre_tokenizer", nullptr},
-      {"post_processor", nullptr},
-      {"decoder",
-       {{"type", "Sequence"},
-        {"decoders",
-         {replace(kSpaceSign, " "), Json{{"type", "ByteFallback"}}, Json{{"type", "Fuse"}}}}}},
-      {"model",
-       {{"type", "BPE"},
-        {"dropout", nullptr},
-        {"unk_token", unknown},
-        {"continuing_subword_prefix", nullptr},
-        {"end_of_word_suffix", nullptr},
-        {"fuse_unk", true},
-        {"byte_fallback", true},
-        {"ignore_merges", false},
-        {"vocab", vocab},
-        {"merges", Merges(proto)}}}};
+  const OrderedJson root = {{"version", "1.0"},
+                            {"truncation", nullptr},
+                            {"padding", nullptr},
+                            {"added_tokens", added},
+                            {"normalizer", replace(" ", kSpaceSign)},
+                            {"pre_tokenizer", nullptr},
+                            {"post_processor", nullptr},
+                            {"decoder",
+                             {{"type", "Sequence"},
+                              {"decoders",
+                               {replace(kSpaceSign, " "), OrderedJson{{"type", "ByteFallback"}},
+                                OrderedJson{{"type", "Fuse"}}}}}},
+                            {"model",
+                             {{"type", "BPE"},
+                              {"dropout", nullptr},
+                              {"unk_token", unknown},
+                              {"continuing_subword_prefix", nullptr},
+                              {"end_of_word_suffix", nullptr},
+                              {"fuse_unk", true},
+                              {"byte_fallback", true},
+                              {"ignore_merges", false},
+                              {"vocab", vocab},
+                              {"merges", Merges(proto)}}}};
   return root.dump(1) + "\n";
 }
 
@@ -142,9 +142,9 @@ absl::StatusOr<std::map<std::string, std::string>> HuggingFaceTokenizer(const To
                                                                         const TextRules& rules,
                                                                         int64_t max_positions) {
   std::map<std::string, std::string> files;
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                 {"model_max_length", max_positions},
-                 {"clean_up_tokenization_spaces", false}};
+  OrderedJson config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                        {"model_max_length", max_positions},
+                        {"clean_up_tokenization_spaces", false}};
   switch (tokenizer.kind()) {
     case TokenizerKind::kBytes:
       files["tokenizer.json"] = ByteTokenizerJson();

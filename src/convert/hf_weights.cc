@@ -20,7 +20,7 @@ constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr char kCopy[] = "lm_head.weight";
 constexpr int64_t kMostIndexBytes = 100'000'000;
 
-absl::Status Bad(const std::string& path, const std::string& what) {
+absl::Status BadShard(const std::string& path, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
@@ -30,7 +30,7 @@ class ShardedSource : public WeightSource {
     TL_ASSIGN_OR_RETURN(auto reader, SafetensorsReader::Open(path));
     for (const TensorInfo& t : reader->tensors()) {
       if (!where_.emplace(t.name, Where{reader.get(), &t}).second)
-        return Bad(path, absl::StrCat("tensor \"", t.name, "\" is in another shard too"));
+        return BadShard(path, absl::StrCat("tensor \"", t.name, "\" is in another shard too"));
       tensors_.push_back({t.name, t.shape, t.dtype});
     }
     readers_.push_back(std::move(reader));
@@ -89,10 +89,11 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenHuggingFaceWeights(const std::
     if (names.count(kCopy) > 0)
       differ.erase(std::remove(differ.begin(), differ.end(), kCopy), differ.end());
     if (!differ.empty()) {
-      return Bad(index, absl::StrCat("tensor \"", differ[0], "\" is ",
-                                     names.count(differ[0]) ? "not in" : "also in", " ", file,
-                                     names.count(differ[0]) ? ", where the index has it"
-                                                            : ", which the index does not say"));
+      return BadShard(index,
+                      absl::StrCat("tensor \"", differ[0], "\" is ",
+                                   names.count(differ[0]) ? "not in" : "also in", " ", file,
+                                   names.count(differ[0]) ? ", where the index has it"
+                                                          : ", which the index does not say"));
     }
   }
   return source;

@@ -12,7 +12,7 @@
 namespace tl {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr char kConfig[] = "config.json";
 constexpr char kGeneration[] = "generation_config.json";
@@ -34,13 +34,13 @@ ModelConfig Explicit(ModelConfig model) {
 }
 
 // What transformers would look for in files that are not here.
-void DropCode(Json& root) { root.erase("auto_map"); }
+void DropCode(OrderedJson& root) { root.erase("auto_map"); }
 
 // The imported config.json with the keys of `written` where they mean something else.
-absl::StatusOr<Json> ChangedConfig(const ExportJob& job, const ModelConfig& model,
-                                   const Json& written) {
+absl::StatusOr<OrderedJson> ChangedConfig(const ExportJob& job, const ModelConfig& model,
+                                          const OrderedJson& written) {
   const std::string& text = job.text.files.at(kConfig);
-  TL_ASSIGN_OR_RETURN(Json root, ParseOrderedPythonJson(text, kConfig));
+  TL_ASSIGN_OR_RETURN(OrderedJson root, ParseOrderedPythonJson(text, kConfig));
   TL_ASSIGN_OR_RETURN(const HfConfig before, ParseHfConfig(text, kConfig));
   const bool same_model = Explicit(before.model) == Explicit(model);
   TL_ASSIGN_OR_RETURN(const bool other_ends, HasOtherEnds(job.text));
@@ -63,7 +63,7 @@ absl::StatusOr<std::string> GenerationFile(const ExportJob& job) {
   const TextRules& rules = job.text.rules;
   const auto file = job.text.files.find(kGeneration);
   if (file == job.text.files.end() && IsImported(job)) return std::string();
-  Json root = {{"do_sample", true}, {"temperature", 1.0}};
+  OrderedJson root = {{"do_sample", true}, {"temperature", 1.0}};
   if (file != job.text.files.end()) {
     TL_ASSIGN_OR_RETURN(const bool other_ends, HasOtherEnds(job.text));
     if (!other_ends) return file->second;
@@ -91,7 +91,8 @@ absl::StatusOr<std::string> ConfigFile(const ExportJob& job, const ModelConfig& 
                                                                 .begin = rules.begin,
                                                                 .pad = rules.pad}));
   if (!IsImported(job)) return written;
-  TL_ASSIGN_OR_RETURN(const Json changed, ChangedConfig(job, model, Json::parse(written)));
+  TL_ASSIGN_OR_RETURN(const OrderedJson changed,
+                      ChangedConfig(job, model, OrderedJson::parse(written)));
   return DumpPythonJson(changed);
 }
 

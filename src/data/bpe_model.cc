@@ -16,7 +16,6 @@
 namespace tl::internal {
 namespace {
 
-constexpr char kSpaceSign[] = "\u2581";
 constexpr int32_t kSpaceChar = 0x2581;
 
 class BpeModel : public TokenModel {

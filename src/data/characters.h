@@ -9,6 +9,9 @@
 
 namespace tl::internal {
 
+// What SentencePiece writes for a space.
+inline constexpr char kSpaceSign[] = "\u2581";
+
 // The bytes of the character that begins with this byte.
 inline size_t CharSize(char first) {
   const auto c = static_cast<unsigned char>(first);

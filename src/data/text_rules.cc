@@ -9,12 +9,12 @@
 namespace tl {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr char kFormat[] = "trunkline text rules";
 constexpr int kVersion = 1;
 
-Json IdOrNull(int32_t id) { return id < 0 ? Json(nullptr) : Json(id); }
+OrderedJson IdOrNull(int32_t id) { return id < 0 ? OrderedJson(nullptr) : OrderedJson(id); }
 
 class Reader {
  public:
@@ -58,15 +58,15 @@ bool TextRules::IsEnd(int32_t token) const {
 }
 
 std::string WriteTextRules(const TextRules& rules, const std::string& tokenizer) {
-  const Json root = {{"format", kFormat},
-                     {"version", kVersion},
-                     {"tokenizer", tokenizer},
-                     {"begin", IdOrNull(rules.begin)},
-                     {"adds_begin", rules.adds_begin},
-                     {"ends", rules.ends},
-                     {"pad", IdOrNull(rules.pad)},
-                     {"unknown", IdOrNull(rules.unknown)},
-                     {"context_length", rules.context_length}};
+  const OrderedJson root = {{"format", kFormat},
+                            {"version", kVersion},
+                            {"tokenizer", tokenizer},
+                            {"begin", IdOrNull(rules.begin)},
+                            {"adds_begin", rules.adds_begin},
+                            {"ends", rules.ends},
+                            {"pad", IdOrNull(rules.pad)},
+                            {"unknown", IdOrNull(rules.unknown)},
+                            {"context_length", rules.context_length}};
   return root.dump(2) + "\n";
 }
 

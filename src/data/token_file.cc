@@ -22,7 +22,7 @@ using internal::WrongSize;
 
 namespace {
 
-bool Exists(const std::string& path) {
+bool FileExists(const std::string& path) {
   struct stat info;
   return ::stat(path.c_str(), &info) == 0;
 }
@@ -42,9 +42,9 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
   if (absl::EndsWith(path, ".bin") || absl::EndsWith(path, ".idx")) stem.resize(path.size() - 4);
   const std::string index_path = stem + ".idx";
   const bool is_index = absl::EndsWith(path, ".idx");
-  const bool is_prefix = stem == path && !Exists(path) && Exists(index_path);
+  const bool is_prefix = stem == path && !FileExists(path) && FileExists(index_path);
   // A Megatron .bin has no header of its own, so the index beside it is asked first.
-  if ((absl::EndsWith(path, ".bin") && Exists(index_path)) || is_index || is_prefix) {
+  if ((absl::EndsWith(path, ".bin") && FileExists(index_path)) || is_index || is_prefix) {
     TL_ASSIGN_OR_RETURN(file->index_, SteadyFile::Open(index_path, "a token file"));
     TL_ASSIGN_OR_RETURN(const std::string begin, Begin(*file->index_));
     if (absl::StartsWith(begin, internal::kMegatronMagic)) {

@@ -30,10 +30,10 @@ constexpr size_t kChunk = 1 << 20;
 struct FileCloser {
   void operator()(std::FILE* f) const { std::fclose(f); }
 };
-using File = std::unique_ptr<std::FILE, FileCloser>;
+using StdioFile = std::unique_ptr<std::FILE, FileCloser>;
 
-absl::StatusOr<File> OpenAt(const std::string& path, int64_t offset) {
-  File file(std::fopen(path.c_str(), "rb"));
+absl::StatusOr<StdioFile> OpenAt(const std::string& path, int64_t offset) {
+  StdioFile file(std::fopen(path.c_str(), "rb"));
   if (file == nullptr || ::fseeko(file.get(), offset, SEEK_SET) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open the text"));
   }
@@ -55,7 +55,7 @@ absl::StatusOr<int64_t> FileSize(const std::string& path) {
 // The start of the first line at or after `from`; size where there is none.
 absl::StatusOr<int64_t> NextLine(const std::string& path, int64_t from, int64_t size) {
   if (from == 0) return from;
-  TL_ASSIGN_OR_RETURN(File file, OpenAt(path, from - 1));
+  TL_ASSIGN_OR_RETURN(StdioFile file, OpenAt(path, from - 1));
   int64_t at = from - 1;
   for (int c; (c = std::getc(file.get())) != EOF;) {
     ++at;
@@ -96,7 +96,7 @@ class TextWriter {
 
   // The bytes [begin, end) of the file; what is there is a document, or several with separators.
   absl::Status AddFile(const std::string& path, int64_t begin, int64_t end) {
-    TL_ASSIGN_OR_RETURN(File file, OpenAt(path, begin));
+    TL_ASSIGN_OR_RETURN(StdioFile file, OpenAt(path, begin));
     std::string text;
     size_t searched = 0;  // of text: holds no separator's beginning before this
     int64_t offset = begin, read = begin;

@@ -27,12 +27,11 @@ using internal::CharBefore;
 using internal::Flag;
 using internal::Get;
 using internal::Json;
+using internal::kSpaceSign;
 using internal::PreTokenizer;
 using internal::TextNormalizer;
 using internal::TokenDecoder;
 using internal::TokenModel;
-
-constexpr char kSpaceSign[] = "\u2581";  // SentencePiece's
 
 class JsonTokenizer : public Tokenizer {
  public:

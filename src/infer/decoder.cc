@@ -41,15 +41,15 @@ int64_t& At(std::vector<int64_t>& counts, size_t i) {
   return counts[i];
 }
 
-double Ratio(const std::vector<int64_t>& a, const std::vector<int64_t>& b, size_t i) {
+double RatioAt(const std::vector<int64_t>& a, const std::vector<int64_t>& b, size_t i) {
   if (i >= b.size() || b[i] == 0) return 0.0;
   return i < a.size() ? static_cast<double>(a[i]) / static_cast<double>(b[i]) : 0.0;
 }
 
 }  // namespace
 
-double DraftCounts::Conditional(size_t depth) const { return Ratio(taken, tried, depth); }
-double DraftCounts::Unconditional(size_t depth) const { return Ratio(taken, offered, depth); }
+double DraftCounts::Conditional(size_t depth) const { return RatioAt(taken, tried, depth); }
+double DraftCounts::Unconditional(size_t depth) const { return RatioAt(taken, offered, depth); }
 
 double DecodeStats::tau() const {
   return sequence_passes == 0 ? 0.0

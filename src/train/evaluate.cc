@@ -24,7 +24,7 @@ namespace tl {
 namespace {
 
 // "-" where nothing was counted.
-std::string Number(double value, int digits, bool counted) {
+std::string Cell(double value, int digits, bool counted) {
   if (!counted) return "-";
   return std::isnan(value) ? "nan" : absl::StrFormat("%.*f", digits, value);
 }
@@ -37,11 +37,11 @@ void PrintHeads(const std::vector<HeadResult>& heads) {
   for (size_t i = 0; i < heads.size(); ++i) {
     const HeadResult& h = heads[i];
     const bool counted = h.targets > 0;
-    std::printf("%-12s %9s %7s %7s", h.name.c_str(), Number(h.loss, 5, counted).c_str(),
-                Number(h.top1, 4, counted).c_str(), Number(h.top5, 4, counted).c_str());
+    std::printf("%-12s %9s %7s %7s", h.name.c_str(), Cell(h.loss, 5, counted).c_str(),
+                Cell(h.top1, 4, counted).c_str(), Cell(h.top5, 4, counted).c_str());
     if (i > 0) {
-      std::printf("   %10s of %-16lld %9s of %lld", Number(h.alpha, 4, h.reached > 0).c_str(),
-                  static_cast<long long>(h.reached), Number(h.agreement, 4, h.compared > 0).c_str(),
+      std::printf("   %10s of %-16lld %9s of %lld", Cell(h.alpha, 4, h.reached > 0).c_str(),
+                  static_cast<long long>(h.reached), Cell(h.agreement, 4, h.compared > 0).c_str(),
                   static_cast<long long>(h.compared));
     }
     std::printf("\n");

@@ -15,10 +15,10 @@ namespace {
 
 constexpr char kStart[] = "{\"step\":";
 
-std::string Number(double value, int digits) {
+std::string JsonNumber(double value, int digits) {
   return std::isfinite(value) ? absl::StrFormat("%.*g", digits, value) : "null";
 }
-std::string Fp32(float value) { return Number(value, 9); }
+std::string Fp32(float value) { return JsonNumber(value, 9); }
 std::string Field(const char* name, const std::string& value) {
   return absl::StrCat(",\"", name, "\":", value);
 }
@@ -43,19 +43,19 @@ std::string HeadsFields(const std::vector<HeadResult>& heads) {
   for (const HeadResult& head : heads) {
     const bool main = &head == heads.data();
     absl::StrAppend(&text, text.empty() ? "" : ",", JsonString(head.name),
-                    ":{\"targets\":", head.targets, Field("top1", Number(head.top1, 6)),
-                    Field("top5", Number(head.top5, 6)));
+                    ":{\"targets\":", head.targets, Field("top1", JsonNumber(head.top1, 6)),
+                    Field("top5", JsonNumber(head.top5, 6)));
     if (!main) {
-      absl::StrAppend(&text, Field("alpha", Number(head.alpha, 6)),
+      absl::StrAppend(&text, Field("alpha", JsonNumber(head.alpha, 6)),
                       Field("reached", absl::StrCat(head.reached)),
-                      Field("agreement", Number(head.agreement, 6)),
+                      Field("agreement", JsonNumber(head.agreement, 6)),
                       Field("compared", absl::StrCat(head.compared)));
     }
     text += "}";
   }
   text = Field("heads", absl::StrCat("{", text, "}"));
   if (heads.size() > 1)
-    absl::StrAppend(&text, Field("accepted_length", Number(AcceptedLength(heads), 6)));
+    absl::StrAppend(&text, Field("accepted_length", JsonNumber(AcceptedLength(heads), 6)));
   return text;
 }
 
@@ -87,21 +87,22 @@ std::string ToJson(const StepReport& r) {
   return absl::StrCat(
       kStart, r.step, Field("tokens", absl::StrCat(r.tokens)), Field("loss", Fp32(r.loss)),
       Field("losses", absl::StrCat("{", losses, "}")), HeadsFields(r.heads),
-      Field("lr", Number(r.lr, 9)), Field("grad_norm", Number(r.grad_norm, 9)),
-      Field("loss_scale", Number(r.loss_scale, 9)), Field("skipped", absl::StrCat(r.skipped)),
-      Field("step_ms", Number(r.step_ms, 6)),
-      Field("tokens_per_second", Number(r.tokens_per_second, 6)),
-      Field("tflops", Number(r.tflops, 6)), Field("mfu", Number(r.mfu, 6)),
+      Field("lr", JsonNumber(r.lr, 9)), Field("grad_norm", JsonNumber(r.grad_norm, 9)),
+      Field("loss_scale", JsonNumber(r.loss_scale, 9)), Field("skipped", absl::StrCat(r.skipped)),
+      Field("step_ms", JsonNumber(r.step_ms, 6)),
+      Field("tokens_per_second", JsonNumber(r.tokens_per_second, 6)),
+      Field("tflops", JsonNumber(r.tflops, 6)), Field("mfu", JsonNumber(r.mfu, 6)),
       Field("memory_bytes", absl::StrCat(r.memory_bytes)), "}\n");
 }
 
 std::string ToJson(const EvalReport& r) {
-  return absl::StrCat(kStart, r.step, Field("tokens", absl::StrCat(r.tokens)),
-                      Field("eval_loss", Fp32(r.eval_loss)),
-                      r.bits_per_byte ? Field("bits_per_byte", Number(*r.bits_per_byte, 9)) : "",
-                      EvalLosses(r.heads), HeadsFields(r.heads),
-                      Field("eval_targets", absl::StrCat(r.eval_targets)),
-                      Field("eval_ms", Number(r.eval_ms, 6)), "}\n");
+  return absl::StrCat(
+      kStart, r.step, Field("tokens", absl::StrCat(r.tokens)),
+      Field("eval_loss", Fp32(r.eval_loss)),
+      r.bits_per_byte ? Field("bits_per_byte", JsonNumber(*r.bits_per_byte, 9)) : "",
+      EvalLosses(r.heads), HeadsFields(r.heads),
+      Field("eval_targets", absl::StrCat(r.eval_targets)),
+      Field("eval_ms", JsonNumber(r.eval_ms, 6)), "}\n");
 }
 
 absl::StatusOr<MetricsFile> MetricsFile::Open(const std::string& path, int64_t resume_step) {

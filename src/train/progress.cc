@@ -23,7 +23,7 @@ std::string Paths(const std::vector<WeightedPath>& paths) {
   });
 }
 
-std::string ModelText(const ModelConfig& m) {
+std::string ModelLine(const ModelConfig& m) {
   std::string text = absl::StrFormat("%d layers, hidden %d, %d heads of %d", m.layers, m.hidden,
                                      m.heads, m.head_dim_or_default());
   if (m.kv_heads_or_default() != m.heads) absl::StrAppend(&text, " (", m.kv_heads, " key/value)");
@@ -84,7 +84,7 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
   const int64_t tokens = t.global_batch_size * t.sequence_length;
   const auto parameters = static_cast<double>(ParameterCount(c));
   std::string text = absl::StrCat("trunkline train -> ", c.run.dir, "\n");
-  text += Row("model", ModelText(c.model));
+  text += Row("model", ModelLine(c.model));
   text += Row("parameters", absl::StrFormat("%s (%d), %s FLOP per token", HumanCount(parameters),
                                             ParameterCount(c), HumanCount(TrainFlopsPerToken(c))));
   text += Row("grid", absl::StrFormat("%d rank(s) on %d host(s) = %d data x %d tensor%s",
