@@ -145,8 +145,9 @@ TEST(Manifest, RefusesWhatCannotBe) {
   refused("\"offset\":48", "\"offset\":40", "pieces in order, without overlap");
   refused("00000001ffffffff", "00000001", "2 checksums of 8");
   refused("00000001ffffffff", "00000001fffffffX", "hexadecimal");
-  refused("{\"heads\":[1,2]}", "3", "an object");
-  refused("{\"heads\":[1,2]}", std::string(100, '[') + std::string(100, ']'), "little depth");
+  refused("\"objective\":{}", "\"objective\":3", "an object");
+  refused("\"objective\":{}", "\"objective\":" + std::string(100, '[') + std::string(100, ']'),
+          "little depth");
   refused("\"bytes\":500", "\"bytes\":-1", "data[0].bytes: expected a whole number");
   refused("\"bytes\":500", "\"bytes\":18446744073709551615", "data[0].bytes: expected");
   refused("\"path\":\"a.tok\"", "\"path\":7", "data[0].path: expected a string");
