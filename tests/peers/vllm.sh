@@ -1,6 +1,9 @@
 #!/bin/bash
 # Exports in vLLM's CPU engine; build/trunkline must be there.
 #   tests/peers/vllm.sh         installs vLLM into .venv-vllm/ (6 GB), where it is not, and compares
+#   tests/peers/vllm.sh --only smollm2/mimo bytes/hf
+#   tests/peers/vllm.sh --dry   all but the engine; needs no vLLM where .venv/ has transformers
+# SCRATCH=DIR keeps what is trained and exported for another call.
 source "$(dirname "${BASH_SOURCE[0]}")/../../launch/common.sh"
 
 venv=.venv-vllm
@@ -8,6 +11,7 @@ export VLLM_TARGET_DEVICE=cpu
 version=0.32.0
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+python=$venv/bin/python
 
 # The wheel asks for torch==2.13.0+cpu, which PyPI has not; PyPI's own 2.13.0 serves.
 install_vllm() {
@@ -38,9 +42,13 @@ PYTHON
 }
 
 [[ -x build/trunkline ]] || die "build/trunkline is not there; launch/build.sh makes it"
-[[ -e $venv/installed-$version ]] || install_vllm
+if [[ " $* " == *" --dry "* && -x .venv/bin/python ]]; then
+  python=.venv/bin/python
+elif [[ ! -e $venv/installed-$version ]]; then
+  install_vllm
+fi
 make_kjv_text
 
 say "exports in vLLM $version"
-"$venv/bin/python" tests/peers/vllm_check.py --program build/trunkline --text data/kjv.txt \
-  --scratch "$scratch/exports"
+"$python" tests/peers/vllm_check.py --program build/trunkline --text data/kjv.txt \
+  --scratch "${SCRATCH:-$scratch/exports}" "$@"
