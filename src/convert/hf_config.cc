@@ -4,8 +4,11 @@
 #include <cmath>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/utf8.h"
@@ -50,6 +53,15 @@ absl::StatusOr<const Architecture*> Find(const ModelConfig& m) {
                    " together; those that can be written: ", ArchitectureNames()));
 }
 
+// Writes a value as the file has it, NaN too, on one line.
+std::string AsWritten(const Json& value) {
+  const std::string text = DumpPythonJson(value);
+  const std::vector<absl::string_view> lines = absl::StrSplit(text, '\n', absl::SkipEmpty());
+  return absl::StrJoin(lines, " ", [](std::string* out, absl::string_view line) {
+    absl::StrAppend(out, absl::StripLeadingAsciiWhitespace(line));
+  });
+}
+
 // Reads the keys of one object; the first error stays.
 class Reader {
  public:
@@ -62,7 +74,7 @@ class Reader {
   }
   void Expected(const char* key, const std::string& expected) {
     Fail(absl::StrCat("\"", key, "\": expected ", expected, ", found ",
-                      Has(key) ? Shortened(object_[key].dump(), 200) : "nothing"));
+                      Has(key) ? Shortened(AsWritten(object_[key]), 200) : "nothing"));
   }
   // Whether the key is there and not null.
   bool Has(const char* key) const { return object_.contains(key) && !object_[key].is_null(); }
@@ -271,8 +283,12 @@ absl::StatusOr<HfConfig> ParseHfConfig(const std::string& text, const std::strin
   config.dtype = TypeNamed(reader.Text("dtype", reader.Text("torch_dtype", "")));
   TL_RETURN_IF_ERROR(reader.status);
   TL_RETURN_IF_ERROR(ReadRope(root, path, &m));
-  if (const absl::Status status = Validate(m); !status.ok())
-    return absl::InvalidArgumentError(absl::StrCat(path, ": as ", status.message()));
+  if (const absl::Status status = Validate(m); !status.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": as ", status.message(),
+                     "; the sizes of weights that are there cannot be changed: import a model "
+                     "whose sizes fit"));
+  }
   return config;
 }
 

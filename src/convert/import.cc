@@ -75,6 +75,11 @@ absl::StatusOr<std::vector<TensorPlacement>> PlaceTensors(const WeightSource& so
     const auto it = wanted.find(name.value_or(""));
     if (it == wanted.end()) {
       TL_ASSIGN_OR_RETURN(placement.note, ReasonToLeaveOut(source, config.model, tensor.name));
+      if (placement.note.empty() && tensor.name == "lm_head.weight") {
+        return refuse(
+            ": differs from the embedding, with which config.json ties it: set "
+            "tie_word_embeddings to false there to keep it, or take it out of the weights");
+      }
       if (placement.note.empty())
         return refuse(": by its config.json the model has no such tensor");
       placements.push_back(std::move(placement));

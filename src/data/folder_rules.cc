@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "data/json_parts.h"
 
 namespace tl {
@@ -92,7 +93,7 @@ class Folder {
       if (!id.is_number_unsigned() || id > INT32_MAX) {
         return absl::InvalidArgumentError(
             absl::StrCat(Path(file), ": \"", key, "\": expected a token's number or a list of them",
-                         ", found ", value.dump().substr(0, 200)));
+                         ", found ", Shortened(value.dump(), 200)));
       }
       ids.push_back(id.get<int32_t>());
     }

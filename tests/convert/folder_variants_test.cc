@@ -70,7 +70,7 @@ TEST_F(FolderVariants, NumbersThatPythonWrites) {
   const std::string key = "\"rms_norm_eps\": ";
   const size_t at = bad.find(key) + key.size();
   Put("config.json", bad.replace(at, bad.find(',', at) - at, "NaN"));
-  ExpectError(Run(), "\"rms_norm_eps\": expected a number");
+  ExpectError(Run(), "\"rms_norm_eps\": expected a number, found NaN");
 }
 
 TEST_F(FolderVariants, ASingleFileGoesBeforeAnIndex) {
@@ -138,8 +138,12 @@ TEST_F(FolderVariants, Adapters) {
 }
 
 TEST_F(FolderVariants, SizesThatNoKernelHas) {
-  ChangeConfig([](nlohmann::json& c) { c["head_dim"] = 100; });
-  ExpectError(Run(), "[model] head_dim = 100: expected a multiple of");
+  for (const int size : {16, 100}) {
+    ChangeConfig([&](nlohmann::json& c) { c["head_dim"] = size; });
+    ExpectError(Run(), "[model] head_dim = " + std::to_string(size) +
+                           ": expected a multiple of 8 from 32 to 256; the sizes of weights that "
+                           "are there cannot be changed: import a model whose sizes fit");
+  }
 }
 
 }  // namespace
