@@ -32,6 +32,9 @@ say "exported models in transformers and tokenizers"
 $python tests/peers/export_check.py --program build/trunkline --text data/kjv.txt \
   --scratch "$scratch/export"
 
+say "folders as people have them, in transformers"
+$python tests/peers/folder_variants_check.py --program build/trunkline --scratch "$scratch/folders"
+
 say "exported heads as their engines define them"
 TL_HEADS_DUMP="$scratch/heads" build/tests/convert_head_logits_test --gtest_brief=1
 $python tests/peers/heads_check.py "$scratch/heads"
