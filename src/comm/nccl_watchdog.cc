@@ -31,16 +31,16 @@ std::string ErrorOf(nccl::Comm comm) {
   return well ? "" : nccl::ErrorText(error, comm);
 }
 
-struct Operation {
-  int64_t sequence = 0;
-  std::string what;
-  Event done;
-};
-
 }  // namespace
 
 class NcclWatchdog::Watched {
  public:
+  struct Operation {
+    int64_t sequence = 0;
+    std::string what;
+    Event done;
+  };
+
   nccl::Comm comm = nullptr;
   std::string group;
   int64_t operations = 0;  // begun
@@ -108,14 +108,14 @@ void NcclWatchdog::KeepOut(const Watched& watched) {
 std::string NcclWatchdog::Inspect(Watched& watched, Clock::time_point now, int* exit_code) {
   *exit_code = kExitError;
   while (!watched.in_flight.empty() && watched.in_flight.front().done.Query()) {
-    const Operation& done = watched.in_flight.front();
+    const Watched::Operation& done = watched.in_flight.front();
     watched.last_complete = absl::StrCat(done.what, ", operation ", done.sequence);
     watched.in_flight.pop_front();
     watched.moved = now;
   }
   std::string where = "nothing in flight";
   if (!watched.in_flight.empty()) {
-    const Operation& next = watched.in_flight.front();
+    const Watched::Operation& next = watched.in_flight.front();
     where = absl::StrCat(next.what, ", operation ", next.sequence, ", is in flight");
   } else if (watched.calling) {
     where = absl::StrCat(watched.call, ", operation ", watched.operations, ", has not returned");
