@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "comm/mesh.h"
-#include "data/source.h"
 #include "engine/model.h"
 #include "model/rope_table.h"
+#include "nn/batch.h"
 #include "nn/step.h"
 #include "objective/acceptance.h"
 

@@ -7,8 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "comm/grid.h"
-#include "data/source.h"
 #include "model/trunk.h"
+#include "nn/batch.h"
 #include "nn/dropout.h"
 #include "nn/embedding.h"
 #include "nn/params.h"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "data/source.h"
 #include "model/config.h"
+#include "nn/batch.h"
 #include "objective/config.h"
 #include "tests/reference/block.h"
 

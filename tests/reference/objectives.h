@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "data/source.h"
+#include "nn/batch.h"
 #include "objective/config.h"
 #include "tests/reference/block.h"
 #include "tests/reference/cross_entropy.h"
