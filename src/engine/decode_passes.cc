@@ -96,11 +96,6 @@ Pass DecodePasses::LoadPass(const DecodeBatch& batch, CachedRows* cached) {
   const Tensor inputs = Upload({batch.tokens, batch.positions, batch.sequences, batch.indices,
                                 places, batch.prefix, batch.ancestors});
   const auto column = [&](int64_t i) { return inputs.Slice(0, i * n, (i + 1) * n); };
-  Pass pass;
-  pass.batch = 1;
-  pass.sequence_length = n;
-  pass.tokens = column(0);
-  pass.positions = column(1);
   *cached = {.cache = &cache_,
              .sequences = column(2),
              .indices = column(3),
@@ -108,14 +103,13 @@ Pass DecodePasses::LoadPass(const DecodeBatch& batch, CachedRows* cached) {
              .prefix = column(5),
              .ancestors = inputs.Slice(0, 6 * n, 10 * n).Reshape({n, 4}),
              .most_keys = MostKeys(batch)};
-  pass.cached = cached;
-  return pass;
+  return {.inputs = {.batch = 1, .sequence_length = n, .tokens = column(0), .positions = column(1)},
+          .mode = Decoding{cached}};
 }
 
 void DecodePasses::Decode(const DecodeBatch& batch, const DecodePart& part, RowLogits* logits) {
   CachedRows cached;
-  Step step = engine_.MakeStep(nullptr);
-  step.Begin(LoadPass(batch, &cached));
+  Step step = engine_.MakeStep(LoadPass(batch, &cached));
   Trunk& trunk = model_.trunk();
   Residual residual = part.in;
   if (part.first_layer == 0) {
@@ -149,8 +143,7 @@ void DecodePasses::Decode(const DecodeBatch& batch, const DecodePart& part, RowL
 void DecodePasses::Draft(int head, const DecodeBatch& batch, int64_t begin, int64_t end,
                          int64_t likeliest, RowLogits* logits) {
   CachedRows cached;
-  Step step = engine_.MakeStep(nullptr);
-  step.Begin(LoadPass(batch, &cached));
+  Step step = engine_.MakeStep(LoadPass(batch, &cached));
   GatherLogits(
       step, end - begin, likeliest,
       [&](Tensor local) {

@@ -43,12 +43,12 @@ Engine::Engine(Model& model, Mesh& mesh, int64_t passes)
   grad_sync_ = std::make_unique<GradSync>(model.params(), mesh_, comm_stream_, grads_);
 }
 
-Step Engine::MakeStep(const StepScalars* scalars) {
-  return {stream_,  comm_stream_,     mesh_,  model_.plan(), arena_.data(),
-          weights_, grad_sync_.get(), scalars};
+Step Engine::MakeStep(const Pass& pass) {
+  return {stream_,  comm_stream_,     mesh_, model_.plan(), arena_.data(),
+          weights_, grad_sync_.get(), pass};
 }
 
-Pass Engine::LoadPass(const HostBatch& batch) {
+Inputs Engine::Load(const HostBatch& batch) {
   const int64_t rows = model_.rows();
   const int lookahead = model_.lookahead();
   TL_CHECK_EQ(batch.count * batch.sequence_length, rows);
@@ -69,60 +69,57 @@ Pass Engine::LoadPass(const HostBatch& batch) {
     CopyBytes(stream_, to.data, from, to.bytes());
     return to;
   };
-  Pass pass;
-  pass.batch = batch.count;
-  pass.sequence_length = batch.sequence_length;
-  pass.tokens = load(0, {rows}, batch.inputs.data());
-  pass.positions = load(1, {rows}, batch.positions.data());
+  Inputs inputs;
+  inputs.batch = batch.count;
+  inputs.sequence_length = batch.sequence_length;
+  inputs.tokens = load(0, {rows}, batch.inputs.data());
+  inputs.positions = load(1, {rows}, batch.positions.data());
   if (model_.options().segments)
-    pass.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
-  pass.targets = load(3, {lookahead, rows}, batch.targets(1).data());
+    inputs.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
+  inputs.targets = load(3, {lookahead, rows}, batch.targets(1).data());
   if (lookahead > 1) {
     inner_targets_.assign(batch.targets(1).begin(), batch.targets(1).end());
     for (int64_t i = 0; i < rows; ++i) {
       if (batch.positions[i] == 0) inner_targets_[i] = -1;
     }
-    pass.inner_targets = load(3 + lookahead, {rows}, inner_targets_.data());
+    inputs.inner_targets = load(3 + lookahead, {rows}, inner_targets_.data());
   }
-  pass.head_sums = head_sums_;
   if (slot != nullptr) {
     host_inputs_read_[next_slot_] = Event::Record(stream_);
     next_slot_ = (next_slot_ + 1) % host_inputs_read_.size();
   }
-  return pass;
+  return inputs;
 }
 
 void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
                              absl::Span<const double> head_weights) {
-  Step step = MakeStep(scalars);
-  Pass pass = LoadPass(batch);
-  pass.head_weights = head_weights;
-  pass.first_sample = batch.first_sample;
-  step.Begin(pass);
+  Step step = MakeStep({.inputs = Load(batch),
+                        .mode = Training{.first_sample = batch.first_sample,
+                                         .scalars = scalars,
+                                         .head_weights = head_weights},
+                        .head_sums = head_sums_});
   Trunk& trunk = model_.trunk();
   const Tensor stem = step.Slot(trunk.stem_slot());
   model_.stem().Forward(step, stem);
   model_.stem_dropout().Forward(step, stem);
   const Taps taps = {.out = trunk.Forward(step, rope()), .rope = rope()};
   if (model_.options().objective.freeze_trunk) {
-    model_.objective().Run(step, taps, {}, /*training=*/true);
+    model_.objective().Run(step, taps, {});
     return;
   }
   const Tensor d_stream = step.Slot(trunk.d_stream_slot());
   {
     const ProfilerRange range("objective");
-    model_.objective().Run(step, taps, d_stream, /*training=*/true);
+    model_.objective().Run(step, taps, d_stream);
   }
   trunk.Backward(step, rope());
   model_.stem().Backward(step, model_.stem_dropout().Backward(step, d_stream, d_stream));
 }
 
 void Engine::Evaluate(const HostBatch& batch) {
-  Step step = MakeStep(nullptr);
-  step.Begin(LoadPass(batch));
+  Step step = MakeStep({.inputs = Load(batch), .mode = Evaluation{}, .head_sums = head_sums_});
   model_.stem().Forward(step, step.Slot(model_.trunk().stem_slot()));
-  model_.objective().Run(step, {.out = model_.trunk().Forward(step, rope()), .rope = rope()}, {},
-                         /*training=*/false);
+  model_.objective().Run(step, {.out = model_.trunk().Forward(step, rope()), .rope = rope()}, {});
 }
 
 void Engine::StartReadingHeads() {

@@ -35,8 +35,8 @@ class Engine {
   Tensor grads() const { return grads_; }  // flat fp32, of what is trained; null for inference
   GradSync& grad_sync() { return *grad_sync_; }
   Tensor rope() const { return rope_.view(); }
-  // Makes what the layers see of this engine in one pass. scalars: null where nothing is trained.
-  Step MakeStep(const StepScalars* scalars);
+  // Makes what the layers see of this engine in a pass.
+  Step MakeStep(const Pass& pass);
 
   // Forward and backward pass over one micro-batch: adds to the gradients and to the head sums.
   // head_weights: of this step; empty: all heads are trained.
@@ -56,7 +56,7 @@ class Engine {
   void SetWeights(ParamId id, const float* values) { SetValues(weights_.View(id), values); }
 
  private:
-  Pass LoadPass(const HostBatch& batch);
+  Inputs Load(const HostBatch& batch);
 
   Model& model_;
   Mesh& mesh_;

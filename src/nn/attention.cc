@@ -91,7 +91,7 @@ SelfAttention::Heads SelfAttention::Views(Tensor qkv, Tensor qk) const {
 void SelfAttention::Rotate(Step& step, Tensor x, Tensor rope, bool inverse) const {
   const int64_t size = (local_heads_ + local_kv_heads_) * config_.head_dim;
   Rope(step.stream(), {.x = x.Slice(1, 0, size).SplitAxis(1, config_.head_dim),
-                       .positions = step.pass().positions,
+                       .positions = step.inputs().positions,
                        .table = rope,
                        .direction = inverse ? RopeDirection::kInverse : RopeDirection::kForward});
 }
@@ -99,8 +99,8 @@ void SelfAttention::Rotate(Step& step, Tensor x, Tensor rope, bool inverse) cons
 AttentionMask SelfAttention::Mask(const Step& step) const {
   return {.kind = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
           .window = config_.window,
-          .q_segments = step.pass().segments,
-          .k_segments = step.pass().segments};
+          .q_segments = step.inputs().segments,
+          .k_segments = step.inputs().segments};
 }
 
 void SelfAttention::AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) const {
@@ -115,7 +115,7 @@ void SelfAttention::AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) con
 }
 
 void SelfAttention::AttendCached(Step& step, Tensor o, Tensor qkv, Tensor qk) const {
-  const CachedRows& rows = *step.pass().cached;
+  const CachedRows& rows = *step.cached();
   const int64_t d = config_.head_dim, q = local_heads_ * d, kv = local_kv_heads_ * d;
   const auto heads = [&](Tensor x, int64_t begin, int64_t end) {
     return x.Slice(1, begin, end).SplitAxis(1, d);
@@ -151,7 +151,7 @@ void SelfAttention::Forward(Step& step, Tensor y, Tensor x, Tensor rope) {
   }
   Rotate(step, qk, rope, /*inverse=*/false);
   const Tensor o = step.Slot(o_);
-  if (step.pass().cached != nullptr) {
+  if (step.cached() != nullptr) {
     AttendCached(step, o, qkv, qk);
   } else {
     AttendWhole(step, o, qkv, qk);

@@ -42,7 +42,7 @@ class HiddenDropout {
 
  private:
   bool Active(const Step& step) const {
-    return trains_ && config_.rate > 0.0 && step.pass().first_sample >= 0;
+    return trains_ && config_.rate > 0.0 && step.training() != nullptr;
   }
   void Apply(Step& step, Tensor y, Tensor x) const;
 

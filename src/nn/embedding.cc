@@ -23,7 +23,7 @@ void TokenEmbedding::Declare(Plan& plan) {
 }
 
 void TokenEmbedding::Forward(Step& step, Tensor y, Tensor tokens) {
-  if (!tokens) tokens = step.pass().tokens;
+  if (!tokens) tokens = step.inputs().tokens;
   Embedding(step.stream(), {.y = y_full_.Partial(step, y),
                             .tokens = tokens,
                             .table = step.Weight(weight_),
@@ -32,7 +32,7 @@ void TokenEmbedding::Forward(Step& step, Tensor y, Tensor tokens) {
 }
 
 void TokenEmbedding::Backward(Step& step, Tensor dy, Tensor tokens) {
-  if (!tokens) tokens = step.pass().tokens;
+  if (!tokens) tokens = step.inputs().tokens;
   const Tensor dy_full = dy_full_.Gather(step, dy);
   const auto [grad, accumulate] = step.Grad(weight_);
   if (!accumulate) ZeroBytes(step.stream(), grad.data, grad.bytes());

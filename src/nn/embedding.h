@@ -16,7 +16,7 @@ class TokenEmbedding {
       : spec_(std::move(spec)), geometry_(geometry), use_(use) {}
   void Declare(Plan& plan);
   // y, dy: [local rows, hidden]; tokens: int32 [rows], those outside the vocabulary give zeros;
-  // null: Pass::tokens.
+  // null: Inputs::tokens.
   void Forward(Step& step, Tensor y, Tensor tokens = {});
   void Backward(Step& step, Tensor dy, Tensor tokens = {});
 

@@ -7,7 +7,7 @@
 namespace tl {
 
 void Product(Step& step, Tensor y, Tensor x, Tensor w, Tensor bias) {
-  if (step.pass().cached != nullptr) {
+  if (step.cached() != nullptr) {
     RowMatmul(step.stream(), {.y = y, .x = x, .w = w, .bias = bias});
   } else {
     Matmul(step.stream(), {.c = y, .a = x, .b = w, .trans_b = Transpose::kYes, .bias = bias});

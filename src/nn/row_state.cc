@@ -13,7 +13,7 @@ void RowState::Declare(Plan& plan, int64_t width) {
 }
 
 void RowState::Store(Step& step, Tensor x) const {
-  const CachedRows& rows = *step.pass().cached;
+  const CachedRows& rows = *step.cached();
   const auto head = [&](int64_t begin) {
     return x.Slice(1, begin, begin + half_).SplitAxis(1, half_);
   };
@@ -26,7 +26,7 @@ void RowState::Store(Step& step, Tensor x) const {
 }
 
 void RowState::Load(Step& step, Tensor x) const {
-  const CachedRows& rows = *step.pass().cached;
+  const CachedRows& rows = *step.cached();
   const int64_t places = rows.cache->sequences() * rows.cache->capacity();
   const auto load = [&](int64_t begin, const Tensor& cache) {
     Embedding(step.stream(), {.y = x.Slice(1, begin, begin + half_),

@@ -2,6 +2,7 @@
 // it declared.
 #pragma once
 
+#include <variant>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -17,29 +18,44 @@ namespace tl {
 
 struct CachedRows;  // nn/kv_cache.h
 
-// One micro-batch through the model. All on the device.
-struct Pass {
+// What goes into a pass: one micro-batch. All on the device.
+struct Inputs {
   int64_t batch = 0;            // sequences
   int64_t sequence_length = 0;  // tokens of each
-  // The number of the first sequence in the run's order of samples; negative: not training.
-  int64_t first_sample = -1;
-  Tensor tokens;         // int32 [B * T]
-  Tensor targets;        // int32 [lookahead, B * T], see Targets
-  Tensor positions;      // int32 [B * T], for the rotary embedding
-  Tensor segments = {};  // int32 [B, T]; null: one document per sequence
-  // int32 [B * T]: Targets(1), masked at position 0 too; null: not wanted.
-  Tensor inner_targets = {};
-  Tensor head_sums = {};  // fp64 [heads, kHeadSums], added to; null: not wanted
-  // Decoding: one sequence of as many rows as are to be run, at most as many as were planned, each
-  // with its own past in the cache. The bits of a row then do not depend on the others.
-  const CachedRows* cached = nullptr;
-  absl::Span<const double> head_weights = {};  // on the host; empty: all are trained
+  Tensor tokens;                // int32 [B * T]
+  Tensor positions;             // int32 [B * T], for the rotary embedding
+  Tensor segments = {};         // int32 [B, T]; null: one document per sequence
+  Tensor targets = {};          // int32 [lookahead, B * T], see Targets
+  Tensor inner_targets =
+      {};  // int32 [B * T]: Targets(1), masked at position 0 too; with lookahead > 1
 
-  bool Trains(int head) const { return head_weights.empty() || head_weights[head] > 0.0; }
   // int32 [B * T]: the token `offset` >= 1 after each input, negative: masked.
   Tensor Targets(int offset) const {
     return targets.Slice(0, offset - 1, offset).Reshape({targets.shape[1]});
   }
+};
+
+// What a pass is for, with what it needs for that alone. Evaluation computes losses, training their
+// gradients too.
+struct Evaluation {};
+struct Training {
+  int64_t first_sample = 0;  // the number of the first sequence in the run's order of samples
+  const StepScalars* scalars = nullptr;        // on the device
+  absl::Span<const double> head_weights = {};  // on the host; empty: all are trained
+
+  bool Trains(int head) const { return head_weights.empty() || head_weights[head] > 0.0; }
+};
+// One sequence of as many rows as are to be run, at most as many as were planned, each with its own
+// past in the cache. The bits of a row then do not depend on the others.
+struct Decoding {
+  const CachedRows* rows = nullptr;
+};
+using Mode = std::variant<Evaluation, Training, Decoding>;
+
+struct Pass {
+  Inputs inputs;
+  Mode mode = Evaluation{};
+  Tensor head_sums = {};  // fp64 [heads, kHeadSums], added to; not when decoding
 };
 
 // The weights in compute precision: one flat buffer, laid out by the table.
@@ -57,9 +73,9 @@ struct Weights {
 
 class Step {
  public:
-  // grads and scalars may be null where nothing is trained. All outlive the step.
+  // grads may be null where nothing is trained. All outlive the step.
   Step(Stream& stream, Stream& comm_stream, Mesh& mesh, const Plan& plan, std::byte* arena,
-       Weights& weights, GradSync* grads, const StepScalars* scalars)
+       Weights& weights, GradSync* grads, const Pass& pass)
       : stream_(stream),
         comm_stream_(comm_stream),
         mesh_(mesh),
@@ -67,14 +83,19 @@ class Step {
         arena_(arena),
         weights_(weights),
         grads_(grads),
-        scalars_(scalars) {}
+        pass_(pass) {}
 
   Stream& stream() { return stream_; }
   Mesh& mesh() { return mesh_; }
   Communicator& tensor_group() { return mesh_.group(Axis::kTensor); }
-  const Pass& pass() const { return pass_; }
-  void Begin(const Pass& pass) { pass_ = pass; }
-  const StepScalars* scalars() const { return scalars_; }
+  const Inputs& inputs() const { return pass_.inputs; }
+  const Tensor& head_sums() const { return pass_.head_sums; }
+  // Null where the pass is for something else.
+  const Training* training() const { return std::get_if<Training>(&pass_.mode); }
+  const CachedRows* cached() const {
+    const auto* decoding = std::get_if<Decoding>(&pass_.mode);
+    return decoding == nullptr ? nullptr : decoding->rows;
+  }
 
   // Waits for the weight where it is still being gathered.
   Tensor Weight(ParamId id) {
@@ -86,7 +107,7 @@ class Step {
   // As planned; when decoding, its first rows.
   Tensor Slot(SlotId id) const {
     const Tensor view = plan_.View(id, arena_, stream_.device());
-    return pass_.cached == nullptr ? view : view.Slice(0, 0, pass_.sequence_length);
+    return cached() == nullptr ? view : view.Slice(0, 0, inputs().sequence_length);
   }
 
   struct GradTarget {
@@ -119,8 +140,7 @@ class Step {
   std::byte* arena_;
   Weights& weights_;
   GradSync* grads_;
-  const StepScalars* scalars_;
-  Pass pass_;
+  const Pass pass_;
 };
 
 }  // namespace tl

@@ -15,7 +15,7 @@ void HeadMeter::Declare(Plan& plan) {
 
 void HeadMeter::Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y, Tensor teacher_y) {
   const int offset = head + 1;
-  const Tensor targets = step.pass().Targets(offset), losses = step.Slot(losses_);
+  const Tensor targets = step.inputs().Targets(offset), losses = step.Slot(losses_);
   const Tensor greedy = step.Slot(head == 0 ? main_ : greedy_), rank = step.Slot(rank_);
   loss.Run(step, {.y = y,
                   .d_y = d_y,
@@ -23,12 +23,11 @@ void HeadMeter::Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y, Te
                   .losses = losses,
                   .greedy = greedy,
                   .rank = rank,
-                  .grad_scale = d_y ? &step.scalars()->grad_scale[head] : nullptr,
+                  .grad_scale = d_y ? &step.training()->scalars->grad_scale[head] : nullptr,
                   // The main head predicts the token at t + offset from position t + head.
                   .teacher = {.y = teacher_y, .shift = head}});
-  if (!step.pass().head_sums) return;
   HeadMetrics(step.stream(),
-              {.sums = step.pass().head_sums.Slice(0, head, head + 1).Reshape({kHeadSums}),
+              {.sums = step.head_sums().Slice(0, head, head + 1).Reshape({kHeadSums}),
                .alive = step.Slot(alive_),
                .losses = losses,
                .targets = targets,
@@ -36,7 +35,7 @@ void HeadMeter::Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y, Te
                .rank = rank,
                .main = step.Slot(main_),
                .offset = offset,
-               .sequence_length = step.pass().sequence_length});
+               .sequence_length = step.inputs().sequence_length});
 }
 
 }  // namespace tl

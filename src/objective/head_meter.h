@@ -12,7 +12,7 @@ class HeadMeter {
   // Within the scope in which the heads run.
   void Declare(Plan& plan);
   // y, d_y: see LmLossArgs. teacher_y, where the main head is to teach this one: what it reads out.
-  // Adds to Pass::head_sums.
+  // Adds to Step::head_sums.
   void Run(Step& step, LmLoss& loss, int head, Tensor y, Tensor d_y, Tensor teacher_y = {});
 
  private:

@@ -51,23 +51,24 @@ void IndependentHeads::Declare(Plan& plan) {
   }
 }
 
-void IndependentHeads::Run(Step& step, const Taps& taps, Tensor d_stream, bool training) {
-  const Tensor d_sum = training ? step.Slot(d_sum_) : Tensor{};
+void IndependentHeads::Run(Step& step, const Taps& taps, Tensor d_stream) {
+  const Training* training = step.training();
+  const Tensor d_sum = training != nullptr ? step.Slot(d_sum_) : Tensor{};
   for (int i = 0; i < static_cast<int>(heads_.size()); ++i) {
     Head& head = heads_[i];
-    if (training && !step.pass().Trains(i)) {
+    if (training != nullptr && !training->Trains(i)) {
       for (const ParamId id : head.gradients) step.SkipGrad(id);
       continue;
     }
     const Residual out = head.block.Forward(step, taps.out, taps.rope);
     // The first head's gradient starts the sum.
-    const Tensor d = !training ? Tensor{} : i == 0 ? d_sum : step.Slot(head.d);
+    const Tensor d = training == nullptr ? Tensor{} : i == 0 ? d_sum : step.Slot(head.d);
     head.readout.Run(step, meter_, i, out, d);
-    if (!training) continue;
+    if (training == nullptr) continue;
     head.block.Backward(step, d, taps.rope);
     if (i > 0) Add(step.stream(), {.out = d_sum, .a = d_sum, .b = d});
   }
-  if (training) CopyBytes(step.stream(), d_stream.data, d_sum.data, d_sum.bytes());
+  if (training != nullptr) CopyBytes(step.stream(), d_stream.data, d_sum.data, d_sum.bytes());
 }
 
 void IndependentHeads::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {

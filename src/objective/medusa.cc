@@ -106,7 +106,8 @@ Tensor Medusa::Layers(Step& step, Head& head, Tensor y) {
   return y;
 }
 
-void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training) {
+void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y) {
+  const bool training = step.training() != nullptr;
   Head& head = heads_[k - 1];
   Stream& stream = step.stream();
   const Tensor at = Layers(step, head, y);
@@ -123,10 +124,11 @@ void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training) {
   if (d_y) Add(stream, {.out = d_y, .a = d_y, .b = d});
 }
 
-void Medusa::Run(Step& step, const Taps& taps, Tensor d_stream, bool training) {
+void Medusa::Run(Step& step, const Taps& taps, Tensor d_stream) {
+  const bool trains_main = step.training() != nullptr && !config_.freeze_trunk;
   const Tensor y = main_.Forward(step, taps.out);
-  const Tensor d_y = main_.Loss(step, meter_, 0, training && !config_.freeze_trunk);
-  for (int k = 1; k <= static_cast<int>(heads_.size()); ++k) RunHead(step, k, y, d_y, training);
+  const Tensor d_y = main_.Loss(step, meter_, 0, trains_main);
+  for (int k = 1; k <= static_cast<int>(heads_.size()); ++k) RunHead(step, k, y, d_y);
   if (d_y) main_.Backward(step, d_stream, d_y);
 }
 

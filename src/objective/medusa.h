@@ -24,7 +24,7 @@ class Medusa : public Objective {
   double Weight(int head, int64_t step, int64_t steps) const override;
   bool Distills(int head) const override { return config_.distill && head > 0; }
   void Declare(Plan& plan) override;
-  void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) override;
+  void Run(Step& step, const Taps& taps, Tensor d_stream) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return main_.local_vocab(); }
   int draft_heads() const override { return static_cast<int>(heads_.size()); }
@@ -46,7 +46,7 @@ class Medusa : public Objective {
   Tensor Layers(Step& step, Head& head, Tensor y);
   // Forward, loss, backward of head k = 1, 2, ... on y; its gradient at y is added to d_y, or left
   // out where d_y is null.
-  void RunHead(Step& step, int k, Tensor y, Tensor d_y, bool training);
+  void RunHead(Step& step, int k, Tensor y, Tensor d_y);
 
   ObjectiveConfig config_;
   ObjectiveContext context_;

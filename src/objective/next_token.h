@@ -15,7 +15,7 @@ class NextToken : public Objective {
     meter_.Declare(plan);
     readout_.Declare(plan);
   }
-  void Run(Step& step, const Taps& taps, Tensor d_stream, bool) override {
+  void Run(Step& step, const Taps& taps, Tensor d_stream) override {
     readout_.Run(step, meter_, 0, taps.out, d_stream);
   }
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override {

@@ -47,11 +47,11 @@ class Objective {
   virtual bool Distills(int) const { return false; }
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
-  // Forward pass, losses and backward pass of the heads on the trunk's output; adds to
-  // Pass::head_sums. d_stream: receives the gradient at the sum of taps.out; null: evaluate, or,
-  // where the trunk is frozen, see `training`. Heads whose Pass::head_weights is 0 are left out,
-  // the main head aside, which the others are measured by.
-  virtual void Run(Step& step, const Taps& taps, Tensor d_stream, bool training) = 0;
+  // Forward pass and losses of the heads on the trunk's output, in a pass that trains also their
+  // backward pass; adds to Step::head_sums. d_stream: receives the gradient at the sum of taps.out;
+  // null where the trunk is not trained. Heads whose Training::head_weights is 0 are left out, the
+  // main head aside, which the others are measured by.
+  virtual void Run(Step& step, const Taps& taps, Tensor d_stream) = 0;
   // The main head's logits after rows of the trunk's output, from `row` on: fp32 [rows, local
   // vocabulary].
   virtual void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) = 0;
@@ -61,8 +61,8 @@ class Objective {
   virtual int draft_heads() const { return 0; }
   // The logits of draft head `head`, as Logits has them, after rows whose places Logits has run.
   // The rows' states are those that Logits left in the cache, or, where heads build on each other,
-  // the head before; Pass::tokens: the token that the head looks at, `head` places after the row's
-  // own, negative: none.
+  // the head before; Inputs::tokens: the token that the head looks at, `head` places after the
+  // row's own, negative: none.
   virtual void DraftLogits(Step&, int head, const Taps&, int64_t /*row*/, Tensor /*logits*/) {
     TL_CHECK(false) << "there is no draft head " << head;
   }

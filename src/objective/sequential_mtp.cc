@@ -84,8 +84,9 @@ void SequentialMtp::Declare(Plan& plan) {
 }
 
 Tensor SequentialMtp::Tokens(Step& step, int k) const {
-  if (step.pass().cached != nullptr) return step.pass().tokens;
-  return k == 1 ? step.pass().inner_targets : step.pass().Targets(k);
+  const Inputs& inputs = step.inputs();
+  if (step.cached() != nullptr) return inputs.tokens;
+  return k == 1 ? inputs.inner_targets : inputs.Targets(k);
 }
 
 Tensor SequentialMtp::Forward(Step& step, int k, Tensor hidden, Tensor rope) {
@@ -116,7 +117,8 @@ void SequentialMtp::Backward(Step& step, int k, Tensor d_y, Tensor d_hidden, Ten
   if (!config_.detach_shared) m.embedding.Backward(step, d_embedded, Tokens(step, k));
 }
 
-void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream, bool training) {
+void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream) {
+  const bool training = step.training() != nullptr;
   const bool stream = config_.hidden == HiddenTap::kStream;
   const Tensor y = main_.Forward(step, taps.out);
   const int depth = static_cast<int>(modules_.size());

@@ -24,10 +24,10 @@ using Setting = std::tuple<Recompute, DType>;
 class PoisonedMemory : public testing::TestWithParam<Setting> {};
 
 struct Layers {
-  Layers(const ModelConfig& model, const Geometry& geometry, Recompute recompute,
+  Layers(const ModelConfig& model, const Geometry& geometry, Recompute recompute, double dropout,
          Plan::Purpose purpose)
       : trunk(model, model.layers, geometry,
-              {.recompute = recompute, .dropout = {.rate = 0.3, .seed = 1}}),
+              {.recompute = recompute, .dropout = {.rate = dropout, .seed = 1}}),
         rope(model, geometry.sequence_length, Device{}),
         stem(VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02), geometry),
         objective(MakeObjective({}, {.geometry = geometry,
@@ -60,57 +60,64 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   ModelConfig model = SmallModel();
   model.qkv_bias = model.qk_norm = true;
   const Geometry geometry{.batch = 2, .sequence_length = 12, .compute = dtype};
-  Layers m(model, geometry, recompute, Plan::Purpose::kTraining);
   HostBatch host = RandomBatch({.count = 2, .length = 12, .vocab = model.vocab, .packed = true});
   HeadSums sums;
-  Pass pass{.batch = 2,
-            .sequence_length = 12,
-            .tokens = Tensor::Of(host.inputs.data(), {24}),
-            .targets = Tensor::Of(host.targets_storage.data(), {1, 24}),
-            .positions = Tensor::Of(host.positions.data(), {24}),
-            .segments = Tensor::Of(host.segments.data(), {2, 12}),
-            .head_sums = Tensor::Of(reinterpret_cast<double*>(&sums), {1, kHeadSums})};
+  const Tensor head_sums = Tensor::Of(reinterpret_cast<double*>(&sums), {1, kHeadSums});
+  const Inputs inputs{.batch = 2,
+                      .sequence_length = 12,
+                      .tokens = Tensor::Of(host.inputs.data(), {24}),
+                      .positions = Tensor::Of(host.positions.data(), {24}),
+                      .segments = Tensor::Of(host.segments.data(), {2, 12}),
+                      .targets = Tensor::Of(host.targets_storage.data(), {1, 24})};
   StepScalars scalars;
   scalars.grad_scale[0] = 1.0f;
   double first_loss = 0.0;
-  std::vector<float> first_grads;
-  for (int run = 0; run < 6; ++run) {
-    // With dropout, then without.
-    pass.first_sample = run < 3 ? 0 : -1;
-    // The second run of three finds what the first has left, the third NaN again.
-    if (run % 3 != 1) m.rig->Poison();
-    sums = {};
-    m.rig->Run(pass, &scalars, [&](Step& step) {
-      m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
-      const Taps taps = {.out = m.trunk.Forward(step, m.rope.view()), .rope = m.rope.view()};
-      const Tensor d_stream = step.Slot(m.trunk.d_stream_slot());
-      m.objective->Run(step, taps, d_stream, /*training=*/true);
-      m.trunk.Backward(step, m.rope.view());
-      m.stem.Backward(step, d_stream);
-    });
-    if (run % 3 == 0) {
-      first_loss = sums.loss;
-      first_grads = m.rig->flat_grads();
-      for (const float g : first_grads) ASSERT_TRUE(std::isfinite(g));
+  int64_t training_bytes = 0;
+  for (const double dropout : {0.3, 0.0}) {
+    Layers m(model, geometry, recompute, dropout, Plan::Purpose::kTraining);
+    training_bytes = m.rig->plan().arena_bytes();
+    std::vector<float> first_grads;
+    for (int run = 0; run < 3; ++run) {
+      // The second run finds what the first has left, the third NaN again.
+      if (run != 1) m.rig->Poison();
+      sums = {};
+      m.rig->Run(
+          inputs, {.scalars = &scalars},
+          [&](Step& step) {
+            m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
+            const Taps taps = {.out = m.trunk.Forward(step, m.rope.view()), .rope = m.rope.view()};
+            const Tensor d_stream = step.Slot(m.trunk.d_stream_slot());
+            m.objective->Run(step, taps, d_stream);
+            m.trunk.Backward(step, m.rope.view());
+            m.stem.Backward(step, d_stream);
+          },
+          head_sums);
+      if (run == 0) {
+        first_loss = sums.loss;
+        first_grads = m.rig->flat_grads();
+        for (const float g : first_grads) ASSERT_TRUE(std::isfinite(g));
+      }
+      EXPECT_EQ(sums.loss, first_loss) << run;
+      EXPECT_EQ(sums.targets, host.TargetCount(1));
+      EXPECT_EQ(m.rig->flat_grads(), first_grads) << run;
     }
-    EXPECT_EQ(sums.loss, first_loss) << run;
-    EXPECT_EQ(sums.targets, host.TargetCount(1));
-    EXPECT_EQ(m.rig->flat_grads(), first_grads) << run;
   }
 
-  // The same losses without a backward pass, in less memory.
-  Layers evaluated(model, geometry, recompute, Plan::Purpose::kInference);
-  EXPECT_LT(evaluated.rig->plan().arena_bytes(), m.rig->plan().arena_bytes());
+  // The loss without dropout also without a backward pass, in less memory.
+  Layers evaluated(model, geometry, recompute, 0.3, Plan::Purpose::kInference);
+  EXPECT_LT(evaluated.rig->plan().arena_bytes(), training_bytes);
   sums = {};
-  evaluated.rig->Evaluate(pass, [&](Step& step) {
-    evaluated.stem.Forward(step, step.Slot(evaluated.trunk.stem_slot()));
-    evaluated.objective->Run(step, {.out = evaluated.trunk.Forward(step, evaluated.rope.view())},
-                             {},
-                             /*training=*/false);
-  });
+  evaluated.rig->Evaluate(
+      inputs,
+      [&](Step& step) {
+        evaluated.stem.Forward(step, step.Slot(evaluated.trunk.stem_slot()));
+        evaluated.objective->Run(step,
+                                 {.out = evaluated.trunk.Forward(step, evaluated.rope.view())}, {});
+      },
+      head_sums);
   EXPECT_EQ(sums.loss, first_loss);
   std::printf("activations: training %lld bytes, inference %lld\n",
-              static_cast<long long>(m.rig->plan().arena_bytes()),
+              static_cast<long long>(training_bytes),
               static_cast<long long>(evaluated.rig->plan().arena_bytes()));
 }
 

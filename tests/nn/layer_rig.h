@@ -69,18 +69,20 @@ class LayerRig {
   }
 
   // Runs one step of one micro-batch: body makes the passes.
-  void Run(const Pass& pass, const StepScalars* scalars, const std::function<void(Step&)>& body) {
+  void Run(const Inputs& inputs, const Training& mode, const std::function<void(Step&)>& body,
+           Tensor head_sums = {}) {
     sync_->BeginStep(1);
-    Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, sync_.get(), scalars);
-    step.Begin(pass);
+    Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, sync_.get(),
+              {.inputs = inputs, .mode = mode, .head_sums = head_sums});
     body(step);
     sync_->Finish(stream_);
   }
 
   // Passes that ask for no gradients.
-  void Evaluate(const Pass& pass, const std::function<void(Step&)>& body) {
-    Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr, nullptr);
-    step.Begin(pass);
+  void Evaluate(const Inputs& inputs, const std::function<void(Step&)>& body,
+                Tensor head_sums = {}) {
+    Step step(stream_, comm_stream_, mesh_, plan_, arena_.data(), weights_, nullptr,
+              {.inputs = inputs, .mode = Evaluation{}, .head_sums = head_sums});
     body(step);
   }
 

@@ -66,13 +66,13 @@ struct Fixture {
                .store = {}};
     table.assign(context.table.begin(), context.table.end());
     context.dropout = dropout;
-    context.first_sample = pass.first_sample = 5;
-    pass.batch = kBatch;
-    pass.sequence_length = kLength;
-    pass.tokens = Tensor::Of(host.inputs.data(), {kRows});
-    pass.targets = Tensor::Of(host.targets_storage.data(), {1, kRows});
-    pass.positions = Tensor::Of(host.positions.data(), {kRows});
-    if (packed) pass.segments = Tensor::Of(host.segments.data(), {kBatch, kLength});
+    context.first_sample = mode.first_sample;
+    inputs.batch = kBatch;
+    inputs.sequence_length = kLength;
+    inputs.tokens = Tensor::Of(host.inputs.data(), {kRows});
+    inputs.targets = Tensor::Of(host.targets_storage.data(), {1, kRows});
+    inputs.positions = Tensor::Of(host.positions.data(), {kRows});
+    if (packed) inputs.segments = Tensor::Of(host.segments.data(), {kBatch, kLength});
   }
   Tensor Rope() { return Tensor::Of(table.data(), {kLength, 2, model.head_dim / 2}); }
   AttentionConfig Attention() const {
@@ -89,7 +89,7 @@ struct Fixture {
   LmLossArgs Loss(Tensor d_y) {
     return {.y = x,
             .d_y = d_y,
-            .targets = pass.Targets(1),
+            .targets = inputs.Targets(1),
             .losses = losses,
             .greedy = greedy,
             .rank = rank,
@@ -111,7 +111,8 @@ struct Fixture {
   HostBatch host;
   reference::Context context;
   std::vector<float> table;
-  Pass pass;
+  Inputs inputs;
+  Training mode{.first_sample = 5};
   Owned losses{DType::kF32, {kRows}};
   Owned greedy{DType::kI32, {kRows}}, rank{DType::kI32, {kRows}};
   float grad_scale = 0.125f;
@@ -129,7 +130,7 @@ TEST(Layers, Norm) {
   LayerRig rig(f.geometry, [&](Plan& plan) { norm.Declare(plan, kRows, 0, TensorReduce::kNone); });
   rig.SetWeights(f.params);
   const Owned sum(DType::kF32, {kRows, kHidden});
-  rig.Run(f.pass, nullptr, [&](Step& step) {
+  rig.Run(f.inputs, f.mode, [&](Step& step) {
     norm.Forward(step, f.y, sum, f.x, f.dy);
     norm.Backward(step, f.dx, f.dy, sum, f.x);
   });
@@ -160,7 +161,7 @@ TEST(Layers, LinearWithBias) {
   rig.SetWeights(params);
   const Doubles dy_values = Normals(DType::kF32, kRows * kOut, 5);
   const Owned y(DType::kF32, {kRows, kOut}), dy(DType::kF32, {kRows, kOut}, dy_values);
-  rig.Run(f.pass, nullptr, [&](Step& step) {
+  rig.Run(f.inputs, f.mode, [&](Step& step) {
     linear.Forward(step, y, f.x);
     linear.Backward(step, f.dx, dy, f.x);
   });
@@ -179,7 +180,7 @@ void CheckAttention(Fixture& f) {
   SelfAttention attention(f.Attention(), f.geometry);
   LayerRig rig(f.geometry, [&](Plan& plan) { attention.Declare(plan); });
   rig.SetWeights(f.params);
-  rig.Run(f.pass, nullptr, [&](Step& step) {
+  rig.Run(f.inputs, f.mode, [&](Step& step) {
     attention.Forward(step, f.y, f.x, f.Rope());
     attention.Backward(step, f.dx, f.dy, f.x, f.Rope());
   });
@@ -215,7 +216,7 @@ TEST(Layers, Mlp) {
             f.geometry);
     LayerRig rig(f.geometry, [&](Plan& plan) { mlp.Declare(plan); });
     rig.SetWeights(f.params);
-    rig.Run(f.pass, nullptr, [&](Step& step) {
+    rig.Run(f.inputs, f.mode, [&](Step& step) {
       mlp.Forward(step, f.y, f.x);
       mlp.Backward(step, f.dx, f.dy, f.x);
     });
@@ -255,7 +256,7 @@ TEST(Layers, Block) {
       rig.SetWeights(f.params);
       const Doubles more = Normals(DType::kF32, kRows * kHidden, 6);
       Doubles y;
-      rig.Run(f.pass, nullptr, [&](Step& step) {
+      rig.Run(f.inputs, f.mode, [&](Step& step) {
         Residual in{.h = f.x, .delta = {}};
         if (has_delta) {
           in = {step.Slot(h), step.Slot(delta)};
@@ -289,7 +290,7 @@ TEST(Layers, Embedding) {
                            f.geometry);
   LayerRig rig(f.geometry, [&](Plan& plan) { embedding.Declare(plan); });
   rig.SetWeights(f.params);
-  rig.Run(f.pass, nullptr, [&](Step& step) {
+  rig.Run(f.inputs, f.mode, [&](Step& step) {
     embedding.Forward(step, f.y);
     embedding.Backward(step, f.dy);
   });
@@ -313,7 +314,7 @@ TEST(Layers, LossInChunks) {
       EXPECT_EQ(loss.chunk(), chunk == 0 ? kRows : std::min(chunk, kRows));
       LayerRig rig(f.geometry, [&](Plan& plan) { loss.Declare(plan); });
       rig.SetWeights(f.params);
-      rig.Run(f.pass, nullptr, [&](Step& step) { loss.Run(step, f.Loss(f.dx)); });
+      rig.Run(f.inputs, f.mode, [&](Step& step) { loss.Run(step, f.Loss(f.dx)); });
       const auto vocab = static_cast<size_t>(f.model.vocab);
       const Doubles& w = f.params.at("embedding.weight");
       const Doubles logits = reference::Linear(f.x_values, w, kHidden);
@@ -345,7 +346,7 @@ TEST(Layers, LossWithoutGradient) {
               f.geometry);
   LayerRig rig(f.geometry, [&](Plan& plan) { loss.Declare(plan); });
   rig.SetWeights(f.params);
-  rig.Evaluate(f.pass, [&](Step& step) { loss.Run(step, f.Loss({})); });
+  rig.Evaluate(f.inputs, [&](Step& step) { loss.Run(step, f.Loss({})); });
   const Doubles logits = reference::Linear(f.x_values, f.params.at("embedding.weight"), kHidden);
   const auto twin =
       reference::CrossEntropy(logits, f.host.targets_storage, static_cast<size_t>(f.model.vocab));
