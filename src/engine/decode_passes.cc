@@ -111,32 +111,29 @@ void DecodePasses::Decode(const DecodeBatch& batch, const DecodePart& part, RowL
   CachedRows cached;
   Step step = engine_.MakeStep(LoadPass(batch, &cached));
   Trunk& trunk = model_.trunk();
-  Residual residual = part.in;
+  Residual in = part.in;
   if (part.first_layer == 0) {
-    residual = {.h = step.Slot(trunk.stem_slot()), .delta = {}};
-    model_.stem().Forward(step, residual.h);
+    in = {.h = step.Slot(trunk.stem_slot()), .delta = {}};
+    model_.stem().Forward(step, in.h);
   }
   const int64_t last = part.last_layer < 0 ? trunk.layers() : part.last_layer;
-  residual = trunk.Forward(step, residual, engine_.rope(), part.first_layer, last);
+  const Taps taps = trunk.Forward(step, in, engine_.rope(), part.first_layer, last);
   if (part.out.h) {
     const int64_t n = batch.rows();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t to = part.out_rows[static_cast<size_t>(i)];
-      const auto copy = [&](Tensor out, Tensor in) {
-        CopyBytes(engine_.stream(), out.Slice(0, to, to + 1).data, in.Slice(0, i, i + 1).data,
-                  static_cast<size_t>(in.bytes() / n));
+      const auto copy = [&](Tensor out, Tensor from) {
+        CopyBytes(engine_.stream(), out.Slice(0, to, to + 1).data, from.Slice(0, i, i + 1).data,
+                  static_cast<size_t>(from.bytes() / n));
       };
-      copy(part.out.h, residual.h);
-      copy(part.out.delta, residual.delta);
+      copy(part.out.h, taps.out.h);
+      copy(part.out.delta, taps.out.delta);
     }
   }
   // Also where no logits are wanted: a main head may have attention, and thus a past, of its own.
   GatherLogits(
       step, part.logits_end - part.logits_begin, part.likeliest,
-      [&](Tensor local) {
-        model_.objective().Logits(step, {.out = residual, .rope = engine_.rope()},
-                                  part.logits_begin, local);
-      },
+      [&](Tensor local) { model_.objective().Logits(step, taps, part.logits_begin, local); },
       logits);
 }
 
@@ -147,8 +144,7 @@ void DecodePasses::Draft(int head, const DecodeBatch& batch, int64_t begin, int6
   GatherLogits(
       step, end - begin, likeliest,
       [&](Tensor local) {
-        model_.objective().DraftLogits(step, head, {.out = {}, .rope = engine_.rope()}, begin,
-                                       local);
+        model_.objective().DraftLogits(step, head, {.rope = engine_.rope()}, begin, local);
       },
       logits);
 }

@@ -99,27 +99,21 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
                                          .head_weights = head_weights},
                         .head_sums = head_sums_});
   Trunk& trunk = model_.trunk();
-  const Tensor stem = step.Slot(trunk.stem_slot());
-  model_.stem().Forward(step, stem);
-  model_.stem_dropout().Forward(step, stem);
-  const Taps taps = {.out = trunk.Forward(step, rope()), .rope = rope()};
-  if (model_.options().objective.freeze_trunk) {
-    model_.objective().Run(step, taps, {});
-    return;
-  }
-  const Tensor d_stream = step.Slot(trunk.d_stream_slot());
+  model_.stem().Forward(step, step.Slot(trunk.stem_slot()));
+  const Taps taps = trunk.Forward(step, rope());
   {
     const ProfilerRange range("objective");
-    model_.objective().Run(step, taps, d_stream);
+    model_.objective().Run(step, taps);
   }
-  trunk.Backward(step, rope());
-  model_.stem().Backward(step, model_.stem_dropout().Backward(step, d_stream, d_stream));
+  if (!taps.d_out) return;
+  trunk.Backward(step, taps);
+  model_.stem().Backward(step, taps.d_out);
 }
 
 void Engine::Evaluate(const HostBatch& batch) {
   Step step = MakeStep({.inputs = Load(batch), .mode = Evaluation{}, .head_sums = head_sums_});
   model_.stem().Forward(step, step.Slot(model_.trunk().stem_slot()));
-  model_.objective().Run(step, {.out = model_.trunk().Forward(step, rope()), .rope = rope()}, {});
+  model_.objective().Run(step, model_.trunk().Forward(step, rope()));
 }
 
 void Engine::StartReadingHeads() {

@@ -49,8 +49,6 @@ Model::Model(const ModelOptions& options, const Grid& grid)
       geometry_(MakeGeometry(options, grid)),
       params_(grid.data_size, grid.tensor_size, grid.tensor_rank),
       plan_(params_, options.purpose),
-      stem_(EmbeddingSpec(options.model), geometry_),
-      stem_dropout_("embedding.dropout", options.blocks.dropout, geometry_),
       trunk_(options.model, TrunkLayers(options.objective, options.model.layers), geometry_,
              options.blocks) {}
 
@@ -59,25 +57,27 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& option
   const ModelConfig& config = options.model;
   TL_RETURN_IF_ERROR(CheckCountable(config));
   std::unique_ptr<Model> model(new Model(options, grid));
-  TL_ASSIGN_OR_RETURN(model->objective_,
-                      MakeObjective(options.objective,
-                                    {.geometry = model->geometry_,
-                                     .vocab = config.vocab,
-                                     .hidden = config.hidden,
-                                     .embedding = EmbeddingSpec(config),
-                                     .unembedding = UnembeddingSpec(config),
-                                     .norm_eps = config.norm_eps,
-                                     .z_loss = options.z_loss,
-                                     .loss_chunk = options.loss_chunk,
-                                     .block = [options](const std::string& name) {
-                                       return MakeBlockConfig(options.model, name, options.blocks);
-                                     }}));
+  TL_ASSIGN_OR_RETURN(
+      model->objective_,
+      options.make_objective(options.objective, {.geometry = model->geometry_,
+                                                 .vocab = config.vocab,
+                                                 .hidden = config.hidden,
+                                                 .embedding = EmbeddingSpec(config),
+                                                 .dropout = options.blocks.dropout,
+                                                 .unembedding = UnembeddingSpec(config),
+                                                 .norm_eps = config.norm_eps,
+                                                 .z_loss = options.z_loss,
+                                                 .loss_chunk = options.loss_chunk,
+                                                 .block = [options](const std::string& name) {
+                                                   return MakeBlockConfig(options.model, name,
+                                                                          options.blocks);
+                                                 }}));
+  model->stem_ = model->objective_->MakeStem();
   Plan& plan = model->plan_;
   {
     const auto group = plan.As({.frozen = options.objective.freeze_trunk});
-    model->stem_.Declare(plan);
-    model->stem_dropout_.Declare(plan);
-    model->trunk_.Declare(plan);
+    model->stem_->Declare(plan);
+    model->trunk_.Declare(plan, model->objective_->taps());
   }
   model->objective_->Declare(plan);
   plan.Finish();

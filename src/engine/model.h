@@ -9,8 +9,6 @@
 #include "comm/grid.h"
 #include "model/trunk.h"
 #include "nn/batch.h"
-#include "nn/dropout.h"
-#include "nn/embedding.h"
 #include "nn/params.h"
 #include "nn/plan.h"
 #include "objective/objective.h"
@@ -32,6 +30,7 @@ struct ModelOptions {
   bool segments = false;  // documents packed into a sequence are kept apart
   DeviceType device = DeviceType::kCpu;
   Plan::Purpose purpose = Plan::Purpose::kTraining;
+  ObjectiveMaker make_objective = MakeObjective;  // tests have objectives of their own
 };
 
 // Owns no memory of a device: an Engine (engine/engine.h) allocates what is planned here and runs
@@ -50,8 +49,7 @@ class Model {
   const ParamTable& params() const { return params_; }
   const Plan& plan() const { return plan_; }
 
-  TokenEmbedding& stem() { return stem_; }
-  HiddenDropout& stem_dropout() { return stem_dropout_; }
+  Stem& stem() { return *stem_; }
   Trunk& trunk() { return trunk_; }
   Objective& objective() { return *objective_; }
   const Objective& objective() const { return *objective_; }
@@ -79,10 +77,9 @@ class Model {
   Geometry geometry_;
   ParamTable params_;
   Plan plan_;
-  TokenEmbedding stem_;
-  HiddenDropout stem_dropout_;
   Trunk trunk_;
   std::unique_ptr<Objective> objective_;
+  std::unique_ptr<Stem> stem_;
 };
 
 // Lists names and whole shapes of a model's tensors, however large it is.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "device/profiler_range.h"
+#include "kernels/elementwise.h"
 
 namespace tl {
 
@@ -44,7 +45,7 @@ Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry,
   }
 }
 
-void Trunk::Declare(Plan& plan) {
+void Trunk::Declare(Plan& plan, absl::Span<const TapSpec> taps) {
   const Shape shape{geometry_.local_rows(), hidden_};
   stem_ = plan.Slot("stem", shape, geometry_.compute, Life::kSaved);
   // Blocks that keep nothing for a backward pass hand their stream on in shared memory.
@@ -52,30 +53,52 @@ void Trunk::Declare(Plan& plan) {
   if (!keeps_stream) stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
   stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
   d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
-  bool has_delta = false;
-  for (Block& block : blocks_) {
-    block.Declare(plan, stream_h_, stream_delta_, has_delta);
-    has_delta = true;
+  trains_ = plan.training();
+  tap_of_.assign(blocks_.size(), -1);
+  d_taps_.assign(taps.size(), -1);
+  for (size_t k = 0; k < taps.size(); ++k) {
+    TL_CHECK(0 <= taps[k].block && taps[k].block < layers()) << "no block " << taps[k].block;
+    int& tap = tap_of_[taps[k].block];
+    TL_CHECK_EQ(tap, -1) << "block " << taps[k].block << " is tapped twice";
+    tap = static_cast<int>(k);
+  }
+  for (int64_t i = 0; i < layers(); ++i) {
+    const int k = tap_of_[i];
+    // Around the block: it is read when the block's own backward pass is over.
+    if (k >= 0 && taps[k].gradient && trains_)
+      d_taps_[k] = plan.Slot(names_[i] + ".d_tap", shape, geometry_.compute, Life::kBackward);
+    blocks_[i].Declare(plan, stream_h_, stream_delta_, /*has_delta=*/i > 0, /*tapped=*/k >= 0);
   }
 }
 
-Residual Trunk::Forward(Step& step, Tensor rope) {
+Taps Trunk::Forward(Step& step, Tensor rope) {
   return Forward(step, {.h = step.Slot(stem_), .delta = {}}, rope, 0, layers());
 }
 
-Residual Trunk::Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last) {
+Taps Trunk::Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last) {
+  const bool trains = trains_ && step.training() != nullptr;
+  Taps taps{.d_out = trains ? step.Slot(d_stream_) : Tensor{},
+            .inputs = std::vector<Tap>(d_taps_.size()),
+            .rope = rope};
   for (int64_t i = first; i < last; ++i) {
     const ProfilerRange range(names_[i].c_str());
     stream = blocks_[i].Forward(step, stream, rope);
+    const int k = tap_of_[i];
+    if (k < 0) continue;
+    taps.inputs[k].x = blocks_[i].input();
+    if (trains && d_taps_[k] >= 0) taps.inputs[k].d = step.Slot(d_taps_[k]);
   }
-  return stream;
+  taps.out = stream;
+  return taps;
 }
 
-void Trunk::Backward(Step& step, Tensor rope) {
-  const Tensor d_stream = step.Slot(d_stream_);
+void Trunk::Backward(Step& step, const Taps& taps) {
+  const Tensor d = taps.d_out;
   for (size_t i = blocks_.size(); i-- > 0;) {
     const ProfilerRange range(backward_names_[i].c_str());
-    blocks_[i].Backward(step, d_stream, rope);
+    blocks_[i].Backward(step, d, taps.rope);
+    const int k = tap_of_[i];
+    if (k >= 0 && taps.inputs[k].d) Add(step.stream(), {.out = d, .a = d, .b = taps.inputs[k].d});
   }
 }
 

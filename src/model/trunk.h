@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "model/config.h"
-#include "nn/block.h"
+#include "nn/taps.h"
 
 namespace tl {
 
@@ -24,24 +25,26 @@ class Trunk {
  public:
   // layers: how many of the model's blocks it has.
   Trunk(const ModelConfig& model, int64_t layers, Geometry geometry, const BlockOptions& options);
-  void Declare(Plan& plan);
+  // taps: of its blocks, each at most once; see Taps::inputs.
+  void Declare(Plan& plan, absl::Span<const TapSpec> taps = {});
   // Where the stem writes its output, [local rows, hidden]; kept for the backward pass.
   SlotId stem_slot() const { return stem_; }
-  // Where the gradient of the residual stream is kept: written by the objective at the stream's
-  // end, by Backward at its start.
-  SlotId d_stream_slot() const { return d_stream_; }
-  // h + delta: the stream after the last block, valid until the next pass. rope: see SelfAttention.
-  Residual Forward(Step& step, Tensor rope);
+  // From what the stem wrote. rope: see SelfAttention.
+  Taps Forward(Step& step, Tensor rope);
   // Blocks [first, last) alone, from the stream before the first of them.
-  Residual Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last);
+  Taps Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last);
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
-  void Backward(Step& step, Tensor rope);
+  // From the gradients in the taps to that at the stem's output, which replaces taps.d_out.
+  void Backward(Step& step, const Taps& taps);
 
  private:
   Geometry geometry_;
   int64_t hidden_;
   Recompute recompute_;
+  bool trains_ = false;
   std::vector<Block> blocks_;
+  std::vector<int> tap_of_;     // of each block: its tap's index, -1: it has none
+  std::vector<SlotId> d_taps_;  // of each tap: its gradient, -1: none is sent
   std::vector<std::string> names_, backward_names_;  // for profilers
   SlotId stem_ = -1, stream_h_ = -1, stream_delta_ = -1, d_stream_ = -1;
 };

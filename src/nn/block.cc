@@ -12,7 +12,7 @@ Block::Block(const BlockConfig& config, Geometry geometry)
       attention_dropout_(config.name + ".attention.dropout", config.dropout, geometry),
       mlp_dropout_(config.name + ".mlp.dropout", config.dropout, geometry) {}
 
-void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta) {
+void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta, bool tapped) {
   stream_delta_ = stream_delta;
   const Shape shape{geometry_.local_rows(), config_.attention.hidden};
   const auto slot = [&](const char* name, Life life) {
@@ -21,8 +21,10 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   const bool selective = config_.recompute == Recompute::kSelective;
   const bool full = config_.recompute == Recompute::kFull;
   const Life norm_life = selective ? Life::kForward : Life::kSaved;
+  // Outside of the scope, with whose end it would end where nothing is kept for a backward pass.
+  if (has_delta && tapped) h1_ = slot("h1", Life::kSaved);
   const auto scope = plan.Enter();
-  if (has_delta) h1_ = slot("h1", Life::kSaved);
+  if (has_delta && !tapped) h1_ = slot("h1", Life::kSaved);
   dy_ = slot("dy", Life::kBackward);
   if (selective) y_again_ = slot("y", Life::kBackward);
   const auto region = full ? plan.Recomputed() : plan.Enter();

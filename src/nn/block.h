@@ -34,10 +34,13 @@ class Block {
   Block(const BlockConfig& config, Geometry geometry);
   // stream_h, stream_delta: slots shared by all blocks for the stream between them, [local rows,
   // hidden]; stream_h < 0: the block keeps its own until its backward pass. has_delta: whether the
-  // block's input has one.
-  void Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta);
+  // block's input has one. tapped: input() is read after the last block too; a block that has a
+  // backward pass keeps it anyhow.
+  void Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_delta,
+               bool tapped = false);
   // in.h without a delta must be kept until this block's backward pass.
   Residual Forward(Step& step, Residual in, Tensor rope);
+  Tensor input() const { return h1_now_; }  // its sum, after Forward
   // d_stream: the gradient at the output's sum, replaced by that at the input's.
   void Backward(Step& step, Tensor d_stream, Tensor rope);
 

@@ -5,7 +5,7 @@
 namespace tl {
 
 IndependentHeads::IndependentHeads(const ObjectiveConfig& config, const ObjectiveContext& context)
-    : config_(config), context_(context), meter_(context.geometry) {
+    : Objective(context), config_(config), meter_(context.geometry) {
   for (int64_t i = 1; i <= config.heads; ++i) {
     heads_.push_back({.block = Block(context.block("heads." + std::to_string(i)), context.geometry),
                       .readout = Readout(context, "final_norm.weight"),
@@ -51,7 +51,7 @@ void IndependentHeads::Declare(Plan& plan) {
   }
 }
 
-void IndependentHeads::Run(Step& step, const Taps& taps, Tensor d_stream) {
+void IndependentHeads::Run(Step& step, const Taps& taps) {
   const Training* training = step.training();
   const Tensor d_sum = training != nullptr ? step.Slot(d_sum_) : Tensor{};
   for (int i = 0; i < static_cast<int>(heads_.size()); ++i) {
@@ -68,7 +68,7 @@ void IndependentHeads::Run(Step& step, const Taps& taps, Tensor d_stream) {
     head.block.Backward(step, d, taps.rope);
     if (i > 0) Add(step.stream(), {.out = d_sum, .a = d_sum, .b = d});
   }
-  if (training != nullptr) CopyBytes(step.stream(), d_stream.data, d_sum.data, d_sum.bytes());
+  if (taps.d_out) CopyBytes(step.stream(), taps.d_out.data, d_sum.data, d_sum.bytes());
 }
 
 void IndependentHeads::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {

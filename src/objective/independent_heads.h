@@ -20,7 +20,7 @@ class IndependentHeads : public Objective {
   std::vector<std::string> heads() const override { return OffsetNames(config_.heads); }
   double Weight(int head, int64_t step, int64_t steps) const override;
   void Declare(Plan& plan) override;
-  void Run(Step& step, const Taps& taps, Tensor d_stream) override;
+  void Run(Step& step, const Taps& taps) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return heads_[0].readout.local_vocab(); }
   int draft_heads() const override { return static_cast<int>(heads_.size()) - 1; }
@@ -35,7 +35,6 @@ class IndependentHeads : public Objective {
   };
 
   ObjectiveConfig config_;
-  ObjectiveContext context_;
   HeadMeter meter_;
   std::vector<Head> heads_;
   SlotId d_sum_ = -1;

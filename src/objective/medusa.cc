@@ -23,8 +23,8 @@ ParamSpec Unembedding(const ObjectiveConfig& config, const ObjectiveContext& con
 }  // namespace
 
 Medusa::Medusa(const ObjectiveConfig& config, const ObjectiveContext& context)
-    : config_(config),
-      context_(context),
+    : Objective(context),
+      config_(config),
       meter_(context.geometry),
       main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
   for (int64_t k = 1; k <= config.heads; ++k) {
@@ -124,12 +124,12 @@ void Medusa::RunHead(Step& step, int k, Tensor y, Tensor d_y) {
   if (d_y) Add(stream, {.out = d_y, .a = d_y, .b = d});
 }
 
-void Medusa::Run(Step& step, const Taps& taps, Tensor d_stream) {
+void Medusa::Run(Step& step, const Taps& taps) {
   const bool trains_main = step.training() != nullptr && !config_.freeze_trunk;
   const Tensor y = main_.Forward(step, taps.out);
   const Tensor d_y = main_.Loss(step, meter_, 0, trains_main);
   for (int k = 1; k <= static_cast<int>(heads_.size()); ++k) RunHead(step, k, y, d_y);
-  if (d_y) main_.Backward(step, d_stream, d_y);
+  if (taps.d_out) main_.Backward(step, taps.d_out, d_y);
 }
 
 void Medusa::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {

@@ -24,7 +24,7 @@ class Medusa : public Objective {
   double Weight(int head, int64_t step, int64_t steps) const override;
   bool Distills(int head) const override { return config_.distill && head > 0; }
   void Declare(Plan& plan) override;
-  void Run(Step& step, const Taps& taps, Tensor d_stream) override;
+  void Run(Step& step, const Taps& taps) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return main_.local_vocab(); }
   int draft_heads() const override { return static_cast<int>(heads_.size()); }
@@ -49,7 +49,6 @@ class Medusa : public Objective {
   void RunHead(Step& step, int k, Tensor y, Tensor d_y);
 
   ObjectiveConfig config_;
-  ObjectiveContext context_;
   HeadMeter meter_;
   Readout main_;
   std::vector<Head> heads_;

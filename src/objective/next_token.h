@@ -8,15 +8,15 @@ namespace tl {
 class NextToken : public Objective {
  public:
   NextToken(const ObjectiveConfig&, const ObjectiveContext& context)
-      : readout_(context, "final_norm.weight"), meter_(context.geometry) {}
+      : Objective(context), readout_(context, "final_norm.weight"), meter_(context.geometry) {}
   std::vector<std::string> heads() const override { return OffsetNames(1); }
   double Weight(int, int64_t, int64_t) const override { return 1.0; }
   void Declare(Plan& plan) override {
     meter_.Declare(plan);
     readout_.Declare(plan);
   }
-  void Run(Step& step, const Taps& taps, Tensor d_stream) override {
-    readout_.Run(step, meter_, 0, taps.out, d_stream);
+  void Run(Step& step, const Taps& taps) override {
+    readout_.Run(step, meter_, 0, taps.out, taps.d_out);
   }
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override {
     readout_.Logits(step, taps.out, row, logits);

@@ -8,8 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "base/check.h"
-#include "nn/block.h"
 #include "nn/geometry.h"
+#include "nn/stem.h"
+#include "nn/taps.h"
 #include "objective/config.h"
 
 namespace tl {
@@ -20,6 +21,7 @@ struct ObjectiveContext {
   int64_t vocab = 0;
   int64_t hidden = 0;
   ParamSpec embedding = {};
+  DropoutConfig dropout = {};
   ParamSpec unembedding;  // tied: the embedding's own
   double norm_eps = 1e-5;
   double z_loss = 0.0;
@@ -27,16 +29,17 @@ struct ObjectiveContext {
   std::function<BlockConfig(const std::string& name)> block = {};  // one like the trunk's
 };
 
-// Where the trunk can be tapped.
-struct Taps {
-  Residual out;      // the stream after the last block
-  Tensor rope = {};  // see SelfAttention
-};
-
 class Objective {
  public:
+  explicit Objective(const ObjectiveContext& context) : context_(context) {}
   virtual ~Objective() = default;
 
+  // What makes the trunk's input.
+  virtual std::unique_ptr<Stem> MakeStem() const {
+    return std::make_unique<TokenStem>(context_.embedding, context_.dropout, context_.geometry);
+  }
+  // What it reads of the trunk beside its end; each block at most once.
+  virtual std::vector<TapSpec> taps() const { return {}; }
   // The main head first; head i predicts the token i + 1 after each input.
   virtual std::vector<std::string> heads() const = 0;
   // The weight of a head's loss in step 0, 1, ... of a training of `steps`. 0: it is not trained.
@@ -48,10 +51,9 @@ class Objective {
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
   // Forward pass and losses of the heads on the trunk's output, in a pass that trains also their
-  // backward pass; adds to Step::head_sums. d_stream: receives the gradient at the sum of taps.out;
-  // null where the trunk is not trained. Heads whose Training::head_weights is 0 are left out, the
-  // main head aside, which the others are measured by.
-  virtual void Run(Step& step, const Taps& taps, Tensor d_stream) = 0;
+  // backward pass; adds to Step::head_sums. Heads whose Training::head_weights is 0 are left out,
+  // the main head aside, which the others are measured by.
+  virtual void Run(Step& step, const Taps& taps) = 0;
   // The main head's logits after rows of the trunk's output, from `row` on: fp32 [rows, local
   // vocabulary].
   virtual void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) = 0;
@@ -69,11 +71,16 @@ class Objective {
 
   // How many tokens beyond its input a sample must carry.
   int lookahead() const { return static_cast<int>(heads().size()); }
+
+ protected:
+  const ObjectiveContext context_;
 };
 
 // An unknown name is an error that lists the known ones.
 absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(const ObjectiveConfig& config,
                                                          const ObjectiveContext& context);
+using ObjectiveMaker = std::function<absl::StatusOr<std::unique_ptr<Objective>>(
+    const ObjectiveConfig&, const ObjectiveContext&)>;
 
 // The names of the table, "a, b, c".
 std::string ObjectiveNames();

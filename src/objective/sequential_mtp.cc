@@ -3,8 +3,8 @@
 namespace tl {
 
 SequentialMtp::SequentialMtp(const ObjectiveConfig& config, const ObjectiveContext& context)
-    : config_(config),
-      context_(context),
+    : Objective(context),
+      config_(config),
       meter_(context.geometry),
       main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
   if (config.freeze_trunk) config_.detach_hidden = config_.detach_shared = true;
@@ -117,7 +117,7 @@ void SequentialMtp::Backward(Step& step, int k, Tensor d_y, Tensor d_hidden, Ten
   if (!config_.detach_shared) m.embedding.Backward(step, d_embedded, Tokens(step, k));
 }
 
-void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream) {
+void SequentialMtp::Run(Step& step, const Taps& taps) {
   const bool training = step.training() != nullptr;
   const bool stream = config_.hidden == HiddenTap::kStream;
   const Tensor y = main_.Forward(step, taps.out);
@@ -145,7 +145,7 @@ void SequentialMtp::Run(Step& step, const Taps& taps, Tensor d_stream) {
   }
   for (int k = depth; k >= 1; --k)
     Backward(step, k, d_ys[k], k > 1 ? d_ys[k - 1] : d_tap, taps.rope);
-  if (!config_.freeze_trunk) main_.Backward(step, d_stream, d_ys[0], stream ? d_tap : Tensor{});
+  if (taps.d_out) main_.Backward(step, taps.d_out, d_ys[0], stream ? d_tap : Tensor{});
 }
 
 void SequentialMtp::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {

@@ -22,7 +22,7 @@ class SequentialMtp : public Objective {
   std::vector<std::string> heads() const override { return OffsetNames(config_.depth + 1); }
   double Weight(int head, int64_t step, int64_t steps) const override;
   void Declare(Plan& plan) override;
-  void Run(Step& step, const Taps& taps, Tensor d_stream) override;
+  void Run(Step& step, const Taps& taps) override;
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return main_.local_vocab(); }
   int draft_heads() const override { return static_cast<int>(modules_.size()); }
@@ -49,7 +49,6 @@ class SequentialMtp : public Objective {
   void Backward(Step& step, int k, Tensor d_y, Tensor d_hidden, Tensor rope);
 
   ObjectiveConfig config_;
-  ObjectiveContext context_;
   HeadMeter meter_;
   Readout main_;
   std::vector<Module> modules_;

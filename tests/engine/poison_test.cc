@@ -29,18 +29,22 @@ struct Layers {
       : trunk(model, model.layers, geometry,
               {.recompute = recompute, .dropout = {.rate = dropout, .seed = 1}}),
         rope(model, geometry.sequence_length, Device{}),
-        stem(VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02), geometry),
-        objective(MakeObjective({}, {.geometry = geometry,
-                                     .vocab = model.vocab,
-                                     .hidden = model.hidden,
-                                     .unembedding = VocabularySpec("embedding.weight", model.vocab,
-                                                                   model.hidden, 0.02),
-                                     .loss_chunk = 7})
-                      .value()) {
+        objective(
+            MakeObjective(
+                {},
+                {.geometry = geometry,
+                 .vocab = model.vocab,
+                 .hidden = model.hidden,
+                 .embedding = VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02),
+                 .dropout = {.rate = dropout, .seed = 1},
+                 .unembedding = VocabularySpec("embedding.weight", model.vocab, model.hidden, 0.02),
+                 .loss_chunk = 7})
+                .value()),
+        stem(objective->MakeStem()) {
     rig.emplace(
         geometry,
         [this](Plan& plan) {
-          stem.Declare(plan);
+          stem->Declare(plan);
           trunk.Declare(plan);
           objective->Declare(plan);
         },
@@ -50,8 +54,8 @@ struct Layers {
 
   Trunk trunk;
   RopeTable rope;
-  TokenEmbedding stem;
   std::unique_ptr<Objective> objective;
+  std::unique_ptr<Stem> stem;
   std::optional<LayerRig> rig;
 };
 
@@ -84,12 +88,11 @@ TEST_P(PoisonedMemory, ChangesNothing) {
       m.rig->Run(
           inputs, {.scalars = &scalars},
           [&](Step& step) {
-            m.stem.Forward(step, step.Slot(m.trunk.stem_slot()));
-            const Taps taps = {.out = m.trunk.Forward(step, m.rope.view()), .rope = m.rope.view()};
-            const Tensor d_stream = step.Slot(m.trunk.d_stream_slot());
-            m.objective->Run(step, taps, d_stream);
-            m.trunk.Backward(step, m.rope.view());
-            m.stem.Backward(step, d_stream);
+            m.stem->Forward(step, step.Slot(m.trunk.stem_slot()));
+            const Taps taps = m.trunk.Forward(step, m.rope.view());
+            m.objective->Run(step, taps);
+            m.trunk.Backward(step, taps);
+            m.stem->Backward(step, taps.d_out);
           },
           head_sums);
       if (run == 0) {
@@ -110,9 +113,8 @@ TEST_P(PoisonedMemory, ChangesNothing) {
   evaluated.rig->Evaluate(
       inputs,
       [&](Step& step) {
-        evaluated.stem.Forward(step, step.Slot(evaluated.trunk.stem_slot()));
-        evaluated.objective->Run(step,
-                                 {.out = evaluated.trunk.Forward(step, evaluated.rope.view())}, {});
+        evaluated.stem->Forward(step, step.Slot(evaluated.trunk.stem_slot()));
+        evaluated.objective->Run(step, evaluated.trunk.Forward(step, evaluated.rope.view()));
       },
       head_sums);
   EXPECT_EQ(sums.loss, first_loss);

@@ -1,0 +1,34 @@
+// Where an objective taps the trunk: what it reads there, and where it leaves gradients.
+#pragma once
+
+#include <vector>
+
+#include "nn/block.h"
+
+namespace tl {
+
+// Asks for the residual stream that enters a block.
+struct TapSpec {
+  int64_t block = 0;      // 0: what the stem makes
+  bool gradient = false;  // the objective sends one there
+};
+
+struct Tap {
+  Tensor x =
+      {};  // [local rows, hidden]; null: the pass, of a part of the blocks, did not come there
+  // The same: receives the gradient at x. Null where none is sent.
+  Tensor d = {};
+};
+
+// What the trunk hands an objective, valid until the next pass. Gradients are wanted in passes that
+// train the trunk; they are null in others. An objective writes all of them, after its own forward
+// pass: their memory may be that of what lives in forward passes alone. What follows the final norm
+// is the objective's own, see Readout.
+struct Taps {
+  Residual out = {};             // the stream after the last block
+  Tensor d_out = {};             // [local rows, hidden]: receives the gradient at its sum
+  std::vector<Tap> inputs = {};  // of blocks, in the order of the specs
+  Tensor rope = {};              // see SelfAttention
+};
+
+}  // namespace tl
