@@ -1,5 +1,8 @@
 #include "engine/engine.h"
 
+#include <array>
+#include <cstring>
+
 #include "device/profiler_range.h"
 #include "kernels/head_metrics.h"
 
@@ -31,8 +34,8 @@ Engine::Engine(Model& model, Mesh& mesh, int64_t passes)
     stream_.Scratch(model.scratch_bytes());
   }
   sums_memory_ = Buffer::Allocate(device, model.sum_bytes());
-  head_sums_ =
-      Tensor::Contiguous(sums_memory_.data(), {model.lookahead(), kHeadSums}, DType::kF64, device);
+  head_sums_ = Tensor::Contiguous(sums_memory_.data(), {model.objective().head_count(), kHeadSums},
+                                  DType::kF64, device);
   host_sums_ = Buffer::AllocateHost(device, model.sum_bytes());
   ClearHeadSums();
   if (model.options().purpose != Plan::Purpose::kTraining) return;
@@ -76,7 +79,7 @@ Inputs Engine::Load(const HostBatch& batch) {
   inputs.positions = load(1, {rows}, batch.positions.data());
   if (model_.options().segments)
     inputs.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
-  inputs.targets = load(3, {lookahead, rows}, batch.targets(1).data());
+  if (lookahead > 0) inputs.targets = load(3, {lookahead, rows}, batch.targets(1).data());
   if (lookahead > 1) {
     inner_targets_.assign(batch.targets(1).begin(), batch.targets(1).end());
     for (int64_t i = 0; i < rows; ++i) {
@@ -122,10 +125,13 @@ void Engine::StartReadingHeads() {
 }
 
 std::vector<HeadResult> Engine::Heads() const {
-  const auto* sums = reinterpret_cast<const HeadSums*>(host_sums_.data());
+  const Objective& objective = model_.objective();
   std::vector<HeadResult> results;
-  for (const std::string& name : model_.objective().heads())
-    results.push_back(MakeHeadResult(name, sums[results.size()]));
+  for (int head = 0; head < objective.head_count(); ++head) {
+    std::array<double, kHeadSums> sums;
+    std::memcpy(sums.data(), host_sums_.data() + head * sizeof(sums), sizeof(sums));
+    results.push_back(objective.Result(head, sums));
+  }
   return results;
 }
 

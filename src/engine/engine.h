@@ -10,7 +10,6 @@
 #include "model/rope_table.h"
 #include "nn/batch.h"
 #include "nn/step.h"
-#include "objective/acceptance.h"
 
 namespace tl {
 

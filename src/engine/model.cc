@@ -90,12 +90,6 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& option
   return model;
 }
 
-void Model::MaskTargets(HostBatch* batch) const {
-  for (int head = 0; head < lookahead(); ++head) {
-    if (objective_->Distills(head)) batch->MaskBeyondInputs(head + 1);
-  }
-}
-
 int64_t Model::weight_bytes() const {
   return params_.elements() * static_cast<int64_t>(SizeOf(options_.compute));
 }
@@ -116,7 +110,9 @@ int64_t Model::pass_bytes() const {
   return numbers_per_token * rows() * static_cast<int64_t>(sizeof(int32_t));
 }
 
-int64_t Model::sum_bytes() const { return lookahead() * static_cast<int64_t>(sizeof(HeadSums)); }
+int64_t Model::sum_bytes() const {
+  return objective_->head_count() * static_cast<int64_t>(sizeof(HeadSums));
+}
 
 int64_t Model::scratch_bytes() const {
   if (options_.device == DeviceType::kCpu) return 0;

@@ -54,9 +54,6 @@ class Model {
   Objective& objective() { return *objective_; }
   const Objective& objective() const { return *objective_; }
   int lookahead() const { return objective_->lookahead(); }
-  // Masks targets of a batch to train on that a head which distills has no teacher for. Before they
-  // are counted.
-  void MaskTargets(HostBatch* batch) const;
 
   // Bytes on this rank.
   int64_t weight_bytes() const;

@@ -120,14 +120,14 @@ void Print(const Calibration& c, const std::string& path) {
     for (int rank = 1; rank <= 5; ++rank)
       absl::StrAppendFormat(&text, " %6s", absl::StrCat("#", rank));
     absl::StrAppend(&text, "   along #1\n");
-    std::vector<HeadResult> chain(1 + c.heads.size());
+    std::vector<double> chain;
     for (size_t k = 0; k < c.heads.size(); ++k) {
       const Calibration::Head& head = c.heads[k];
       absl::StrAppendFormat(&text, "  head %d %9d", k + 1, head.reached);
       for (size_t rank = 0; rank < 5; ++rank)
         absl::StrAppendFormat(&text, " %6.4f", head.by_rank[rank]);
       absl::StrAppendFormat(&text, "     %.4f\n", head.chain_alpha);
-      chain[1 + k].alpha = head.chain_alpha;
+      chain.push_back(head.chain_alpha);
     }
     absl::StrAppendFormat(&text, "a chain of all heads: tau %.3f expected\n",
                           AcceptedLength(chain));

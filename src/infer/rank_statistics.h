@@ -35,7 +35,7 @@ class RankStatistics {
   // where it was seen seldom drawn towards Chance(head, rank) as if that had been seen
   // kPriorWeight times.
   double PathChance(const RankPath& path) const;
-  // The same without a prior along the likeliest tokens: NaN where never reached. See HeadResult.
+  // The same without a prior along the likeliest tokens: NaN where never reached. See kAcceptance.
   double ChainAlpha(int head) const;
 
   static constexpr double kPriorWeight = 20.0;

@@ -1,6 +1,7 @@
 // What a trunk is trained for: heads on the residual stream, their losses and gradients.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -8,10 +9,13 @@
 
 #include "absl/status/statusor.h"
 #include "base/check.h"
+#include "kernels/head_metrics.h"
+#include "nn/batch.h"
 #include "nn/geometry.h"
 #include "nn/stem.h"
 #include "nn/taps.h"
 #include "objective/config.h"
+#include "objective/report.h"
 
 namespace tl {
 
@@ -29,25 +33,39 @@ struct ObjectiveContext {
   std::function<BlockConfig(const std::string& name)> block = {};  // one like the trunk's
 };
 
+// What a batch was read for.
+enum class BatchUse : uint8_t { kTraining, kEvaluation };
+
 class Objective {
  public:
   explicit Objective(const ObjectiveContext& context) : context_(context) {}
   virtual ~Objective() = default;
 
   // What makes the trunk's input.
-  virtual std::unique_ptr<Stem> MakeStem() const {
-    return std::make_unique<TokenStem>(context_.embedding, context_.dropout, context_.geometry);
-  }
+  virtual std::unique_ptr<Stem> MakeStem() const;
   // What it reads of the trunk beside its end; each block at most once.
   virtual std::vector<TapSpec> taps() const { return {}; }
-  // The main head first; head i predicts the token i + 1 after each input.
+  // The main head first; where they predict tokens, head i does the token i + 1 after each input.
   virtual std::vector<std::string> heads() const = 0;
+  int head_count() const { return static_cast<int>(heads().size()); }
+  // How many tokens beyond its input a sample must carry.
+  virtual int lookahead() const { return head_count(); }
   // The weight of a head's loss in step 0, 1, ... of a training of `steps`. 0: it is not trained.
   virtual double Weight(int head, int64_t step, int64_t steps) const = 0;
   // Whether a head learns the main head's prediction of the same token, instead of the text's
   // token. Its targets to train on are then those alone that the main head predicts within the
   // sequence.
   virtual bool Distills(int) const { return false; }
+  // Makes a batch that was read into one that passes take, before anything in it is counted: masks
+  // the targets that a head which distills has no teacher for.
+  virtual void Prepare(BatchUse use, HostBatch* batch) const;
+  // Counts what the head's loss is the mean over. A global batch's count is the sum over its parts.
+  virtual int64_t Count(const HostBatch& batch, int head) const {
+    return batch.TargetCount(head + 1);
+  }
+  // Reads a head's sums, which Run has added to Step::head_sums.
+  virtual HeadResult Result(int head, const std::array<double, kHeadSums>& sums) const;
+
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
   // Forward pass and losses of the heads on the trunk's output, in a pass that trains also their
@@ -68,9 +86,6 @@ class Objective {
   virtual void DraftLogits(Step&, int head, const Taps&, int64_t /*row*/, Tensor /*logits*/) {
     TL_CHECK(false) << "there is no draft head " << head;
   }
-
-  // How many tokens beyond its input a sample must carry.
-  int lookahead() const { return static_cast<int>(heads().size()); }
 
  protected:
   const ObjectiveContext context_;

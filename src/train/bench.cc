@@ -94,7 +94,7 @@ Phases MeasurePhases(Stepper& stepper, const Config& config, const DataSource& d
   HostBatch batch;
   TL_CHECK_OK(data.FillBatch(0, config.train.micro_batch_size, config.train.sequence_length,
                              model.lookahead(), &batch));
-  model.MaskTargets(&batch);
+  model.objective().Prepare(BatchUse::kTraining, &batch);
   Buffer memory = Buffer::Allocate(engine.stream().device(), sizeof(StepScalars));
   StepScalars scalars;
   CopyBytes(engine.stream(), memory.data(), reinterpret_cast<const std::byte*>(&scalars),

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <numbers>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/logging.h"
 #include "base/status.h"
@@ -18,6 +21,7 @@
 #include "engine/memory.h"
 #include "engine/options.h"
 #include "engine/placement.h"
+#include "objective/acceptance.h"
 #include "train/plan_check.h"
 
 namespace tl {
@@ -29,25 +33,39 @@ std::string Cell(double value, int digits, bool counted) {
   return std::isnan(value) ? "nan" : absl::StrFormat("%.*f", digits, value);
 }
 
+// "0.7123 of 1234" below the titles of a measure and of what it is a fraction of; `wide` where more
+// cells follow.
+std::string FractionCell(const Measure& m, bool wide) {
+  const auto width = static_cast<int>(std::strlen(m.kind->title));
+  const int of_width = wide ? static_cast<int>(std::strlen(m.kind->of_title)) + 2 : 0;
+  return absl::StrFormat("%*s of %-*d", width, Cell(m.value, 4, m.of > 0), of_width, m.of);
+}
+
 // A table with a line per head, and the expected length of accepted drafts.
 void PrintHeads(const std::vector<HeadResult>& heads) {
-  std::printf(
-      "%-12s %9s %7s %7s   %s\n", "head", "loss", "top-1", "top-5",
-      heads.size() > 1 ? "acceptance of tokens reached   agreement of tokens compared" : "");
-  for (size_t i = 0; i < heads.size(); ++i) {
-    const HeadResult& h = heads[i];
-    const bool counted = h.targets > 0;
-    std::printf("%-12s %9s %7s %7s", h.name.c_str(), Cell(h.loss, 5, counted).c_str(),
-                Cell(h.top1, 4, counted).c_str(), Cell(h.top5, 4, counted).c_str());
-    if (i > 0) {
-      std::printf("   %10s of %-16lld %9s of %lld", Cell(h.alpha, 4, h.reached > 0).c_str(),
-                  static_cast<long long>(h.reached), Cell(h.agreement, 4, h.compared > 0).c_str(),
-                  static_cast<long long>(h.compared));
+  std::string line = absl::StrFormat("%-12s %9s", "head", "loss"), cells;
+  for (const Measure& m : heads.back().measures) {
+    if (m.kind->of_title == nullptr) {
+      absl::StrAppendFormat(&line, " %7s", m.kind->title);
+    } else {
+      absl::StrAppend(&cells, "   ", m.kind->title, " of ", m.kind->of_title);
     }
-    std::printf("\n");
   }
-  if (heads.size() > 1)
-    std::printf("expected accepted length (tau) %.4f tokens per step\n", AcceptedLength(heads));
+  std::printf("%s%s\n", line.c_str(), cells.empty() ? "   " : cells.c_str());
+  for (const HeadResult& h : heads) {
+    line = absl::StrFormat("%-12s %9s", h.name, Cell(h.loss, 5, h.targets > 0));
+    const char* gap = "   ";
+    for (const Measure& m : h.measures) {
+      if (m.kind->of_title == nullptr) {
+        absl::StrAppendFormat(&line, " %7s", Cell(m.value, 4, m.of > 0));
+      } else {
+        absl::StrAppend(&line, std::exchange(gap, " "), FractionCell(m, &m != &h.measures.back()));
+      }
+    }
+    std::printf("%s\n", line.c_str());
+  }
+  if (const std::vector<double> alphas = Acceptances(heads); !alphas.empty())
+    std::printf("expected accepted length (tau) %.4f tokens per step\n", AcceptedLength(alphas));
 }
 
 // Says of a model whose texts begin with a token whether those of the files do: of the first ones.
@@ -114,6 +132,7 @@ absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int6
     TL_RETURN_IF_ERROR(AgreeOnStatus(
         mesh.world(), data.FillBatch((i * mesh.data_size() + mesh.data_rank()) * o.batch, o.batch,
                                      o.sequence_length, engine.model().lookahead(), &batch)));
+    engine.model().objective().Prepare(BatchUse::kEvaluation, &batch);
     engine.Evaluate(batch);
   }
   engine.StartReadingHeads();

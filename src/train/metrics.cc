@@ -41,21 +41,18 @@ std::string HeadsFields(const std::vector<HeadResult>& heads) {
   if (heads.empty()) return "";
   std::string text;
   for (const HeadResult& head : heads) {
-    const bool main = &head == heads.data();
     absl::StrAppend(&text, text.empty() ? "" : ",", JsonString(head.name),
-                    ":{\"targets\":", head.targets, Field("top1", JsonNumber(head.top1, 6)),
-                    Field("top5", JsonNumber(head.top5, 6)));
-    if (!main) {
-      absl::StrAppend(&text, Field("alpha", JsonNumber(head.alpha, 6)),
-                      Field("reached", absl::StrCat(head.reached)),
-                      Field("agreement", JsonNumber(head.agreement, 6)),
-                      Field("compared", absl::StrCat(head.compared)));
+                    ":{\"targets\":", head.targets);
+    for (const Measure& m : head.measures) {
+      absl::StrAppend(&text, Field(m.kind->name, JsonNumber(m.value, 6)));
+      if (m.kind->of_name != nullptr)
+        absl::StrAppend(&text, Field(m.kind->of_name, absl::StrCat(m.of)));
     }
     text += "}";
   }
   text = Field("heads", absl::StrCat("{", text, "}"));
-  if (heads.size() > 1)
-    absl::StrAppend(&text, Field("accepted_length", JsonNumber(AcceptedLength(heads), 6)));
+  if (const std::vector<double> alphas = Acceptances(heads); !alphas.empty())
+    absl::StrAppend(&text, Field("accepted_length", JsonNumber(AcceptedLength(alphas), 6)));
   return text;
 }
 

@@ -44,8 +44,8 @@ struct EvalReport {
 
 // A line of metrics.jsonl, with its line end. fp32 losses have all their digits (%.9g); NaN and
 // infinities, which JSON does not have, are null. losses is an object, head name to loss; heads is
-// one too: of each head top1, top5 and, after the main one, alpha of `reached` tokens and agreement
-// of `compared`; accepted_length is there with more than one head. See objective/acceptance.h.
+// one too: of each head its targets and its measures; accepted_length is there with heads that
+// draft. See objective/acceptance.h.
 std::string ToJson(const StepReport& report);
 std::string ToJson(const EvalReport& report);
 

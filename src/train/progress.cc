@@ -59,15 +59,17 @@ std::string MemoryText(const BannerFacts& facts) {
   return text + "\n";
 }
 
-// "  accept 0.71 0.55  tau 2.10": nothing where there is one head.
+// "  accept 0.71 0.55  tau 2.10": nothing where no head drafts.
 std::string HeadsText(const std::vector<HeadResult>& heads) {
-  if (heads.size() < 2) return "";
-  std::string text = "  accept";
-  for (size_t i = 1; i < heads.size(); ++i) {
-    absl::StrAppend(&text, " ",
-                    heads[i].reached > 0 ? absl::StrFormat("%.2f", heads[i].alpha) : "-");
+  std::string text;
+  for (const HeadResult& head : heads) {
+    const Measure* alpha = head.Find(kAcceptance);
+    if (alpha == nullptr) continue;
+    absl::StrAppend(&text, text.empty() ? "  accept " : " ",
+                    alpha->of > 0 ? absl::StrFormat("%.2f", alpha->value) : "-");
   }
-  return absl::StrCat(text, absl::StrFormat("  tau %.2f", AcceptedLength(heads)));
+  if (text.empty()) return "";
+  return absl::StrCat(text, absl::StrFormat("  tau %.2f", AcceptedLength(Acceptances(heads))));
 }
 
 // "-": none, as nothing was counted.

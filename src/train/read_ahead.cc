@@ -13,8 +13,9 @@ absl::Status ReadAhead::FillAll(const DataSource& data, int64_t first, StepBatch
   for (int64_t i = 0; i < micro_batches_; ++i) {
     HostBatch& batch = out->micro[i];
     TL_RETURN_IF_ERROR(fill_(data, first, i, &batch));
-    out->targets.resize(batch.lookahead);
-    for (int64_t k = 0; k < batch.lookahead; ++k) out->targets[k] += batch.TargetCount(k + 1);
+    const std::vector<int64_t> counts = count_(batch);
+    out->targets.resize(counts.size());
+    for (size_t head = 0; head < counts.size(); ++head) out->targets[head] += counts[head];
     ++filled_;
   }
   return absl::OkStatus();

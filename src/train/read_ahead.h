@@ -17,7 +17,7 @@ namespace tl {
 // What a rank trains on in one step.
 struct StepBatches {
   std::vector<HostBatch> micro;
-  std::vector<int64_t> targets;  // of all of them, unmasked, by offset - 1
+  std::vector<int64_t> targets;  // of all of them, by head
 };
 
 class ReadAhead {
@@ -25,8 +25,10 @@ class ReadAhead {
   // Fills micro-batch i of the step whose first sample is `first`. From any thread.
   using Fill =
       std::function<absl::Status(const DataSource& data, int64_t first, int64_t i, HostBatch* out)>;
-  ReadAhead(int64_t micro_batches, Fill fill)
-      : micro_batches_(micro_batches), fill_(std::move(fill)) {}
+  // Counts the targets of each head in a batch. From any thread.
+  using Count = std::function<std::vector<int64_t>(const HostBatch& batch)>;
+  ReadAhead(int64_t micro_batches, Fill fill, Count count)
+      : micro_batches_(micro_batches), fill_(std::move(fill)), count_(std::move(count)) {}
 
   // The batches of the step whose first sample is `first`: those that Start read, else read now.
   // Valid until the next Take. Nothing is being read.
@@ -46,6 +48,7 @@ class ReadAhead {
 
   const int64_t micro_batches_;
   const Fill fill_;
+  const Count count_;
   std::atomic<int64_t> filled_ = 0;  // micro-batches so far
   Read now_, next_;
   // The end of a step waits for it: it stands back behind nobody. Last: it ends before what it

@@ -34,18 +34,18 @@ int64_t LastStep(const Config& config) {
 
 void AddHeads(const std::string& where, const std::vector<HeadResult>& heads,
               std::vector<Scalar>& scalars) {
-  for (size_t i = 0; i < heads.size(); ++i) {
-    const HeadResult& head = heads[i];
+  for (const HeadResult& head : heads) {
     if (head.targets == 0) continue;
     if (where == "eval" && heads.size() > 1)
       scalars.emplace_back("eval/loss/" + head.name, static_cast<float>(head.loss));
-    scalars.emplace_back(where + "/top1/" + head.name, static_cast<float>(head.top1));
-    scalars.emplace_back(where + "/top5/" + head.name, static_cast<float>(head.top5));
-    if (i > 0 && head.reached > 0)
-      scalars.emplace_back(where + "/alpha/" + head.name, static_cast<float>(head.alpha));
+    for (const Measure& m : head.measures) {
+      if (m.kind->plotted && m.of > 0)
+        scalars.emplace_back(absl::StrCat(where, "/", m.kind->name, "/", head.name),
+                             static_cast<float>(m.value));
+    }
   }
-  if (heads.size() > 1)
-    scalars.emplace_back(where + "/accepted_length", static_cast<float>(AcceptedLength(heads)));
+  if (const std::vector<double> alphas = Acceptances(heads); !alphas.empty())
+    scalars.emplace_back(where + "/accepted_length", static_cast<float>(AcceptedLength(alphas)));
 }
 
 // Whether a config has comments, which a resolved one never has: somebody wrote it.

@@ -67,7 +67,7 @@ void WarnOfJumps(const Config& config, const Changes& changes, const Stepper& st
                         Describe(schedule), rate, step + 1, expected));
   }
   const Objective& objective = stepper.model().objective();
-  for (int head = 0; head < objective.lookahead(); ++head) {
+  for (int head = 0; head < objective.head_count(); ++head) {
     const double weight = objective.Weight(head, step, now.steps);
     const double was = objective.Weight(head, step, before.steps);
     if (weight == was) continue;

@@ -87,8 +87,16 @@ void Stepper::Allocate() {
   host_scalars_ = Buffer::AllocateHost(device, sizeof(StepScalars));
   sums_memory_ = Buffer::Allocate(device, 2 * sizeof(float));
   reader_ = std::make_unique<ReadAhead>(
-      MicroBatches(), [this](const DataSource& data, int64_t first, int64_t i, HostBatch* out) {
+      MicroBatches(),
+      [this](const DataSource& data, int64_t first, int64_t i, HostBatch* out) {
         return FillBatch(data, first, i, out);
+      },
+      [this](const HostBatch& batch) {
+        const Objective& objective = model_->objective();
+        std::vector<int64_t> counts;
+        for (int head = 0; head < objective.head_count(); ++head)
+          counts.push_back(objective.Count(batch, head));
+        return counts;
       });
 }
 
@@ -174,7 +182,7 @@ absl::Status Stepper::FillBatch(const DataSource& data, int64_t first, int64_t i
   TL_RETURN_IF_ERROR(
       data.FillBatch(first, t.micro_batch_size, t.sequence_length, model_->lookahead(), out));
   out->first_sample = first;
-  model_->MaskTargets(out);
+  model_->objective().Prepare(BatchUse::kTraining, out);
   return absl::OkStatus();
 }
 
@@ -184,7 +192,7 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   Stream& stream = engine_->stream();
   Communicator& data_group = mesh_.group(Axis::kData);
   const Objective& objective = model_->objective();
-  const int heads = objective.lookahead();
+  const int heads = objective.head_count();
   const absl::StatusOr<const StepBatches*> read = reader_->Take(data, run_.samples);
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh_.world(), read.status()));
   reader_->Start(data, run_.samples + t.global_batch_size);

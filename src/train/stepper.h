@@ -12,7 +12,6 @@
 #include "data/source.h"
 #include "engine/config.h"
 #include "engine/engine.h"
-#include "objective/acceptance.h"
 #include "optim/optimizer.h"
 #include "train/progress.h"
 #include "train/read_ahead.h"

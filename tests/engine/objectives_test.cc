@@ -26,7 +26,7 @@ Config ConfigOf(const ObjectiveCase& c) {
 std::vector<double> Weights(Rig& rig, int64_t step = 0) {
   const Objective& objective = rig->model().objective();
   std::vector<double> weights;
-  for (int i = 0; i < objective.lookahead(); ++i) weights.push_back(objective.Weight(i, step, 10));
+  for (int i = 0; i < objective.head_count(); ++i) weights.push_back(objective.Weight(i, step, 10));
   return weights;
 }
 

@@ -2,6 +2,7 @@
 // own: values, gradients and memory. The twin is proved by finite differences.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -47,6 +48,8 @@ class PlaceStem : public Stem {
   TokenEmbedding table_;
 };
 
+constexpr MeasureKind kShare = {.name = "share", .title = "share of the trunk's end"};
+
 // loss = sum over taps and the trunk's end of |norm_k(x_k)|^2 / 2.
 class TapObjective : public Objective {
  public:
@@ -61,6 +64,14 @@ class TapObjective : public Objective {
   }
   std::vector<TapSpec> taps() const override { return asks_ ? specs_ : std::vector<TapSpec>(); }
   std::vector<std::string> heads() const override { return {"taps"}; }
+  int lookahead() const override { return 0; }
+  int64_t Count(const HostBatch& batch, int) const override { return batch.count; }
+  HeadResult Result(int, const std::array<double, kHeadSums>& sums) const override {
+    return {.name = "taps",
+            .targets = static_cast<int64_t>(sums[1]),
+            .loss = sums[0] / sums[1],
+            .measures = {{&kShare, sums[2] / sums[0], static_cast<int64_t>(sums[1])}}};
+  }
   double Weight(int, int64_t, int64_t) const override { return 1.0; }
   int64_t local_vocab() const override { return 1; }
 
@@ -85,10 +96,15 @@ class TapObjective : public Objective {
       norms_[k].Forward(step, step.Slot(ys_[k]), inputs[k].x);
     inputs.push_back({.x = step.Slot(sum_), .d = taps.d_out});
     norms_.back().Forward(step, step.Slot(ys_.back()), step.Slot(sum_), taps.out.h, taps.out.delta);
+    double* sums = step.head_sums().as<double>();
+    sums[1] += static_cast<double>(step.inputs().batch);
     for (const SlotId id : ys_) {
       const Tensor y = step.Slot(id);
-      for (int64_t i = 0; i < y.elements(); ++i)
-        *step.head_sums().as<double>() += 0.5 * y.as<float>()[i] * y.as<float>()[i];
+      for (int64_t i = 0; i < y.elements(); ++i) {
+        const double part = 0.5 * y.as<float>()[i] * y.as<float>()[i];
+        sums[0] += part;
+        if (id == ys_.back()) sums[2] += part;
+      }
     }
     if (step.training() == nullptr) return;
     const Tensor dy = step.Slot(dy_);
@@ -139,7 +155,8 @@ Params RandomTapParams(const ModelConfig& model, DType dtype) {
 }
 
 HostBatch Batch() {
-  return RandomBatch({.count = kBatch, .length = kLength, .vocab = ThreeLayers().vocab}, 3);
+  return RandomBatch(
+      {.count = kBatch, .length = kLength, .vocab = ThreeLayers().vocab, .lookahead = 0}, 3);
 }
 
 struct TwinResult {
@@ -312,6 +329,16 @@ TEST(Taps, LiveToTheEndOfTheTrunkWithoutABackwardPass) {
     tapped.Allocate(params);
     tapped.engine->Evaluate(Batch());
     EXPECT_NEAR(tapped.loss(), twin.loss, 1e-5 * twin.loss) << Name(recompute);
+    // It counts samples, of which it needs no targets, and says what it found in its own words.
+    tapped.engine->StartReadingHeads();
+    tapped.engine->stream().Synchronize();
+    const std::vector<HeadResult> heads = tapped.engine->Heads();
+    ASSERT_EQ(heads.size(), 1u);
+    EXPECT_EQ(heads[0].targets, tapped.model->objective().Count(Batch(), 0));
+    EXPECT_EQ(heads[0].loss, tapped.loss() / kBatch);
+    const Measure* share = heads[0].Find(kShare);
+    ASSERT_NE(share, nullptr);
+    EXPECT_TRUE(share->value > 0.1 && share->value < 0.9) << share->value;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "checkpoint/health.h"
+#include "objective/acceptance.h"
 #include "tests/checkpoint/synthetic.h"
 #include "tests/data/temp_folder.h"
 #include "tests/engine/rig.h"
@@ -163,7 +164,7 @@ TEST(Health, OfLossScaling) {
   rig->state().SetWeights(0, nans.data());
   const StepResult bad = rig.Run();
   EXPECT_TRUE(std::isnan(bad.loss) && !std::signbit(bad.loss));
-  EXPECT_TRUE(std::isnan(bad.heads[0].top1));
+  EXPECT_TRUE(std::isnan(bad.heads[0].Find(kTop1)->value));
   EXPECT_EQ(rig->run().unhealthy_since, 7);
 }
 

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "objective/acceptance.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 
@@ -35,6 +36,22 @@ class Metrics : public testing::Test {
   std::string dir_;
 };
 
+// A main head, one that drafts, and one that predicts no tokens.
+std::vector<HeadResult> Heads() {
+  static constexpr MeasureKind kNoise = {.name = "noise", .title = "noise"};
+  const HeadSums sums = {.loss = 3.0,
+                         .targets = 4.0,
+                         .top1 = 1.0,
+                         .top5 = 2.0,
+                         .compared = 8.0,
+                         .agreed = 3.0,
+                         .reached = 2.0,
+                         .accepted = 1.0};
+  return {TokenHeadResult("next_token", sums, /*main=*/true),
+          TokenHeadResult("token_2", sums, /*main=*/false),
+          {.name = "pictures", .targets = 2, .loss = 0.5, .measures = {{&kNoise, 0.125, 2}}}};
+}
+
 StepReport Report(int64_t step) {
   StepReport r;
   r.step = step;
@@ -51,6 +68,22 @@ StepReport Report(int64_t step) {
   r.mfu = 0.614;
   r.memory_bytes = int64_t{5} << 30;
   return r;
+}
+
+TEST(ToJson, HeadsReportTheirOwnMeasures) {
+  StepReport report = Report(7);
+  report.heads = Heads();
+  EXPECT_NE(ToJson(report).find(
+                R"("heads":{"next_token":{"targets":4,"top1":0.25,"top5":0.5},)"
+                R"("token_2":{"targets":4,"top1":0.25,"top5":0.5,"alpha":0.5,"reached":2,)"
+                R"("agreement":0.375,"compared":8},)"
+                R"("pictures":{"targets":2,"noise":0.125}},"accepted_length":1.5,)"),
+            std::string::npos)
+      << ToJson(report);
+  EXPECT_NE(Progress(9).Line(report).find("  accept 0.50  tau 1.50"), std::string::npos);
+  report.heads.erase(report.heads.begin() + 1);
+  EXPECT_EQ(ToJson(report).find("accepted_length"), std::string::npos) << "nobody drafts";
+  EXPECT_EQ(Progress(9).Line(report).find("accept"), std::string::npos);
 }
 
 TEST(ToJson, StepHasEveryKeyAndAllDigits) {

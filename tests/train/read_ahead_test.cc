@@ -42,10 +42,14 @@ class Numbers : public DataSource {
 };
 
 ReadAhead MakeReader() {
-  return ReadAhead(kMicroBatches,
-                   [](const DataSource& data, int64_t first, int64_t i, HostBatch* out) {
-                     return data.FillBatch(first + i, 1, 1, 2, out);
-                   });
+  return ReadAhead(
+      kMicroBatches,
+      [](const DataSource& data, int64_t first, int64_t i, HostBatch* out) {
+        return data.FillBatch(first + i, 1, 1, 2, out);
+      },
+      [](const HostBatch& batch) {
+        return std::vector<int64_t>{batch.TargetCount(1), batch.TargetCount(2)};
+      });
 }
 
 void ExpectBatches(const absl::StatusOr<const StepBatches*>& got, int64_t first, int32_t salt = 0) {
