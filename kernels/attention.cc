@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/checks.h"
@@ -51,6 +52,13 @@ void CheckInputs(const Args& args) {
 }  // namespace
 
 void CheckArgs(const AttentionArgs& args) { CheckInputs(args); }
+
+double MeanKeys(int64_t length, int64_t window) {
+  const auto t = static_cast<double>(length);
+  const double most = window > 0 ? std::min(t, static_cast<double>(window)) : t;
+  // Query i, from 1, sees min(i, most) keys.
+  return (most * (most + 1.0) / 2.0 + (t - most) * most) / t;
+}
 
 void CheckArgs(const AttentionBackwardArgs& args) {
   CheckInputs(args);

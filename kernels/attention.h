@@ -43,6 +43,14 @@ struct AttentionArgs {
 };
 TL_DECLARE_OP(Attention);
 
+// Keys that a query sees, on average over a sequence of this length: of causal attention, within
+// window > 0 keys.
+double MeanKeys(int64_t length, int64_t window);
+// Of q . k and p v over so many keys.
+constexpr double AttentionFlops(int64_t queries, int64_t heads, int64_t d, double keys) {
+  return 4.0 * static_cast<double>(queries * heads * d) * keys;
+}
+
 // With p_ij = exp(s_ij - lse_i) and D_i = sum_d do_id o_id:
 //   dv_j = sum_i p_ij do_i;  ds_ij = p_ij (do_i . v_j - D_i);
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i.

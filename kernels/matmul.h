@@ -30,6 +30,11 @@ struct MatmulArgs {
 };
 TL_DECLARE_OP(Matmul);
 
+// A multiplication and an addition for each of M N K terms.
+constexpr double MatmulFlops(int64_t m, int64_t n, int64_t k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
+
 // Bytes. cuBLASLt chooses by the alignment of operands up to here: where all memory is handed out
 // in multiples of it, products of equal shapes are made in the same way, to the bit.
 inline constexpr int64_t kMatmulAlignment = 256;

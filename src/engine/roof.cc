@@ -22,7 +22,7 @@ double MeasureGemmRate(Stream& stream, DType compute, double seconds) {
     t = FastestSeconds(stream, seconds / 3, [&] {
       Matmul(stream, {.c = c, .a = a, .b = b, .trans_b = Transpose::kYes});
     });
-    best = std::max(best, 2.0 * static_cast<double>(n * n * n) / t);
+    best = std::max(best, MatmulFlops(n, n, n) / t);
   }
   return best;
 }
@@ -68,9 +68,8 @@ AttentionRates MeasureAttention(Stream& stream, DType compute, const AttentionSh
                                .v = v,
                                .mask = {.kind = mask}});
   });
-  const double pairs = static_cast<double>(length) * static_cast<double>(length) *
-                       (mask == MaskKind::kNone ? 1.0 : 0.5);
-  const double flops = 4.0 * static_cast<double>(batch * heads * d) * pairs;
+  const double keys = static_cast<double>(length) * (mask == MaskKind::kNone ? 1.0 : 0.5);
+  const double flops = AttentionFlops(batch * length, heads, d, keys);
   return {.forward = flops / forward, .backward = 2.5 * flops / backward};
 }
 

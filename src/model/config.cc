@@ -97,12 +97,6 @@ absl::Status ValidateRope(const ModelConfig& m) {
   return Positive("rope_scaling.original_context", s.original_context);
 }
 
-int64_t MatrixParametersPerLayer(const ModelConfig& m) {
-  const int64_t q = m.heads * m.head_dim_or_default();
-  const int64_t kv = m.kv_heads_or_default() * m.head_dim_or_default();
-  return m.hidden * (2 * q + 2 * kv) + 3 * m.hidden * m.ffn;
-}
-
 }  // namespace
 
 absl::Status Validate(const ModelConfig& m) {
@@ -123,27 +117,6 @@ absl::Status Validate(const ModelConfig& m) {
                                 ": expected 0 (none) or the number of keys seen"));
   }
   return absl::OkStatus();
-}
-
-int64_t ParameterCount(const ModelConfig& m) {
-  const int64_t heads = m.heads + 2 * m.kv_heads_or_default();
-  int64_t per_layer = MatrixParametersPerLayer(m) + 2 * m.hidden;
-  if (m.qkv_bias) per_layer += heads * m.head_dim_or_default();
-  if (m.qk_norm) per_layer += 2 * m.head_dim_or_default();
-  const int64_t tables = m.tie_embeddings ? 1 : 2;
-  return tables * m.vocab * m.hidden + m.layers * per_layer + m.hidden;
-}
-
-double TrainFlopsPerToken(const ModelConfig& m, int64_t sequence_length) {
-  const auto t = static_cast<double>(sequence_length);
-  const double window =
-      m.sliding_window == 0 ? t : std::min(t, static_cast<double>(m.sliding_window));
-  // Query i (from 1) sees min(i, window) keys; the mean over the sequence.
-  const double keys = (window * (window + 1.0) / 2.0 + (t - window) * window) / t;
-  const double attention = 4.0 * static_cast<double>(m.heads * m.head_dim_or_default()) * keys;
-  const double layer = 2.0 * static_cast<double>(MatrixParametersPerLayer(m)) + attention;
-  const double head = 2.0 * static_cast<double>(m.vocab) * static_cast<double>(m.hidden);
-  return 3.0 * (static_cast<double>(m.layers) * layer + head);
 }
 
 }  // namespace tl

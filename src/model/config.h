@@ -43,10 +43,4 @@ struct ModelConfig {
 // Checks every field and their relations; messages name the key, e.g. "[model] heads".
 absl::Status Validate(const ModelConfig& model);
 
-// Parameters, each counted once.
-int64_t ParameterCount(const ModelConfig& model);
-// Of matrix products per token, forward and backward (3 x forward), attention included: causal and
-// windowed attention count the keys that are really seen.
-double TrainFlopsPerToken(const ModelConfig& model, int64_t sequence_length);
-
 }  // namespace tl

@@ -55,6 +55,8 @@ void SelfAttention::Declare(Plan& plan) {
   } else {
     qkv_linear_.Declare(plan, weight);
   }
+  plan.Product(AttentionFlops(1, c.heads, d, MeanKeys(g.sequence_length, c.window)),
+               Plan::Gradients::kBoth);
   const int64_t qk_size = (local_heads_ + local_kv_heads_) * d;
   const int64_t qkv_size = qk_size + local_kv_heads_ * d;
   qkv_ = plan.Slot("qkv", {rows, qkv_size}, g.compute, Life::kSaved);

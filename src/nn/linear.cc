@@ -14,10 +14,13 @@ void Product(Step& step, Tensor y, Tensor x, Tensor w, Tensor bias) {
   }
 }
 
-void Linear::Declare(Plan& plan, const ParamSpec& weight) { weight_ = plan.Param(weight); }
+void Linear::Declare(Plan& plan, const ParamSpec& weight) {
+  weight_ = plan.Param(weight);
+  plan.WeightProduct(weight_);
+}
 
 void Linear::Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias) {
-  weight_ = plan.Param(weight);
+  Declare(plan, weight);
   bias_ = plan.Param(bias);
 }
 

@@ -36,6 +36,7 @@ void LmLoss::Declare(Plan& plan) {
   const Shape whole = config_.weight.parts[0].shape;
   weight_ = plan.Param(config_.weight, config_.use);
   trains_weight_ = plan.Trains(weight_, config_.use);
+  plan.WeightProduct(weight_, config_.use);
   begin_ = std::min(plan.params().tensor_rank() * local_vocab_, whole[0]);
   valid_ = std::min(local_vocab_, whole[0] - begin_);
   const auto scope = plan.Enter();
@@ -52,6 +53,7 @@ void LmLoss::Declare(Plan& plan) {
   lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
   if (config_.teacher.parts.empty() || !plan.training()) return;
   teacher_weight_ = plan.Param(config_.teacher, Plan::Use::kRead);
+  plan.Product(MatmulFlops(1, whole[0], whole[1]), Plan::Gradients::kNone);
   teacher_full_.Declare(plan, g, "teacher_full", whole[1], Life::kForward);
   teacher_logits_ =
       plan.Slot("teacher_logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);

@@ -12,6 +12,24 @@ int64_t RoundUp(int64_t x, int64_t multiple) { return (x + multiple - 1) / multi
 
 }  // namespace
 
+double CountElements(const Shape& shape) {
+  double elements = 1.0;
+  for (int i = 0; i < shape.rank(); ++i) elements *= static_cast<double>(shape[i]);
+  return elements;
+}
+
+double ParamSpec::elements() const {
+  double sum = 0.0;
+  for (const ParamPart& part : parts) sum += CountElements(part.shape);
+  return sum;
+}
+
+double ParamTable::parameters() const {
+  double sum = 0.0;
+  for (const Param& param : params_) sum += param.spec.elements();
+  return sum;
+}
+
 ParamId ParamTable::Declare(const ParamSpec& spec, int uses) {
   if (const auto it = ids_.find(spec.name); it != ids_.end()) {
     Param& known = params_[it->second];

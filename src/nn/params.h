@@ -11,6 +11,9 @@
 
 namespace tl {
 
+// Elements, also of a shape that has more than one can index.
+double CountElements(const Shape& shape);
+
 // A tensor with a name of its own in checkpoints and exports. Shapes are whole and never padded;
 // padding belongs to a shard.
 struct ParamPart {
@@ -48,6 +51,8 @@ struct ParamSpec {
   // The objective's head without which no other uses it: steps without that head leave it as it
   // is. -1: shared.
   int head = -1;
+
+  double elements() const;  // of all parts, whole
 };
 
 // A shard of a part on one rank: logical range [begin, begin + valid) of the split axis, padded to
@@ -99,6 +104,9 @@ class ParamTable {
   const Param& operator[](ParamId id) const { return params_[id]; }
   int size() const { return static_cast<int>(params_.size()); }
   const std::vector<Bucket>& buckets() const { return buckets_; }
+  // Of the whole model, whatever the grid, each counted once.
+  double parameters() const;
+  // After Layout().
   int64_t elements() const { return elements_; }  // of the flat buffers, padding included
   // Of the trainable ones, which come first.
   int64_t trainable_elements() const { return trainable_elements_; }

@@ -36,6 +36,16 @@ void Plan::End(SlotId slot) {
   slots_[slot].end = ++tick_;
 }
 
+void Plan::Product(double flops, Gradients gradients) {
+  const int times = training() ? 1 + static_cast<int>(gradients) : 1;
+  flops_per_token_ += times * flops;
+}
+
+void Plan::WeightProduct(ParamId weight, Use use) {
+  Product(MatmulFlops(1, 1, 1) * params_[weight].spec.elements(),
+          Trains(weight, use) ? Gradients::kBoth : Gradients::kInput);
+}
+
 Plan::Scope::Scope(Plan& plan, Kind kind)
     : plan_(plan),
       kind_(kind),

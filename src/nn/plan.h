@@ -1,6 +1,6 @@
-// What a model will need, told before anything is allocated: parameters, and every activation with
-// its lifetime. From the lifetimes comes one arena with offsets, so memory is known, printed and
-// refused before a step runs, and nothing is allocated during one.
+// What a model will need, told before anything is allocated: parameters, every activation with its
+// lifetime, and the matrix products. From the lifetimes comes one arena with offsets, so memory is
+// known, printed and refused before a step runs, and nothing is allocated during one.
 //
 // Layers call the plan in the order of their forward pass. Time is counted in ticks; the backward
 // pass is the mirror image of the forward pass, so that a slot that is saved at tick t for the
@@ -61,6 +61,15 @@ class Plan {
     return static_cast<int>(caches_.size()) - 1;
   }
   const std::vector<CacheShape>& caches() const { return caches_; }
+
+  // Counts a matrix product of the whole model, the same on every grid, by the FLOPs per token of
+  // its forward pass. Where there is a backward pass each operand's gradient costs as much again.
+  enum class Gradients : uint8_t { kNone, kInput, kBoth };
+  void Product(double flops, Gradients gradients);
+  // The same of y = x W^T; `use` decides whether W has a gradient.
+  void WeightProduct(ParamId weight, Use use = Use::kTrain);
+  // Of all products, forward and backward, what is recomputed counted once.
+  double flops_per_token() const { return flops_per_token_; }
 
   // Ends the slots declared in it at its own end.
   class Scope {
@@ -151,6 +160,7 @@ class Plan {
   Group group_;
   std::vector<ParamId> gradient_uses_;
   int64_t arena_bytes_ = 0;
+  double flops_per_token_ = 0.0;
 };
 
 }  // namespace tl

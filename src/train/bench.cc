@@ -12,7 +12,6 @@
 #include "base/philox.h"
 #include "base/status.h"
 #include "device/cuda_device.h"
-#include "engine/cost.h"
 #include "engine/memory.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
@@ -161,6 +160,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
       device.type == DeviceType::kCuda ? cuda::PeakBytes(device.index) : PeakResidentMemory();
   std::vector<MatmulMade> products;
   MatmulChoices(stepper->engine().stream(), {.made = &products});
+  const double parameters = stepper->model().params().parameters();
+  const double flops_per_token = stepper->model().plan().flops_per_token();
   const Phases phases = MeasurePhases(*stepper, config, data);
   stepper.reset();  // its memory is wanted
   Stream stream = Stream::On(device);
@@ -173,11 +174,10 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   const double median = seconds[seconds.size() / 2];
   const auto tokens =
       static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
-  const double work = tokens * TrainFlopsPerToken(config) / world.size();
+  const double work = tokens * flops_per_token / world.size();
   const double rate = work / median;
   std::printf("%s, %s parameters, %d rank(s) x %d thread(s), %s per step of %.0f tokens\n",
-              Name(config.precision.compute),
-              HumanCount(static_cast<double>(ParameterCount(config))).c_str(), world.size(),
+              Name(config.precision.compute), HumanCount(parameters).c_str(), world.size(),
               omp_get_max_threads(), HumanTime(median).c_str(), tokens);
   std::printf("device          %s\n", Describe(mesh).c_str());
   std::printf("step            %10.1f ms (median of %lld; fastest %.1f, slowest %.1f)\n",

@@ -51,13 +51,13 @@ std::string ProductTable(const std::vector<TimedProduct>& products) {
     const int64_t k = p.a.shape[p.trans_a == Transpose::kYes ? 0 : 1];
     const size_t winner = product.Best();
     const double t = product.seconds[0], least = product.seconds[winner];
-    absl::StrAppendFormat(
-        &text, "    %8d %7d %7d %7d %-7s %-13s %-22s %9.4f %9.4f %8.1f %5.1f %%  %s\n",
-        product.made.calls, m, n, k, OpText(p),
-        absl::StrCat(Name(p.a.dtype), " to ", Name(p.c.dtype)),
-        absl::StrCat(p.a.strides[0], " ", p.b.strides[0], " ", p.c.strides[0]), t * 1e3,
-        least * 1e3, 2e-12 * static_cast<double>(m) * static_cast<double>(n * k) / least,
-        Percent(t, least), ChoiceText(product.made.choices[winner]));
+    absl::StrAppendFormat(&text,
+                          "    %8d %7d %7d %7d %-7s %-13s %-22s %9.4f %9.4f %8.1f %5.1f %%  %s\n",
+                          product.made.calls, m, n, k, OpText(p),
+                          absl::StrCat(Name(p.a.dtype), " to ", Name(p.c.dtype)),
+                          absl::StrCat(p.a.strides[0], " ", p.b.strides[0], " ", p.c.strides[0]),
+                          t * 1e3, least * 1e3, 1e-12 * MatmulFlops(m, n, k) / least,
+                          Percent(t, least), ChoiceText(product.made.choices[winner]));
     const auto calls = static_cast<double>(product.made.calls);
     first += calls * t;
     of_mask += calls * BestLikeTraining(product);

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "engine/cost.h"
 
 namespace tl {
 namespace {
@@ -84,11 +83,11 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
   const TrainConfig& t = c.train;
   const int64_t data = facts.ranks / c.parallel.tensor;
   const int64_t tokens = t.global_batch_size * t.sequence_length;
-  const auto parameters = static_cast<double>(ParameterCount(c));
   std::string text = absl::StrCat("trunkline train -> ", c.run.dir, "\n");
   text += Row("model", ModelLine(c.model));
-  text += Row("parameters", absl::StrFormat("%s (%d), %s FLOP per token", HumanCount(parameters),
-                                            ParameterCount(c), HumanCount(TrainFlopsPerToken(c))));
+  text += Row("parameters", absl::StrFormat("%s (%d), %s FLOP per token",
+                                            HumanCount(static_cast<double>(facts.parameters)),
+                                            facts.parameters, HumanCount(facts.flops_per_token)));
   text += Row("grid", absl::StrFormat("%d rank(s) on %d host(s) = %d data x %d tensor%s",
                                       facts.ranks, facts.hosts, data, c.parallel.tensor,
                                       c.parallel.sequence ? ", sequence parallel" : ""));

@@ -17,6 +17,8 @@ struct BannerFacts {
   int ranks = 1;
   int threads = 1;  // per rank
   int hosts = 1;
+  int64_t parameters = 0;
+  double flops_per_token = 0.0;   // of matrix products, of a step
   int64_t train_tokens = 0;       // in [data] train; 0: unknown
   std::string device;             // "CPU, AMD EPYC 9654 (AVX-512, bf16)"
   std::vector<MemoryRow> memory;  // planned, per rank

@@ -21,7 +21,6 @@
 #include "comm/host.h"
 #include "data/blend.h"
 #include "device/cuda_device.h"
-#include "engine/cost.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
 #include "train/evaluate.h"
@@ -106,7 +105,8 @@ struct Trainer {
     for (const HeadResult& head : result.heads)
       losses.emplace_back(head.name, static_cast<float>(head.loss));
     const double tokens_per_second = static_cast<double>(TokensPerStep()) / ms * 1e3;
-    const double flops = tokens_per_second * TrainFlopsPerToken(config) / world.size();
+    const double flops =
+        tokens_per_second * stepper.model().plan().flops_per_token() / world.size();
     log->Step({.step = stepper.run().step,
                .tokens = Tokens(),
                .loss = result.loss,
@@ -304,14 +304,17 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   trainer.room = FindMemory(mesh);
   // Before anything of the plan is taken.
   if (root) {
-    Print(Banner(config, {.ranks = world.size(),
-                          .threads = omp_get_max_threads(),
-                          .hosts = world.size() / local_ranks,
-                          .train_tokens = trainer.train->TokenCount(),
-                          .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo())
-                                                                    : Describe(mesh),
-                          .memory = memory,
-                          .memory_available = trainer.room.bytes / trainer.room.ranks}));
+    Print(Banner(
+        config,
+        {.ranks = world.size(),
+         .threads = omp_get_max_threads(),
+         .hosts = world.size() / local_ranks,
+         .parameters = static_cast<int64_t>(stepper->model().params().parameters()),
+         .flops_per_token = stepper->model().plan().flops_per_token(),
+         .train_tokens = trainer.train->TokenCount(),
+         .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(mesh),
+         .memory = memory,
+         .memory_available = trainer.room.bytes / trainer.room.ranks}));
   }
   {
     Stream stream = Stream::On(device);

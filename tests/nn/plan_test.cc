@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <memory>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace tl {
@@ -268,6 +270,40 @@ TEST(PlanDeathTest, InferenceHasNoBackwardMemory) {
   plan.Finish();
   EXPECT_EQ(plan.arena_bytes(), 0);
   EXPECT_DEATH(plan.View(slot, nullptr, Device{}), "d_x has no memory");
+}
+
+ParamSpec Matrix(const std::string& name, int64_t out, int64_t in) {
+  return {.name = name, .parts = {{.name = name, .shape = {out, in}, .split_axis = 0}}};
+}
+
+TEST(Plan, CountsAProductOnceForEachGradientMore) {
+  ParamTable table(1, 4, 3);
+  Plan plan(table, Plan::Purpose::kTraining);
+  double flops = 0.0;
+  const auto added = [&] {
+    return plan.flops_per_token() - std::exchange(flops, plan.flops_per_token());
+  };
+  const ParamId whole = plan.Param(Matrix("whole", 10, 3));
+  plan.WeightProduct(whole);
+  EXPECT_EQ(added(), 3 * 60);  // also where the parameter is divided
+  plan.WeightProduct(whole, Plan::Use::kRead);
+  EXPECT_EQ(added(), 2 * 60);
+  plan.Product(7, Plan::Gradients::kNone);
+  EXPECT_EQ(added(), 7);
+  {
+    const auto again = plan.Recomputed();
+    plan.Product(7, Plan::Gradients::kBoth);
+  }
+  EXPECT_EQ(added(), 21);
+  {
+    const auto frozen = plan.As({.frozen = true});
+    plan.WeightProduct(plan.Param(Matrix("frozen", 2, 2)));
+    plan.Product(7, Plan::Gradients::kBoth);
+  }
+  EXPECT_EQ(added(), 8 + 7);
+  plan.WeightProduct(plan.Param(Matrix("frozen", 2, 2)));
+  EXPECT_EQ(added(), 2 * 8);  // its input's gradient alone
+  EXPECT_EQ(table.parameters(), 34);
 }
 
 }  // namespace

@@ -299,13 +299,15 @@ TEST(Progress, BannerShowsModelGridAndMemory) {
   config.run.dir = "out";
   BannerFacts facts;
   facts.ranks = 4;
+  facts.parameters = 10720128;
+  facts.flops_per_token = 71382528.0;
   facts.device = "CPU";
   facts.memory = {{"weights", 1 << 20}, {"activations", 3 << 20}};
   const std::string banner = Banner(config, facts);
-  for (const char* part :
-       {"-> out", "6 layers", "10.7M", "4 rank(s) on 1 host(s) = 2 data x 2 tensor",
-        "2.05k tokens per step: 2 rank(s) x 2 micro batch(es) of 2", "a.tok",
-        "in all                   4.00 MiB"}) {
+  for (const char* part : {"-> out", "6 layers", "10.7M (10720128), 71.4M FLOP per token",
+                           "4 rank(s) on 1 host(s) = 2 data x 2 tensor",
+                           "2.05k tokens per step: 2 rank(s) x 2 micro batch(es) of 2", "a.tok",
+                           "in all                   4.00 MiB"}) {
     EXPECT_NE(banner.find(part), std::string::npos) << part << " in\n" << banner;
   }
 }

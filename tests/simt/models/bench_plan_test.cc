@@ -29,11 +29,7 @@ absl::StatusOr<std::vector<MemoryRow>> Plan(const std::string& shape, int64_t mi
   TL_CHECK_OK(mesh.status());
   auto stepper = Stepper::Create(*config, *mesh);
   if (!stepper.ok()) return stepper.status();
-  *parameters = 0;
-  const ParamTable& params = (*stepper)->model().params();
-  for (ParamId id = 0; id < params.size(); ++id) {
-    for (const ParamPart& part : params[id].spec.parts) *parameters += part.shape.elements();
-  }
+  *parameters = static_cast<int64_t>((*stepper)->model().params().parameters());
   std::vector<MemoryRow> plan = (*stepper)->MemoryPlan();
   const absl::Status fits = CheckPlan(*config, **stepper, *mesh);
   if (!fits.ok()) return fits;
