@@ -44,6 +44,12 @@ struct BiasBackwardArgs {
 };
 TL_DECLARE_OP(BiasBackward);
 
+// The most scratch of the stream on a CUDA device, in bytes: the sums of at most so many parts.
+constexpr int64_t kBiasMostParts = 64;
+constexpr int64_t BiasBackwardScratch(int64_t width) {
+  return kBiasMostParts * width * int64_t{sizeof(float)};
+}
+
 // out[0] += weight * sum x_i^2 over the finite x_i, out[1] += count of non-finite x_i. x: fp32 [n],
 // out: fp32 [2]. Summed in blocks of 4096 in fp32, blocks in fp64 in an order that depends on n
 // alone: the result does not depend on the number of threads.
@@ -53,5 +59,11 @@ struct SumSquaresArgs {
   float weight = 1.0f;
 };
 TL_DECLARE_OP(SumSquares);
+
+// Elements of a block, and the scratch of the stream on a CUDA device, in bytes: two sums of each.
+constexpr int64_t kSumSquaresBlock = 4096;
+constexpr int64_t SumSquaresScratch(int64_t n) {
+  return (n + kSumSquaresBlock - 1) / kSumSquaresBlock * 2 * int64_t{sizeof(float)};
+}
 
 }  // namespace tl

@@ -24,4 +24,9 @@ struct EmbeddingBackwardArgs {
 };
 TL_DECLARE_OP(EmbeddingBackward);
 
+// Of the stream on a CUDA device, in bytes: the rows by their tokens. vocabulary: V_local.
+constexpr int64_t EmbeddingBackwardScratch(int64_t rows, int64_t vocabulary) {
+  return (2 * vocabulary + 3 * rows + 1) * int64_t{sizeof(int32_t)};
+}
+
 }  // namespace tl

@@ -39,8 +39,13 @@ constexpr double MatmulFlops(int64_t m, int64_t n, int64_t k) {
 // in multiples of it, products of equal shapes are made in the same way, to the bit.
 inline constexpr int64_t kMatmulAlignment = 256;
 
-// The most scratch of a product on a CUDA device, beside the copy of a bias: what cuBLAS's own
-// documentation advises for Hopper.
+// The most that cuBLASLt takes: what cuBLAS's own documentation advises for Hopper.
 inline constexpr int64_t kMatmulWorkspace = int64_t{32} << 20;
+// The most scratch on a CUDA device, in bytes: the copy of a bias of so many elements, which
+// cuBLASLt reads in C's type, and the workspace behind it.
+constexpr int64_t MatmulScratch(int64_t bias = 0) {
+  const int64_t copy = bias * int64_t{sizeof(float)};
+  return (copy + kMatmulAlignment - 1) / kMatmulAlignment * kMatmulAlignment + kMatmulWorkspace;
+}
 
 }  // namespace tl

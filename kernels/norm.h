@@ -40,4 +40,11 @@ struct RmsNormBackwardArgs {
 };
 TL_DECLARE_OP(RmsNormBackward);
 
+// Of the stream on a CUDA device, in bytes, where dw is computed: a partial sum of each block, of
+// which there are at most so many.
+constexpr int64_t kRmsNormMostBlocks = 1056;
+constexpr int64_t RmsNormBackwardScratch(int64_t rows, int64_t size) {
+  return (rows < kRmsNormMostBlocks ? rows : kRmsNormMostBlocks) * size * int64_t{sizeof(float)};
+}
+
 }  // namespace tl

@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr int kSquaresBlock = 4096;
+constexpr int kSquaresBlock = kSumSquaresBlock;
 
 // Block b: sums[b] = sum of x_i^2 over its finite x_i, nonfinite[b] = number of others.
 template <int N>
@@ -206,11 +206,11 @@ void Scale(Stream& stream, const ScaleArgs& args) {
   });
 }
 
-// Scratch: parts x width fp32, a part for every 64 rows, 64 parts at most.
+// A part for every 64 rows.
 void BiasBackward(Stream& stream, const BiasBackwardArgs& args) {
   const int64_t rows = args.dy.shape[0], width = args.dy.shape[1];
   if (width == 0) return;
-  const int64_t parts = std::min<int64_t>(CeilDiv(rows, 64), 64);
+  const int64_t parts = std::min<int64_t>(CeilDiv(rows, 64), kBiasMostParts);
   const auto bytes = static_cast<size_t>(parts * width) * sizeof(float);
   auto* partials = reinterpret_cast<float*>(stream.Scratch(bytes));
   WithFloatType(args.dy.dtype, [&](auto type) {
@@ -225,11 +225,9 @@ void BiasBackward(Stream& stream, const BiasBackwardArgs& args) {
   SumParts(stream, args.d_bias, partials, parts, args.accumulate);
 }
 
-// Scratch: 8 bytes for every 4096 elements.
 void SumSquares(Stream& stream, const SumSquaresArgs& args) {
   const int64_t n = args.x.elements(), blocks = CeilDiv(n, kSquaresBlock);
-  const auto bytes = static_cast<size_t>(2 * blocks) * sizeof(float);
-  auto* sums = reinterpret_cast<float*>(stream.Scratch(bytes));
+  auto* sums = reinterpret_cast<float*>(stream.Scratch(static_cast<size_t>(SumSquaresScratch(n))));
   float* nonfinite = sums + blocks;
   WithVector<4>(Aligned(Flat(args.x)), [&](auto lanes) {
     Launch(SumSquaresKernel<lanes>, Blocks(blocks), kThreads, 0, stream, sums, nonfinite,

@@ -123,14 +123,13 @@ void Embedding(Stream& stream, const EmbeddingArgs& args) {
   });
 }
 
-// Scratch: 4 (2 V_local + 3 N + 1) bytes.
 void EmbeddingBackward(Stream& stream, const EmbeddingBackwardArgs& args) {
   const int64_t rows = args.dy.shape[0], width = args.dy.shape[1];
   const int64_t vocabulary = args.d_table.shape[0];
   if (rows == 0 || width == 0 || vocabulary == 0) return;
   TL_CHECK_LT(rows, int64_t{1} << 31);
-  const int64_t ints = 2 * vocabulary + 3 * rows + 1;
-  auto* at = reinterpret_cast<int*>(stream.Scratch(static_cast<size_t>(ints) * sizeof(int)));
+  auto* at = reinterpret_cast<int*>(
+      stream.Scratch(static_cast<size_t>(EmbeddingBackwardScratch(rows, vocabulary))));
   const auto take = [&](int64_t count) { return std::exchange(at, at + count); };
   Buckets buckets;
   buckets.counts = take(vocabulary);

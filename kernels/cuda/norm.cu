@@ -209,8 +209,7 @@ void RmsNorm(Stream& stream, const RmsNormArgs& args) {
   });
 }
 
-// Scratch: blocks x width fp32, for at most 264 blocks (two for each processor of an H100) where a
-// block works on one row, else 1056.
+// At most 264 blocks (two for each processor of an H100) where a block works on one row.
 void RmsNormBackward(Stream& stream, const RmsNormBackwardArgs& args) {
   const int64_t width = args.x.shape[-1];
   const int64_t rows = width == 0 ? 0 : args.x.elements() / width;
@@ -222,10 +221,11 @@ void RmsNormBackward(Stream& stream, const RmsNormBackwardArgs& args) {
       WithTeam<n>(width, [&](auto team) {
         constexpr int kN = decltype(n)::value, kTeam = decltype(team)::value;
         const int64_t blocks =
-            std::min<int64_t>(CeilDiv(rows, kThreads / kTeam), kTeam == kThreads ? 264 : 1056);
+            std::min<int64_t>(CeilDiv(rows, kThreads / kTeam),
+                              kTeam == kThreads ? kRmsNormMostBlocks / 4 : kRmsNormMostBlocks);
         float* partials = nullptr;
         if (args.dw) {
-          const auto bytes = static_cast<size_t>(blocks * width) * sizeof(float);
+          const auto bytes = static_cast<size_t>(RmsNormBackwardScratch(blocks, width));
           partials = reinterpret_cast<float*>(stream.Scratch(bytes));
         }
         Launch(RmsNormBackwardKernel<T, kN, kTeam>, Blocks(blocks), kThreads, 0, stream,

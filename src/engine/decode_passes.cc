@@ -43,12 +43,8 @@ int64_t DecodePasses::Bytes(const Model& model, int64_t logit_rows) {
 
 int64_t DecodePasses::ScratchBytes(const Model& model, int64_t cache_capacity, int64_t logit_rows) {
   if (model.options().device == DeviceType::kCpu) return 0;
-  const ModelConfig& m = model.options().model;
-  return std::max(
-      {model.scratch_bytes(),
-       CachedAttentionScratch(model.rows(), m.heads / model.geometry().tensor_size,
-                              m.head_dim_or_default(), cache_capacity, m.sliding_window),
-       TopKScratch(logit_rows, model.objective().local_vocab(), kMostTop)});
+  return std::max(model.plan().cached_scratch_bytes(cache_capacity),
+                  TopKScratch(logit_rows, model.objective().local_vocab(), kMostTop));
 }
 
 DecodePasses::DecodePasses(Engine& engine, const KvCache& cache, int64_t logit_rows)

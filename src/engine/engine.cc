@@ -31,7 +31,7 @@ Engine::Engine(Model& model, Mesh& mesh, int64_t passes)
   if (device.type != DeviceType::kCpu) {
     host_inputs_ = Buffer::AllocateHost(device, passes * model.pass_bytes());
     host_inputs_read_.resize(passes);
-    stream_.Scratch(model.scratch_bytes());
+    if (passes > 0) stream_.Scratch(model.scratch_bytes());
   }
   sums_memory_ = Buffer::Allocate(device, model.sum_bytes());
   head_sums_ = Tensor::Contiguous(sums_memory_.data(), {model.objective().head_count(), kHeadSums},

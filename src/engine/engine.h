@@ -17,7 +17,7 @@ class Engine {
  public:
   // Allocates on the mesh's place, of whose kind of device the model was declared: its gradients
   // too where it is to be trained. passes: whose inputs may wait on the host at once, the
-  // micro-batches of a step. Model and mesh outlive the engine.
+  // micro-batches of a step; 0: it only decodes. Model and mesh outlive the engine.
   Engine(Model& model, Mesh& mesh, int64_t passes = 1);
   Engine(const Engine&) = delete;
   // Waits for what is in flight: all ranks must end their engines at the same point.

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "kernels/attention.h"
 #include "kernels/head_metrics.h"
 #include "kernels/matmul.h"
 #include "model/rope_table.h"
@@ -115,21 +114,7 @@ int64_t Model::sum_bytes() const {
 }
 
 int64_t Model::scratch_bytes() const {
-  if (options_.device == DeviceType::kCpu) return 0;
-  const ModelConfig& m = options_.model;
-  // The widest product with a bias; counting tokens; sums over rows in parts.
-  const int64_t matmul = kMatmulWorkspace + 3 * m.heads * m.head_dim_or_default() * 4 + 256;
-  const int64_t embedding = 4 * (2 * m.vocab + 3 * rows() + 1);
-  const int64_t norm = 4 * 1056 * m.hidden;
-  const int64_t tensor = geometry_.tensor_size;
-  const int64_t attention =
-      AttentionBackwardScratch({.batch = options_.batch,
-                                .tq = options_.sequence_length,
-                                .tk = options_.sequence_length,
-                                .q_heads = m.heads / tensor,
-                                .k_heads = std::max<int64_t>(1, m.kv_heads_or_default() / tensor),
-                                .d = m.head_dim_or_default()});
-  return std::max({matmul, embedding, norm, attention});
+  return options_.device == DeviceType::kCpu ? 0 : plan_.scratch_bytes();
 }
 
 absl::StatusOr<std::vector<ParamPart>> ModelTensors(const ModelConfig& model,

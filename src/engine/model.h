@@ -64,7 +64,8 @@ class Model {
   int64_t pass_bytes() const;
   int64_t sum_bytes() const;  // HeadSums of every head
   int64_t input_bytes() const { return pass_bytes() + table_bytes() + sum_bytes(); }
-  // Of the ops, beside the arena; an upper bound. The CPU's is not planned.
+  // Of the ops of passes over whole sequences, beside the arena; an upper bound. The CPU's is not
+  // planned.
   int64_t scratch_bytes() const;
 
  private:

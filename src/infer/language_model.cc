@@ -27,7 +27,7 @@ int64_t LogitRows(const DecodeLimits& limits) { return limits.sequences * (1 + l
 LanguageModel::LanguageModel(std::unique_ptr<Model> model, const DecodeLimits& limits, Mesh& mesh)
     : model_(std::move(model)),
       limits_(limits),
-      engine_(*model_, mesh),
+      engine_(*model_, mesh, /*passes=*/0),
       cache_(model_->plan(), model_->options().compute, engine_.device(), limits.sequences,
              Places(limits)),
       passes_(engine_, cache_, LogitRows(limits)) {}

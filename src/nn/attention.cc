@@ -57,6 +57,17 @@ void SelfAttention::Declare(Plan& plan) {
   }
   plan.Product(AttentionFlops(1, c.heads, d, MeanKeys(g.sequence_length, c.window)),
                Plan::Gradients::kBoth);
+  plan.Scratch(Plan::When::kBackward, [g, heads = local_heads_, kv_heads = local_kv_heads_, d] {
+    return AttentionBackwardScratch({.batch = g.batch,
+                                     .tq = g.sequence_length,
+                                     .tk = g.sequence_length,
+                                     .q_heads = heads,
+                                     .k_heads = kv_heads,
+                                     .d = d});
+  });
+  plan.CachedScratch([rows, heads = local_heads_, d, window = c.window](int64_t capacity) {
+    return CachedAttentionScratch(rows, heads, d, capacity, window);
+  });
   const int64_t qk_size = (local_heads_ + local_kv_heads_) * d;
   const int64_t qkv_size = qk_size + local_kv_heads_ * d;
   qkv_ = plan.Slot("qkv", {rows, qkv_size}, g.compute, Life::kSaved);

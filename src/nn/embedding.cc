@@ -15,7 +15,11 @@ void TokenEmbedding::Declare(Plan& plan) {
   const auto& g = geometry_;
   weight_ = plan.Param(spec_, use_);
   const Shape whole = spec_.parts[0].shape;
-  begin_ = plan.params().tensor_rank() * ((whole[0] + g.tensor_size - 1) / g.tensor_size);
+  const int64_t local = (whole[0] + g.tensor_size - 1) / g.tensor_size;
+  begin_ = plan.params().tensor_rank() * local;
+  if (plan.Trains(weight_, use_))
+    plan.Scratch(Plan::When::kBackward,
+                 [rows = g.rows(), local] { return EmbeddingBackwardScratch(rows, local); });
   if (!g.split_rows()) return;
   const auto scope = plan.Enter();
   y_full_.Declare(plan, g, "embedding", whole[1], Life::kForward);

@@ -22,6 +22,9 @@ void Linear::Declare(Plan& plan, const ParamSpec& weight) {
 void Linear::Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias) {
   Declare(plan, weight);
   bias_ = plan.Param(bias);
+  const auto width = static_cast<int64_t>(bias.elements());
+  plan.Scratch(Plan::When::kForward, [width] { return MatmulScratch(width); });
+  plan.Scratch(Plan::When::kBackward, [width] { return BiasBackwardScratch(width); });
 }
 
 void Linear::Forward(Step& step, Tensor y, Tensor x) const {

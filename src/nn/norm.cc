@@ -1,5 +1,7 @@
 #include "nn/norm.h"
 
+#include <algorithm>
+
 #include "kernels/norm.h"
 
 namespace tl {
@@ -12,6 +14,9 @@ void Norm::Declare(Plan& plan, int64_t rows, int64_t heads, TensorReduce reduce)
                         .reduce = reduce});
   rstd_ = plan.Slot(name_ + ".rstd", heads > 0 ? Shape{rows, heads} : Shape{rows}, DType::kF32,
                     Life::kSaved);
+  plan.Scratch(Plan::When::kBackward, [rows, heads, size = size_] {
+    return RmsNormBackwardScratch(rows * std::max<int64_t>(1, heads), size);
+  });
 }
 
 void Norm::Forward(Step& step, Tensor y, Tensor x) const {

@@ -44,6 +44,19 @@ void Plan::Product(double flops, Gradients gradients) {
 void Plan::WeightProduct(ParamId weight, Use use) {
   Product(MatmulFlops(1, 1, 1) * params_[weight].spec.elements(),
           Trains(weight, use) ? Gradients::kBoth : Gradients::kInput);
+  Scratch(When::kForward, [] { return MatmulScratch(); });
+}
+
+int64_t Plan::scratch_bytes() const {
+  int64_t most = 0;
+  for (const auto& bytes : scratch_) most = std::max(most, bytes());
+  return most;
+}
+
+int64_t Plan::cached_scratch_bytes(int64_t capacity) const {
+  int64_t most = 0;
+  for (const auto& bytes : cached_scratch_) most = std::max(most, bytes(capacity));
+  return most;
 }
 
 Plan::Scope::Scope(Plan& plan, Kind kind)

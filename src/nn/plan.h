@@ -1,12 +1,15 @@
 // What a model will need, told before anything is allocated: parameters, every activation with its
-// lifetime, and the matrix products. From the lifetimes comes one arena with offsets, so memory is
-// known, printed and refused before a step runs, and nothing is allocated during one.
+// lifetime, the matrix products, and the ops' scratch. From the lifetimes comes one arena with
+// offsets, so memory is known, printed and refused before a step runs, and nothing is allocated
+// during one.
 //
 // Layers call the plan in the order of their forward pass. Time is counted in ticks; the backward
 // pass is the mirror image of the forward pass, so that a slot that is saved at tick t for the
 // backward pass lives until the mirror of t.
 #pragma once
 
+#include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -66,10 +69,24 @@ class Plan {
   // its forward pass. Where there is a backward pass each operand's gradient costs as much again.
   enum class Gradients : uint8_t { kNone, kInput, kBoth };
   void Product(double flops, Gradients gradients);
-  // The same of y = x W^T; `use` decides whether W has a gradient.
+  // The same of y = x W^T, with its scratch; `use` decides whether W has a gradient.
   void WeightProduct(ParamId weight, Use use = Use::kTrain);
   // Of all products, forward and backward, what is recomputed counted once.
   double flops_per_token() const { return flops_per_token_; }
+
+  // Keeps room for the scratch that an op takes of the stream on a CUDA device, as the op's header
+  // tells it: in passes over whole sequences.
+  enum class When : uint8_t { kForward, kBackward };
+  void Scratch(When when, std::function<int64_t()> bytes) {
+    if (when == When::kForward || training()) scratch_.push_back(std::move(bytes));
+  }
+  // The same in decoding passes, by the places of the K/V cache.
+  void CachedScratch(std::function<int64_t(int64_t capacity)> bytes) {
+    cached_scratch_.push_back(std::move(bytes));
+  }
+  // The most that one op takes.
+  int64_t scratch_bytes() const;
+  int64_t cached_scratch_bytes(int64_t capacity) const;
 
   // Ends the slots declared in it at its own end.
   class Scope {
@@ -161,6 +178,8 @@ class Plan {
   std::vector<ParamId> gradient_uses_;
   int64_t arena_bytes_ = 0;
   double flops_per_token_ = 0.0;
+  std::vector<std::function<int64_t()>> scratch_;
+  std::vector<std::function<int64_t(int64_t)>> cached_scratch_;
 };
 
 }  // namespace tl

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "base/host_memory.h"
 #include "cli/config.h"
 #include "engine/options.h"
+#include "kernels/cached_attention.h"
 
 namespace tl {
 namespace {
@@ -168,6 +170,49 @@ TEST(PlanCounts, FlopsAreOfMatricesAndTheKeysSeen) {
   EXPECT_DOUBLE_EQ(flops(), 3 * (2 * matrices + 2 * 4 * 128 * 15.0 / 8));
   m.sliding_window = 100;
   EXPECT_DOUBLE_EQ(flops(), 3 * (2 * matrices + 2 * 4 * 128 * 4.5));
+}
+
+// Of GPUs, by the formula from before: the largest that some op of any model takes.
+struct Scratch {
+  const char* config;
+  int tensor;
+  int64_t bytes;
+};
+constexpr Scratch kScratch[] = {{"bench-0.5b", 1, 77530240},
+                                {"bench-0.5b", 2, 38831232},
+                                {"bench-1.5b", 1, 67990656},
+                                {"bench-1.5b", 2, 34028672},
+                                {"bench-3b", 1, 42519680},
+                                {"bench-3b", 2, 33579264},
+                                {"bench-10m", 1, 33559296},
+                                {"bench-124m", 1, 33563904},
+                                {"kjv-10m", 2, 33559296},
+                                {"kjv-5m", 1, 33557760},
+                                {"independent-heads", 1, 33556224},
+                                {"sequential-mtp", 2, 33556224},
+                                {"tiny", 1, 33556224}};
+
+TEST(PlanCounts, ScratchIsPrintedAsBefore) {
+  for (const auto& [config, tensor, before] : kScratch) {
+    SCOPED_TRACE(absl::StrCat(config, " over ", tensor));
+    const auto model = Declared(Options(config), tensor);
+    // Biases that a model lacks are not planned for.
+    EXPECT_LE(model->plan().scratch_bytes(), before);
+    EXPECT_EQ(HumanBytes(model->plan().scratch_bytes()), HumanBytes(before));
+  }
+}
+
+TEST(PlanCounts, DecodingTakesNoWorkspaceOfProducts) {
+  ModelOptions options = Options("bench-0.5b");
+  options.model.layers = 2;
+  options.batch = 1;
+  options.sequence_length = 8;
+  options.purpose = Plan::Purpose::kInference;
+  const auto model = Declared(options, 2);
+  EXPECT_EQ(model->plan().cached_scratch_bytes(kKeyChunk), 0);
+  EXPECT_EQ(model->plan().cached_scratch_bytes(3 * kKeyChunk), 8 * 7 * 3 * (64 + 2) * 4);
+  // No attention's backward pass either.
+  EXPECT_EQ(HumanBytes(model->plan().scratch_bytes()), "32.0 MiB");
 }
 
 // Without a backward pass a third is left.

@@ -306,5 +306,26 @@ TEST(Plan, CountsAProductOnceForEachGradientMore) {
   EXPECT_EQ(table.parameters(), 34);
 }
 
+TEST(Plan, KeepsRoomForTheLargestScratch) {
+  for (const auto purpose : {Plan::Purpose::kTraining, Plan::Purpose::kInference}) {
+    ParamTable table(1, 1, 0);
+    Plan plan(table, purpose);
+    EXPECT_EQ(plan.scratch_bytes(), 0);
+    plan.Scratch(Plan::When::kForward, [] { return int64_t{10}; });
+    plan.Scratch(Plan::When::kForward, [] { return int64_t{8}; });
+    {
+      const auto frozen = plan.As({.frozen = true});
+      plan.Scratch(Plan::When::kBackward, [] { return int64_t{99}; });
+    }
+    plan.CachedScratch([](int64_t capacity) { return 2 * capacity; });
+    plan.CachedScratch([](int64_t) { return int64_t{50}; });
+    EXPECT_EQ(plan.scratch_bytes(), 10);
+    plan.Scratch(Plan::When::kBackward, [] { return int64_t{40}; });
+    EXPECT_EQ(plan.scratch_bytes(), purpose == Plan::Purpose::kTraining ? 40 : 10);
+    EXPECT_EQ(plan.cached_scratch_bytes(20), 50);
+    EXPECT_EQ(plan.cached_scratch_bytes(30), 60);
+  }
+}
+
 }  // namespace
 }  // namespace tl
