@@ -39,6 +39,7 @@ void LmLoss::Declare(Plan& plan) {
   plan.WeightProduct(weight_, config_.use);
   begin_ = std::min(plan.params().tensor_rank() * local_vocab_, whole[0]);
   valid_ = std::min(local_vocab_, whole[0] - begin_);
+  plan.LossChunk(chunk_);
   const auto scope = plan.Enter();
   y_full_.Declare(plan, g, "y_full", whole[1], Life::kForward);
   dy_full_.Declare(plan, g, "dy_full", whole[1], Life::kForward);

@@ -88,6 +88,10 @@ class Plan {
   int64_t scratch_bytes() const;
   int64_t cached_scratch_bytes(int64_t capacity) const;
 
+  // Tells how many tokens a loss takes at a time.
+  void LossChunk(int64_t tokens) { loss_chunk_ = std::max(loss_chunk_, tokens); }
+  int64_t loss_chunk() const { return loss_chunk_; }
+
   // Ends the slots declared in it at its own end.
   class Scope {
    public:
@@ -180,6 +184,7 @@ class Plan {
   double flops_per_token_ = 0.0;
   std::vector<std::function<int64_t()>> scratch_;
   std::vector<std::function<int64_t(int64_t)>> cached_scratch_;
+  int64_t loss_chunk_ = 0;
 };
 
 }  // namespace tl

@@ -1,31 +1,16 @@
 #include "train/plan_check.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "nn/lm_loss.h"
 
 namespace tl {
-namespace {
-
-int64_t ChunkOf(const Model& model) {
-  const ModelOptions& o = model.options();
-  const int64_t wanted = o.loss_chunk > 0
-                             ? o.loss_chunk
-                             : LossChunk(o.device, o.compute, model.objective().local_vocab());
-  return std::min(model.rows(), wanted);
-}
-
-}  // namespace
-
 absl::Status CheckPlan(const Config& config, const Model& model, absl::Span<const MemoryRow> plan,
                        const MemoryPlanner& planner, const Mesh& mesh) {
   const absl::Status status = CheckMemory(plan, mesh);
   if (status.ok()) return status;
   constexpr int64_t kFewest = 64;
   Config smaller = config;
-  for (int64_t chunk = ChunkOf(model) / 2; chunk >= kFewest; chunk /= 2) {
+  for (int64_t chunk = model.plan().loss_chunk() / 2; chunk >= kFewest; chunk /= 2) {
     smaller.train.loss_chunk = chunk;
     const auto planned = planner(smaller);
     if (planned.ok() && CheckMemory(*planned, mesh).ok())
