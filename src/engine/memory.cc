@@ -6,14 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "base/host_memory.h"
 #include "comm/host.h"
-#include "engine/model.h"
 #include "engine/placement.h"
 
 namespace tl {
 namespace {
 
 // Bytes of memory that no host has, for where the system does not say what this one has.
-constexpr double kBeyondAnyHost = 0x1p50;
+constexpr int64_t kBeyondAnyHost = int64_t{1} << 50;
 
 // Sums of a few plans stay in an int64.
 int64_t Clamped(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p60)); }
@@ -85,39 +84,15 @@ absl::Status CheckHostMemory(absl::Span<const MemoryRow> plan, Communicator& wor
   return CheckRoom(plan, {AvailableMemory(), LocalRanks(world)}, Device{}, world);
 }
 
-absl::Status CheckSize(const ModelOptions& options, const Mesh& mesh) {
-  const ModelConfig& m = options.model;
-  const bool training = options.purpose == Plan::Purpose::kTraining;
-  const auto size = static_cast<double>(SizeOf(options.compute));
-  const auto tensor = static_cast<double>(mesh.tensor_size());
-  const auto hidden = static_cast<double>(m.hidden), layers = static_cast<double>(m.layers);
-  const double heads = static_cast<double>(m.heads) * static_cast<double>(m.head_dim_or_default());
-  const auto ffn = static_cast<double>(m.ffn), vocab = static_cast<double>(m.vocab);
-  const auto length = static_cast<double>(options.sequence_length);
-  const double rows = static_cast<double>(options.batch) * length;
-  // Those that are split over the tensor ranks; key/value heads may be replicated and are left out.
-  const double parameters = (m.tie_embeddings ? 1.0 : 2.0) * vocab * hidden +
-                            layers * (2.0 * heads * hidden + 3.0 * hidden * ffn);
-  // Every block keeps at least its input. The largest of a query, a SwiGLU output and a chunk of
-  // logits is there beside them.
-  const double inputs = rows * hidden * (training ? layers : 1.0);
-  const double logits = std::min(rows, static_cast<double>(options.loss_chunk)) * vocab;
-  const double largest = std::max({rows * heads, rows * ffn, logits});
-  const auto positions =
-      static_cast<double>(options.positions > 0 ? options.positions : options.sequence_length);
-  const double tables = positions * static_cast<double>(m.head_dim_or_default());
-  std::vector<MemoryRow> lower_bound = {{"weights", Clamped(parameters / tensor * size)}};
-  if (training) lower_bound.push_back({"gradients", Clamped(parameters / tensor * 4.0)});
-  lower_bound.push_back(
-      {"activations at least", Clamped((inputs + largest) / tensor * size + tables * 4.0)});
-  const auto [bytes, local_ranks] = FindMemory(mesh);
-  const double available = bytes > 0 ? static_cast<double>(bytes) : kBeyondAnyHost;
-  double needed = 0.0;
-  for (const MemoryRow& row : lower_bound) needed += static_cast<double>(row.bytes) * local_ranks;
-  const bool fits = needed <= available;
-  return AgreeOnStatus(mesh.world(), fits ? absl::OkStatus()
-                                          : TooLarge(lower_bound, needed, available, local_ranks,
-                                                     mesh.place().device));
+absl::StatusOr<std::unique_ptr<Model>> DeclareModel(const ModelOptions& options, const Mesh& mesh) {
+  return Model::Declare(options, mesh.grid(), [&](const LeastMemory& least) {
+    MemoryRoom room = FindMemory(mesh);
+    if (room.bytes == 0) room.bytes = kBeyondAnyHost;
+    std::vector<MemoryRow> plan = {{"weights", Clamped(least.weights)}};
+    if (least.gradients > 0.0) plan.push_back({"gradients", Clamped(least.gradients)});
+    plan.push_back({"activations at least", Clamped(least.activations)});
+    return CheckRoom(plan, room, mesh.place().device, mesh.world());
+  });
 }
 
 }  // namespace tl

@@ -2,16 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "comm/mesh.h"
+#include "engine/model.h"
 
 namespace tl {
-
-struct ModelOptions;  // engine/model.h
 
 struct MemoryRow {
   std::string name;  // "weights", "activations"
@@ -55,9 +55,9 @@ MemoryTaken FindTaken(const MemoryRoom& room, absl::Span<const MemoryRow> plan, 
 // was too small.
 std::string Describe(const MemoryTaken& taken);
 
-// Refuses what cannot fit before it is planned: weights, gradients and a lower bound of the
-// activations, in floating point. So planning overflows nowhere and ends soon. All ranks get the
-// same. Collective over the mesh's world.
-absl::Status CheckSize(const ModelOptions& options, const Mesh& mesh);
+// Declares a model on this rank. Refuses what cannot fit before its memory is planned: weights,
+// gradients and a lower bound of the activations, in floating point. So planning overflows nowhere
+// and ends soon. All ranks get the same. Collective over the mesh's world.
+absl::StatusOr<std::unique_ptr<Model>> DeclareModel(const ModelOptions& options, const Mesh& mesh);
 
 }  // namespace tl

@@ -29,18 +29,6 @@ ParamSpec UnembeddingSpec(const ModelConfig& model) {
   return VocabularySpec("lm_head.weight", model.vocab, model.hidden, model.init_std);
 }
 
-absl::Status CheckCountable(const ModelConfig& model) {
-  const auto hidden = static_cast<double>(model.hidden);
-  const double heads = 2.0 * static_cast<double>(model.heads + model.kv_heads_or_default());
-  const double per_layer = heads * static_cast<double>(model.head_dim_or_default()) +
-                           3.0 * static_cast<double>(model.ffn);
-  const double parameters = hidden * (2.0 * static_cast<double>(model.vocab) +
-                                      static_cast<double>(model.layers) * per_layer);
-  if (parameters <= 0x1p56) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("[model] has ", parameters, " parameters: expected at most 2^56"));
-}
-
 }  // namespace
 
 Model::Model(const ModelOptions& options, const Grid& grid)
@@ -51,10 +39,9 @@ Model::Model(const ModelOptions& options, const Grid& grid)
       trunk_(options.model, TrunkLayers(options.objective, options.model.layers), geometry_,
              options.blocks) {}
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& options,
-                                                      const Grid& grid) {
+absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& options, const Grid& grid,
+                                                      const Check& check) {
   const ModelConfig& config = options.model;
-  TL_RETURN_IF_ERROR(CheckCountable(config));
   std::unique_ptr<Model> model(new Model(options, grid));
   TL_ASSIGN_OR_RETURN(
       model->objective_,
@@ -79,6 +66,11 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& option
     model->trunk_.Declare(plan, model->objective_->taps());
   }
   model->objective_->Declare(plan);
+  if (check) TL_RETURN_IF_ERROR(check(model->Least()));
+  if (const double parameters = model->params_.parameters(); parameters > 0x1p56) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[model] has ", parameters, " parameters: expected at most 2^56"));
+  }
   plan.Finish();
   // On GPUs weights and their gradients, which are wider, start where products of equal shapes are
   // equal to cuBLASLt.
@@ -87,6 +79,14 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& option
       options.bucket_elements,
       cpu ? 16 : kMatmulAlignment / static_cast<int64_t>(SizeOf(options.compute)));
   return model;
+}
+
+LeastMemory Model::Least() const {
+  const bool training = options_.purpose == Plan::Purpose::kTraining;
+  const auto size = static_cast<double>(SizeOf(options_.compute));
+  return {.weights = params_.shard_elements(false) * size,
+          .gradients = training ? params_.shard_elements(true) * sizeof(float) : 0.0,
+          .activations = plan_.least_bytes()};
 }
 
 int64_t Model::weight_bytes() const {

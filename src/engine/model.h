@@ -2,6 +2,7 @@
 // their activations.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -33,14 +34,22 @@ struct ModelOptions {
   ObjectiveMaker make_objective = MakeObjective;  // tests have objectives of their own
 };
 
+// Bytes that a model needs at least on one rank, however many.
+struct LeastMemory {
+  double weights = 0.0;
+  double gradients = 0.0;
+  double activations = 0.0;
+};
+
 // Owns no memory of a device: an Engine (engine/engine.h) allocates what is planned here and runs
 // the layers over it, one engine at a time.
 class Model {
  public:
-  // Declares everything, with no rank but this one. Refuses sizes that one cannot count with; what
-  // no host holds CheckSize (engine/memory.h) refuses before.
+  // Declares everything, with no rank but this one. Then, before memory is planned, which takes its
+  // time and exact sizes, refuses what `check` does, and parameters that one cannot count.
+  using Check = std::function<absl::Status(const LeastMemory&)>;
   static absl::StatusOr<std::unique_ptr<Model>> Declare(const ModelOptions& options,
-                                                        const Grid& grid);
+                                                        const Grid& grid, const Check& check = {});
 
   const ModelOptions& options() const { return options_; }
   const Geometry& geometry() const { return geometry_; }
@@ -70,6 +79,7 @@ class Model {
 
  private:
   Model(const ModelOptions& options, const Grid& grid);
+  LeastMemory Least() const;
 
   ModelOptions options_;
   Geometry geometry_;

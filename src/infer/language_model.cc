@@ -46,8 +46,7 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(ModelOption
   options.loss_chunk = 1;  // no loss is made
   options.device = mesh.place().device.type;
   options.purpose = Plan::Purpose::kInference;
-  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
-  TL_ASSIGN_OR_RETURN(auto model, Model::Declare(options, mesh.grid()));
+  TL_ASSIGN_OR_RETURN(auto model, DeclareModel(options, mesh));
   std::vector<MemoryRow> memory = {
       {"weights", model->weight_bytes()},
       {"activations", model->activation_bytes()},

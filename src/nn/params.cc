@@ -30,6 +30,16 @@ double ParamTable::parameters() const {
   return sum;
 }
 
+double ParamTable::shard_elements(bool trained) const {
+  double sum = 0.0;
+  for (const Param& param : params_) {
+    if (trained && !param.spec.trainable) continue;
+    for (const ParamPart& part : param.spec.parts)
+      sum += CountElements(part.shape) / (part.split_axis < 0 ? 1 : tensor_size_ / part.replicas);
+  }
+  return sum;
+}
+
 ParamId ParamTable::Declare(const ParamSpec& spec, int uses) {
   if (const auto it = ids_.find(spec.name); it != ids_.end()) {
     Param& known = params_[it->second];

@@ -106,6 +106,8 @@ class ParamTable {
   const std::vector<Bucket>& buckets() const { return buckets_; }
   // Of the whole model, whatever the grid, each counted once.
   double parameters() const;
+  // Elements of this rank's shards without padding: all, or those of what is trained alone.
+  double shard_elements(bool trained) const;
   // After Layout().
   int64_t elements() const { return elements_; }  // of the flat buffers, padding included
   // Of the trainable ones, which come first.

@@ -24,9 +24,7 @@ SlotId Plan::Slot(std::string name, Shape shape, DType dtype, Life life) {
   slot.begin = ++tick_;
   slot.recompute_scope = recompute_scope_;
   slot.frozen = group_.frozen;
-  const bool needed = training() || life != Life::kBackward;
-  const auto bytes = shape.elements() * static_cast<int64_t>(SizeOf(dtype));
-  slot.bytes = needed ? (bytes + kMatmulAlignment - 1) / kMatmulAlignment * kMatmulAlignment : 0;
+  slot.needed = training() || life != Life::kBackward;
   slots_.push_back(slot);
   return static_cast<SlotId>(slots_.size()) - 1;
 }
@@ -139,6 +137,10 @@ void Plan::Finish() {
   ++tick_;
   for (SlotInfo& slot : slots_) {
     if (slot.end < 0) slot.end = tick_;
+    if (!slot.needed) continue;
+    // No host has so much; sums of a few stay in an int64.
+    const auto bytes = static_cast<int64_t>(std::min(slot.size(), 0x1p58));
+    slot.bytes = (bytes + kMatmulAlignment - 1) / kMatmulAlignment * kMatmulAlignment;
   }
   std::vector<int> order(slots_.size());
   std::iota(order.begin(), order.end(), 0);
@@ -165,11 +167,20 @@ void Plan::Finish() {
   }
 }
 
+double Plan::least_bytes() const {
+  double saved = 0.0, largest = 0.0;
+  for (const SlotInfo& slot : slots_) {
+    if (slot.life != Life::kSaved) continue;
+    if (slot.kept() && purpose_ == Purpose::kTraining) saved += slot.size();
+    largest = std::max(largest, slot.size());
+  }
+  return std::max(saved, largest);
+}
+
 int64_t Plan::saved_bytes() const {
   int64_t bytes = 0;
   for (const SlotInfo& slot : slots_) {
-    const bool kept = slot.life == Life::kSaved && slot.recompute_end < 0;
-    if (kept && !slot.frozen && slot.mirror < 0) bytes += slot.bytes;
+    if (slot.kept()) bytes += slot.bytes;
   }
   return bytes;
 }

@@ -142,6 +142,10 @@ class Plan {
   // Every use of a parameter so far that gives a gradient, in the order of declarations.
   const std::vector<ParamId>& gradient_uses() const { return gradient_uses_; }
 
+  // Bytes that the arena has at least, however many and before Finish(): what is kept for the
+  // backward pass, or the largest of it where that is made again. Losses, whose chunks may be
+  // smaller, are not in it.
+  double least_bytes() const;
   // Ends declarations; gives every slot its offset, a multiple of kMatmulAlignment (first fit,
   // largest first).
   void Finish();
@@ -162,9 +166,13 @@ class Plan {
     int recompute_end = -1;  // end of the recomputed scope around it
     int recompute_scope = -1;
     bool frozen = false;
-    int mirror = -1;  // of a turning scope: the mirror of tick t is mirror - t
+    int mirror = -1;     // of a turning scope: the mirror of tick t is mirror - t
+    bool needed = true;  // not so the backward pass's where there is none
     int64_t offset = 0;
     int64_t bytes = 0;
+    // From its place in the forward pass to its mirror.
+    bool kept() const { return life == Life::kSaved && recompute_end < 0 && !frozen && mirror < 0; }
+    double size() const { return CountElements(shape) * static_cast<double>(SizeOf(dtype)); }
   };
   bool Overlap(const SlotInfo& a, const SlotInfo& b) const;
   int Intervals(const SlotInfo& slot, int out[2][2]) const;

@@ -99,8 +99,7 @@ void TellBegin(const std::string& run_dir, const Config& config,
 absl::StatusOr<std::unique_ptr<Model>> Declare(const Config& config, const Mesh& mesh) {
   ModelOptions options = MakeModelOptions(config, mesh.place().device.type);
   options.purpose = Plan::Purpose::kInference;
-  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
-  return Model::Declare(options, mesh.grid());
+  return DeclareModel(options, mesh);
 }
 
 std::vector<MemoryRow> MemoryPlan(const Model& model, const Mesh& mesh) {

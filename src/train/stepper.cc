@@ -33,8 +33,7 @@ LossScaler MakeScaler(const PrecisionConfig& precision) {
 absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, Mesh& mesh) {
   std::unique_ptr<Stepper> stepper(new Stepper(config, mesh));
   const ModelOptions options = MakeModelOptions(config, mesh.place().device.type);
-  TL_RETURN_IF_ERROR(CheckSize(options, mesh));
-  TL_ASSIGN_OR_RETURN(stepper->model_, Model::Declare(options, mesh.grid()));
+  TL_ASSIGN_OR_RETURN(stepper->model_, DeclareModel(options, mesh));
   const OptimizerConfig& o = config.optimizer;
   TL_ASSIGN_OR_RETURN(stepper->optimizer_,
                       MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));

@@ -306,6 +306,32 @@ TEST(Plan, CountsAProductOnceForEachGradientMore) {
   EXPECT_EQ(table.parameters(), 34);
 }
 
+// Also of sizes that one cannot count with.
+TEST(Plan, KnowsALowerBoundBeforeItIsFinished) {
+  constexpr int64_t kHuge = int64_t{1} << 40;
+  for (const auto purpose : {Plan::Purpose::kTraining, Plan::Purpose::kInference}) {
+    const bool training = purpose == Plan::Purpose::kTraining;
+    ParamTable table(1, 4, 3);
+    Plan plan(table, purpose);
+    plan.Slot("first", {100}, DType::kF32, Life::kSaved);
+    plan.Slot("second", {300}, DType::kF32, Life::kSaved);
+    plan.Slot("logits", {5000}, DType::kF32, Life::kForward);
+    {
+      const auto again = plan.Recomputed();
+      plan.Slot("again", {200}, DType::kF32, Life::kSaved);
+    }
+    EXPECT_EQ(plan.least_bytes(), training ? 1600.0 : 1200.0);
+    plan.Slot("huge", {kHuge, kHuge}, DType::kF32, Life::kSaved);
+    EXPECT_EQ(plan.least_bytes(), 0x1p82 + (training ? 1600.0 : 0.0));
+    plan.Param(Matrix("matrix", kHuge, kHuge));
+    const auto frozen = plan.As({.frozen = true});
+    plan.Param(Matrix("frozen", 8, 3));
+    EXPECT_EQ(table.parameters(), 0x1p80);
+    EXPECT_EQ(table.shard_elements(false), 0x1p78);
+    EXPECT_EQ(table.shard_elements(true), 0x1p78);
+  }
+}
+
 TEST(Plan, KeepsRoomForTheLargestScratch) {
   for (const auto purpose : {Plan::Purpose::kTraining, Plan::Purpose::kInference}) {
     ParamTable table(1, 1, 0);
