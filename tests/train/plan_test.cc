@@ -58,9 +58,10 @@ TEST(Unfit, ADecodingModelTakesNoMemory) {
   Mesh mesh = Mesh::Create(*world, 1).value();
   // The rotary table, 128 bytes for each place, would fit; the cache, 1 KiB, does not.
   const DecodeLimits limits{.context = AvailableMemory() / 512};
+  ModelOptions options;
+  options.model = SmallModel();
   const int64_t before = PeakAddressSpace();
-  ExpectRefused(LanguageModel::Create({.model = SmallModel()}, limits, mesh).status(), "K/V cache",
-                before);
+  ExpectRefused(LanguageModel::Create(options, limits, mesh).status(), "K/V cache", before);
 }
 
 }  // namespace
