@@ -12,14 +12,14 @@ namespace {
 // [vocab, hidden], twice: of embedding and unembedding; the rest of the model is small.
 constexpr int64_t kVocab = 32768, kHidden = 256;
 constexpr int64_t kWeightBytes = 2 * kVocab * kHidden * 4;
-const Strings kLarge = {"train.steps=1",       "train.global_batch_size=1",
-                        "train.loss_chunk=16", "train.micro_batch_size=1",
-                        "model.hidden=256",    "model.vocab=32768",
-                        "model.heads=4",       "model.tie_embeddings=false"};
+const Strings kLarge = {
+    "model.hidden=256",          "model.vocab=32768",   "model.heads=4",
+    "train.global_batch_size=1", "train.loss_chunk=16", "train.micro_batch_size=1",
+    "optimizer.warmup_steps=1",  "train.steps=1",       "model.tie_embeddings=false"};
 
 class Runs : public TrainedRuns {
   void TrainAll() override {
-    Train("small", {"train.steps=1", "model.tie_embeddings=false"});
+    Train("small", {"train.steps=1", "optimizer.warmup_steps=1", "model.tie_embeddings=false"});
     Train("large", kLarge);
   }
 };
