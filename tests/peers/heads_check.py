@@ -1,6 +1,6 @@
 """Exported heads as the engines that load them define them, against Trunkline's own head logits.
 
-  TL_HEADS_DUMP=DIR build/tests/convert_head_logits_test     writes models, tokens and logits
+  TL_HEADS_DUMP=DIR build/tests/convert_tests --file=head_logits_test.cc   writes models, tokens and logits
   python tests/peers/heads_check.py DIR                 compares
 
 Medusa: vLLM's MedusaModel and the original layout, on the states of the exported trunk in

@@ -35,7 +35,7 @@ checkpoints() {
 gradients() {
   say "losses and gradients against PyTorch"
   mkdir "$scratch/golden"
-  TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_golden_test --gtest_brief=1
+  TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_tests --file=golden_test.cc --gtest_brief=1
   $python tests/peers/torch_model.py "$scratch/golden"
 }
 
@@ -53,7 +53,8 @@ folders() {
 heads() {
   say "exported heads as their engines define them"
   mkdir "$scratch/heads"
-  TL_HEADS_DUMP="$scratch/heads" build/tests/convert_head_logits_test --gtest_brief=1
+  TL_HEADS_DUMP="$scratch/heads" build/tests/convert_tests --file=head_logits_test.cc \
+    --gtest_brief=1
   $python tests/peers/heads_check.py "$scratch/heads"
 }
 

@@ -1,6 +1,6 @@
 """The model in PyTorch, written from its definition: an independent check of losses and gradients.
 
-  TL_GOLDEN_DUMP=DIR build/tests/engine_golden_test     writes each case's initial weights to DIR
+  TL_GOLDEN_DUMP=DIR build/tests/engine_tests --file=golden_test.cc   writes each case's initial weights to DIR
   python tests/peers/torch_model.py DIR            compares with the committed golden files
   python tests/peers/torch_model.py DIR --write    writes them: losses, gradient norms and samples
 
