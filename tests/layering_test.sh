@@ -1,13 +1,13 @@
 #!/bin/bash
 # Layers include only from their left, siblings never each other:
-#   base → device → {kernels, comm} → nn → {model, objective, optim, data} → engine → checkpoint
+#   base → device → {kernels, comm} → config → nn → {model, objective, optim, data} → engine → checkpoint
 #        → {train, infer, convert} → cli
 # layering_test.sh ROOT prints every include of ROOT that breaks this, and fails if there is one.
 # Without ROOT it checks this project, after showing on made-up trees that it would notice.
 set -euo pipefail
 
 layers=(
-  "base" "device" "kernels comm" "nn" "model objective optim data" "engine" "checkpoint"
+  "base" "device" "kernels comm" "config" "nn" "model objective optim data" "engine" "checkpoint"
   "train infer convert" "cli"
 )
 
@@ -69,7 +69,9 @@ expect accepted src/nn/x.cc kernels/norm.h
 expect accepted src/nn/x.cc nn/layer.h
 expect accepted src/cli/x.cc absl/status/status.h
 expect accepted kernels/cpu/x.cc kernels/cpu/pool.h
+expect accepted src/nn/x.h config/train.h
 expect refused src/base/x.h device/device.h
+expect refused src/config/x.h objective/objective.h
 expect refused src/model/x.h optim/adamw.h
 expect refused src/comm/x.cc kernels/norm.h
 expect refused kernels/cpu/x.cc comm/mesh.h

@@ -6,8 +6,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "config/config.h"
 #include "data/model_text.h"
-#include "engine/config.h"
 
 namespace tl {
 

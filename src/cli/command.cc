@@ -8,10 +8,12 @@
 #include "base/user_path.h"
 #include "base/version.h"
 #include "base/watchdog.h"
-#include "cli/config.h"
-#include "cli/config_suggest.h"
-#include "cli/config_table.h"
+#include "checkpoint/run_config.h"
 #include "comm/facts.h"
+#include "config/parse.h"
+#include "config/suggest.h"
+#include "engine/validate.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -33,7 +35,7 @@ constexpr Command kCommands[] = {
 
 absl::Status LoadAndValidate(const std::string& path, const Args& overrides, int ranks,
                              Config* config) {
-  TL_ASSIGN_OR_RETURN(*config, LoadConfig(path, overrides));
+  TL_ASSIGN_OR_RETURN(*config, LoadConfig(AllKeys(), path, overrides));
   if (const absl::Status status = Validate(*config, ranks); !status.ok()) {
     return {status.code(), absl::StrCat(path, ": ", status.message())};
   }
@@ -72,14 +74,11 @@ std::string WeightsOf(const std::vector<WeightedPath>& paths) {
 Fact FactOf(const ConfigKey& key, const Config& config) {
   Fact fact = {.what = absl::StrCat("[", key.section, "] ", key.name),
                .value = ValueText(key, config)};
-  if (const auto* paths = std::get_if<std::vector<WeightedPath>& (*)(Config&)>(&key.field)) {
-    const std::vector<WeightedPath>& data = (*paths)(const_cast<Config&>(config));
+  if (key.type == ValueType::kPaths) {
+    const auto data = std::get<std::vector<WeightedPath>>(key.get(config));
     fact.value = CountOf(data.size()) + WeightsOf(data);
-  } else if (key.kind == StringKind::kPath) {
-    Config at_home = config;
-    std::string& path = std::get<std::string& (*)(Config&)>(key.field)(at_home);
-    path = WithTildeForHome(path);
-    fact.also = ValueText(key, at_home);
+  } else if (key.type == ValueType::kPath) {
+    fact.also = ToToml(WithTildeForHome(std::get<std::string>(key.get(config))));
   }
   return fact;
 }
@@ -95,7 +94,7 @@ Fact FactOf(const std::string& option, const std::vector<std::string>& values) {
 
 absl::Status AgreeOnConfig(Communicator& world, const Config& config) {
   std::vector<Fact> facts;
-  for (const ConfigKey& key : ConfigKeys()) facts.push_back(FactOf(key, config));
+  for (const ConfigKey& key : AllKeys().keys()) facts.push_back(FactOf(key, config));
   return AgreeOnFacts(world, facts);
 }
 

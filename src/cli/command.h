@@ -9,7 +9,7 @@
 #include "absl/types/span.h"
 #include "cli/arguments.h"
 #include "comm/communicator.h"
-#include "engine/config.h"
+#include "config/config.h"
 
 namespace tl {
 

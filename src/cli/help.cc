@@ -4,18 +4,17 @@
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "cli/command.h"
-#include "cli/config_suggest.h"
-#include "cli/config_table.h"
+#include "config/suggest.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
 
 std::string KeyText(const ConfigKey& key) {
-  const std::string value =
-      key.presence == Presence::kRequired ? "(required)" : ValueText(key, Config());
-  const std::string type = key.type() == "paths" || key.type() == "string"
-                               ? std::string()
-                               : absl::StrCat(" (", key.type(), ")");
+  const std::string value = key.required ? "(required)" : ValueText(key, Config());
+  const bool plain =
+      key.type == ValueType::kPaths || key.type == ValueType::kText || key.type == ValueType::kPath;
+  const std::string type = plain ? "" : absl::StrCat(" (", key.type_text(), ")");
   return absl::StrFormat("  %-19s %-13s %s%s\n", key.name, value, key.doc, type);
 }
 
@@ -41,21 +40,21 @@ std::string OverviewText() {
 
 absl::StatusOr<std::string> ConfigHelpText(const std::string& topic) {
   std::string text;
-  const char* section = nullptr;
-  for (const ConfigKey& key : ConfigKeys()) {
+  std::string section;
+  for (const ConfigKey& key : AllKeys().keys()) {
     if (!topic.empty() && topic != key.section && topic != key.full_name()) continue;
-    if (section == nullptr || std::string(section) != key.section) {
+    if (section != key.section) {
       section = key.section;
-      absl::StrAppend(&text, text.empty() ? "" : "\n", "[", section, "]  ", SectionDoc(section),
-                      "\n");
+      absl::StrAppend(&text, text.empty() ? "" : "\n", "[", section, "]  ",
+                      *AllKeys().SectionDoc(section), "\n");
     }
     text += KeyText(key);
   }
   if (!text.empty()) return text;
   const size_t dot = topic.rfind('.');
-  const std::string nearest = dot == std::string::npos
-                                  ? NearestSection(topic)
-                                  : NearestKey(topic.substr(0, dot), topic.substr(dot + 1));
+  const std::string nearest =
+      dot == std::string::npos ? NearestSection(AllKeys(), topic)
+                               : NearestKey(AllKeys(), topic.substr(0, dot), topic.substr(dot + 1));
   return absl::InvalidArgumentError(
       absl::StrCat("no section or key ", topic, "; did you mean ", nearest, "?"));
 }

@@ -6,7 +6,6 @@
 #include "base/status.h"
 #include "base/user_path.h"
 #include "cli/command.h"
-#include "cli/config.h"
 #include "convert/report.h"
 
 namespace tl {
@@ -34,7 +33,7 @@ absl::Status RunImport(const Args& args, Communicator& world) {
     return absl::InvalidArgumentError(absl::StrCat("--out: ", status.message()));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
-  TL_ASSIGN_OR_RETURN(const auto report, ImportHuggingFace(folder, out, WriteResolved));
+  TL_ASSIGN_OR_RETURN(const auto report, ImportHuggingFace(folder, out));
   std::printf("%s%s: written\n", ReportText(report).c_str(), out.c_str());
   return absl::OkStatus();
 }

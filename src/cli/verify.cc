@@ -7,9 +7,10 @@
 #include "base/status.h"
 #include "checkpoint/folder.h"
 #include "cli/command.h"
-#include "cli/config.h"
 #include "cli/findings.h"
+#include "config/parse.h"
 #include "data/token_file.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -84,7 +85,7 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
         "`trunkline verify` works in one process: start it without mpirun or srun");
   if (!config_path.empty()) {
     if (vocab > 0) return absl::InvalidArgumentError("--vocab and --config: expected one of them");
-    TL_ASSIGN_OR_RETURN(const Config config, LoadConfig(config_path, overrides));
+    TL_ASSIGN_OR_RETURN(const Config config, LoadConfig(AllKeys(), config_path, overrides));
     vocab = config.model.vocab;
   }
   Findings findings;

@@ -6,10 +6,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "config/config.h"
 #include "convert/output_folder.h"
 #include "convert/weights.h"
 #include "data/model_text.h"
-#include "engine/config.h"
 
 namespace tl {
 

@@ -7,8 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "base/json.h"
+#include "config/model.h"
 #include "device/dtype.h"
-#include "model/config.h"
 
 namespace tl {
 

@@ -12,6 +12,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/temporary.h"
+#include "config/parse.h"
 #include "convert/hf_config.h"
 #include "convert/output_folder.h"
 #include "convert/report.h"
@@ -20,6 +21,7 @@
 #include "data/model_text.h"
 #include "data/token_names.h"
 #include "engine/model.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -144,9 +146,8 @@ Precision PrecisionOf(const std::vector<TensorPlacement>& placements) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
-    const std::string& folder, const std::string& out,
-    const std::function<std::string(const Config&)>& write_config) {
+absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(const std::string& folder,
+                                                               const std::string& out) {
   TL_RETURN_IF_ERROR(CheckNewFolder(out));
   const std::string path = folder + "/config.json";
   TL_RETURN_IF_ERROR(RefuseAdapter(folder));
@@ -167,7 +168,7 @@ absl::StatusOr<std::vector<TensorPlacement>> ImportHuggingFace(
   TL_ASSIGN_OR_RETURN(OutputFolder target, OutputFolder::Create(out));
   TL_RETURN_IF_ERROR(CopyText(folder, config.model, target));
   TL_RETURN_IF_ERROR(WriteShards(*source, target, "weights", INT64_MAX, placements));
-  TL_RETURN_IF_ERROR(target.WriteText("config.toml", write_config(config)));
+  TL_RETURN_IF_ERROR(target.WriteText("config.toml", WriteResolved(AllKeys(), config)));
   TL_RETURN_IF_ERROR(target.WriteText(kReportFile, ReportJson("import hf", placements)));
   TL_RETURN_IF_ERROR(target.Commit());
   return placements;

@@ -1,7 +1,7 @@
 // From a run's config to the model it describes.
 #pragma once
 
-#include "engine/config.h"
+#include "config/config.h"
 #include "engine/model.h"
 
 namespace tl {

@@ -5,8 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "comm/mesh.h"
+#include "config/config.h"
 #include "device/cuda.h"
-#include "engine/config.h"
 
 namespace tl {
 

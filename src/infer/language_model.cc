@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "checkpoint/load.h"
-#include "engine/config.h"
+#include "config/config.h"
 #include "engine/memory.h"
 #include "engine/options.h"
 #include "engine/placement.h"

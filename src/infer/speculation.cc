@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "checkpoint/health.h"
-#include "engine/config.h"
+#include "config/config.h"
 #include "infer/calibration.h"
 #include "infer/generate.h"
 

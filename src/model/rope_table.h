@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "config/model.h"
 #include "device/tensor.h"
-#include "model/config.h"
 
 namespace tl {
 

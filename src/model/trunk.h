@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "model/config.h"
+#include "config/model.h"
 #include "nn/taps.h"
 
 namespace tl {

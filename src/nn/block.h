@@ -6,11 +6,11 @@
 
 #include <string>
 
+#include "config/train.h"
 #include "nn/attention.h"
 #include "nn/dropout.h"
 #include "nn/mlp.h"
 #include "nn/norm.h"
-#include "nn/recompute.h"
 
 namespace tl {
 

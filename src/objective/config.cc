@@ -54,22 +54,6 @@ absl::Status CheckCount(const char* key, int64_t value, int64_t most, const std:
 
 }  // namespace
 
-const char* Name(Curriculum curriculum) {
-  switch (curriculum) {
-    case Curriculum::kNone:
-      return "none";
-    case Curriculum::kForward:
-      return "forward";
-    case Curriculum::kReverse:
-      return "reverse";
-  }
-  return "?";
-}
-
-const char* Name(HiddenTap hidden) {
-  return hidden == HiddenTap::kFinalNorm ? "final_norm" : "stream";
-}
-
 absl::Status Validate(const ObjectiveConfig& c) {
   for (const Foreign& key : Keys(c)) {
     bool mine = false;

@@ -30,4 +30,13 @@ double Schedule::Rate(int64_t step) const {
   return lr;
 }
 
+Schedule MakeSchedule(const OptimizerConfig& o, int64_t steps) {
+  return {.kind = o.schedule,
+          .lr = o.lr,
+          .min_lr = o.min_lr,
+          .warmup_steps = o.warmup_steps,
+          .steps = steps,
+          .decay_fraction = o.decay_fraction};
+}
+
 }  // namespace tl

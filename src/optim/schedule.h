@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-namespace tl {
+#include "config/optimizer.h"
 
-enum class ScheduleKind : uint8_t { kConstant, kCosine, kLinear, kWsd };
+namespace tl {
 
 struct Schedule {
   ScheduleKind kind = ScheduleKind::kCosine;
@@ -23,5 +23,7 @@ struct Schedule {
   //   wsd       lr, then linear to min over the last decay_fraction of all steps.
   double Rate(int64_t step) const;
 };
+
+Schedule MakeSchedule(const OptimizerConfig& optimizer, int64_t steps);
 
 }  // namespace tl

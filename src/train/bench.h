@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "comm/communicator.h"
-#include "engine/config.h"
+#include "config/config.h"
 
 namespace tl {
 

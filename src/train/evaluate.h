@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
+#include "config/config.h"
 #include "data/source.h"
-#include "engine/config.h"
 #include "engine/engine.h"
 
 namespace tl {

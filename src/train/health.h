@@ -16,7 +16,7 @@
 #include <string>
 
 #include "checkpoint/run_state.h"
-#include "engine/config.h"
+#include "config/config.h"
 
 namespace tl {
 

@@ -8,8 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
+#include "config/config.h"
 #include "data/file_identity.h"
-#include "engine/config.h"
 
 namespace tl {
 

@@ -7,7 +7,7 @@
 
 #include "absl/types/span.h"
 #include "base/host_memory.h"
-#include "engine/config.h"
+#include "config/config.h"
 #include "engine/memory.h"
 #include "train/metrics.h"
 

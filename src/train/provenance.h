@@ -5,8 +5,8 @@
 #include <string>
 
 #include "comm/mesh.h"
+#include "config/config.h"
 #include "device/device.h"
-#include "engine/config.h"
 
 namespace tl {
 

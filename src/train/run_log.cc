@@ -15,6 +15,8 @@
 #include "base/files.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "config/parse.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -48,24 +50,6 @@ void AddHeads(const std::string& where, const std::vector<HeadResult>& heads,
     scalars.emplace_back(where + "/accepted_length", static_cast<float>(AcceptedLength(alphas)));
 }
 
-// Whether a config has comments, which a resolved one never has: somebody wrote it.
-bool HasComments(const std::string& toml) {
-  char quote = 0;  // that ends the string we are in
-  for (size_t i = 0; i < toml.size(); ++i) {
-    const char ch = toml[i];
-    if (quote == '"' && ch == '\\') {
-      ++i;
-    } else if (ch == quote || ch == '\n') {
-      quote = 0;
-    } else if (quote == 0 && (ch == '"' || ch == '\'')) {
-      quote = ch;
-    } else if (quote == 0 && ch == '#') {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 absl::Status RunLog::Check(const std::string& dir) {
@@ -84,10 +68,10 @@ absl::Status RunLog::Check(const std::string& dir) {
   const auto file = OpenFile(config, O_RDONLY);
   if (!file.ok()) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(*file, kAnySize, config));
-  if (!HasComments(text)) return absl::OkStatus();
+  if (IsResolved(AllKeys(), text)) return absl::OkStatus();
   return absl::FailedPreconditionError(
       config +
-      ": somebody wrote it: it has comments, and the resolved config would replace it; "
+      ": somebody wrote it: it is not as a resolved config is written, which would replace it; "
       "keep it elsewhere, or set another [run] dir");
 }
 
@@ -95,7 +79,7 @@ absl::StatusOr<RunLog> RunLog::Open(const Config& config, const std::string& res
                                     int64_t resume_step) {
   const std::string& dir = config.run.dir;
   TL_RETURN_IF_ERROR(MakeWritableFolder(dir));
-  TL_RETURN_IF_ERROR(ReplaceFile(dir + "/config.toml", resolved_config));
+  TL_RETURN_IF_ERROR(ReplaceFile(dir + "/config.toml", WriteResolved(AllKeys(), config)));
   TL_ASSIGN_OR_RETURN(MetricsFile metrics, MetricsFile::Open(dir + "/metrics.jsonl", resume_step));
   TL_ASSIGN_OR_RETURN(TensorBoardFile tensorboard, TensorBoardFile::Open(dir, resume_step));
   return RunLog(std::move(metrics), std::move(tensorboard), config, resume_step);

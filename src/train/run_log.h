@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "engine/config.h"
+#include "config/config.h"
 #include "train/metrics.h"
 #include "train/progress.h"
 #include "train/tensorboard.h"
@@ -16,12 +16,11 @@ namespace tl {
 class RunLog {
  public:
   // Whether config.toml and metrics.jsonl in [run] dir are such as Open writes, or not there: it
-  // would replace them.
+  // would replace them. The one check that keeps a config that somebody wrote.
   static absl::Status Check(const std::string& dir);
-  // Makes [run] dir, writes resolved_config into it as config.toml, and opens metrics.jsonl and an
-  // event file. What they hold of steps after resume_step is dropped. Errors name the path.
-  static absl::StatusOr<RunLog> Open(const Config& config, const std::string& resolved_config,
-                                     int64_t resume_step);
+  // Makes [run] dir, writes the resolved config into it as config.toml, and opens metrics.jsonl and
+  // an event file. What they hold of steps after resume_step is dropped. Errors name the path.
+  static absl::StatusOr<RunLog> Open(const Config& config, int64_t resume_step);
 
   // Files get every step; the screen every [run] log_every-th, the first and the last. A file that
   // cannot be written is no reason to lose a training: it is warned of, and what is missing follows

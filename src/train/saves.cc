@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,25 +10,22 @@
 #include "base/status.h"
 #include "base/where.h"
 #include "checkpoint/health.h"
-#include "train/config_changes.h"
+#include "config/changes.h"
+#include "config/parse.h"
+#include "objective/keys.h"
 #include "train/provenance.h"
 
 namespace tl {
 
 namespace {
 
-using Changes = std::vector<ConfigChange>;
-
 // Warns of what goes on otherwise than the training that saved would have.
 void WarnOfChanges(const std::map<std::string, std::string>& provenance, const RunInputs& inputs,
-                   const Stepper::Resumed& resumed, const Changes& changes) {
+                   const Stepper::Resumed& resumed, const ConfigChanges& changes) {
   const std::string differences = Differences(provenance, resumed.provenance);
   if (!differences.empty())
     LogWarning("bits may differ from those of a training without interruption: " + differences);
-  Changes data, objective;
-  std::copy_if(changes.begin(), changes.end(), std::back_inserter(data), ChangesTheData);
-  std::copy_if(changes.begin(), changes.end(), std::back_inserter(objective),
-               [](const ConfigChange& c) { return c.section == "objective"; });
+  const auto data = changes.Of(AtResume::kData), objective = changes.Of(AtResume::kLoss);
   if (!data.empty())
     LogWarning(Describe(data) + ": text may be seen again or passed over from here on");
   const std::string train = ContentChanges("data.train", inputs.files, resumed.data);
@@ -53,12 +49,12 @@ void WarnOfLaterCheckpoints(const std::string& folder, int64_t step) {
 
 // The learning rate and the weights of heads follow from the whole schedule: another one is felt at
 // once.
-void WarnOfJumps(const Config& config, const Changes& changes, const Stepper& stepper) {
+void WarnOfJumps(const Config& config, const ConfigChanges& changes, const Stepper& stepper) {
   const int64_t step = stepper.run().step;
   if (step >= config.train.steps) return;
-  const Schedule now = stepper.schedule(), before = ScheduleBefore(now, changes);
-  Changes schedule;
-  std::copy_if(changes.begin(), changes.end(), std::back_inserter(schedule), ChangesTheSchedule);
+  const Schedule now = stepper.schedule();
+  const Schedule before = MakeSchedule(changes.before.optimizer, changes.before.train.steps);
+  const auto schedule = changes.Of(AtResume::kSchedule);
   const double rate = now.Rate(step), expected = before.Rate(step);
   if (std::abs(rate - expected) > 1e-9 * std::max(std::abs(rate), std::abs(expected))) {
     LogWarning(
@@ -80,16 +76,15 @@ void WarnOfJumps(const Config& config, const Changes& changes, const Stepper& st
 
 }  // namespace
 
-absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_config,
+absl::Status LoadOrInitialize(const Config& config,
                               const std::map<std::string, std::string>& provenance,
                               const RunInputs& inputs, Stepper& stepper, Communicator& world) {
   const std::string where = ResumesFrom(config, world);
   if (!where.empty()) {
     const Doing doing("resuming");
     TL_ASSIGN_OR_RETURN(const Stepper::Resumed resumed, stepper.Resume(where));
-    const Changes changes = ConfigChanges(resolved_config, resumed.config);
-    Changes model;
-    std::copy_if(changes.begin(), changes.end(), std::back_inserter(model), ChangesTheModel);
+    const ConfigChanges changes = FindChanges(AllKeys(), config, resumed.config);
+    const auto model = changes.Of(AtResume::kModel);
     if (!model.empty()) {
       return absl::FailedPreconditionError(
           absl::StrCat(resumed.path, ": of another model: ", Describe(model),
@@ -114,7 +109,7 @@ absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_
   return absl::OkStatus();
 }
 
-absl::StatusOr<Saves> Saves::Open(const Config& config, const std::string& resolved_config,
+absl::StatusOr<Saves> Saves::Open(const Config& config,
                                   std::map<std::string, std::string> provenance,
                                   const RunInputs& inputs, Stepper& stepper, Communicator& world) {
   Saves saves(config, stepper, world);
@@ -125,7 +120,7 @@ absl::StatusOr<Saves> Saves::Open(const Config& config, const std::string& resol
                                                .keep = c.keep,
                                                .keep_every = c.keep_every,
                                                .async = c.async,
-                                               .config = resolved_config,
+                                               .config = WriteResolved(AllKeys(), config),
                                                .provenance = std::move(provenance),
                                                .data = inputs.files,
                                                .tokenizer_hash = inputs.tokenizer_hash}));

@@ -17,14 +17,14 @@ namespace tl {
 // [run] init_from, or of the seed. Where bits, data or the objective may differ from those of the
 // training that saved, or later checkpoints are in the way, rank 0 says so; another [model] is an
 // error (FailedPrecondition). Collective.
-absl::Status LoadOrInitialize(const Config& config, const std::string& resolved_config,
+absl::Status LoadOrInitialize(const Config& config,
                               const std::map<std::string, std::string>& provenance,
                               const RunInputs& inputs, Stepper& stepper, Communicator& world);
 
 // The saves of a training, by [checkpoint]. All calls are collective and between steps.
 class Saves {
  public:
-  static absl::StatusOr<Saves> Open(const Config& config, const std::string& resolved_config,
+  static absl::StatusOr<Saves> Open(const Config& config,
                                     std::map<std::string, std::string> provenance,
                                     const RunInputs& inputs, Stepper& stepper, Communicator& world);
 

@@ -164,15 +164,7 @@ int64_t Stepper::MicroBatches() const {
   return config_.train.global_batch_size / (config_.train.micro_batch_size * mesh_.data_size());
 }
 
-Schedule Stepper::schedule() const {
-  const OptimizerConfig& o = config_.optimizer;
-  return {.kind = o.schedule,
-          .lr = o.lr,
-          .min_lr = o.min_lr,
-          .warmup_steps = o.warmup_steps,
-          .steps = config_.train.steps,
-          .decay_fraction = o.decay_fraction};
-}
+Schedule Stepper::schedule() const { return MakeSchedule(config_.optimizer, config_.train.steps); }
 
 absl::Status Stepper::FillBatch(const DataSource& data, int64_t first, int64_t i,
                                 HostBatch* out) const {

@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "checkpoint/checkpointer.h"
+#include "config/config.h"
 #include "data/source.h"
-#include "engine/config.h"
 #include "engine/engine.h"
 #include "optim/optimizer.h"
 #include "train/progress.h"

@@ -258,7 +258,7 @@ struct Trainer {
 
 }  // namespace
 
-absl::Status Train(const Config& config, const std::string& resolved_config, Communicator& world) {
+absl::Status Train(const Config& config, Communicator& world) {
   const bool root = world.rank() == 0;
   TL_ASSIGN_OR_RETURN(const RunInputs inputs, CheckInputs(config, world));
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
@@ -324,15 +324,13 @@ absl::Status Train(const Config& config, const std::string& resolved_config, Com
   const auto provenance = ReadProvenance(config, mesh, device);
   // Before anything is looked for: a run that is about to end may still save, and one that died may
   // have left a checkpoint under another name.
-  TL_ASSIGN_OR_RETURN(Saves saves,
-                      Saves::Open(config, resolved_config, provenance, inputs, *stepper, world));
-  TL_RETURN_IF_ERROR(
-      LoadOrInitialize(config, resolved_config, provenance, inputs, *stepper, world));
+  TL_ASSIGN_OR_RETURN(Saves saves, Saves::Open(config, provenance, inputs, *stepper, world));
+  TL_RETURN_IF_ERROR(LoadOrInitialize(config, provenance, inputs, *stepper, world));
   trainer.saves.emplace(std::move(saves));
 
   absl::Status opened;
   if (root) {
-    auto log = RunLog::Open(config, resolved_config, stepper->run().step);
+    auto log = RunLog::Open(config, stepper->run().step);
     opened = log.status();
     if (log.ok()) trainer.log.emplace(std::move(log).value());
     Print(BannerEnd(trainer.roof, stepper->run().step));

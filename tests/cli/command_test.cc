@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/user_path.h"
-#include "cli/config.h"
-#include "cli/config_table.h"
+#include "config/parse.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -111,7 +111,7 @@ TEST(Commands, HelpAtEveryLevel) {
     EXPECT_TRUE(status.ok()) << command.name << ": " << status;
   }
   const std::string table = ConfigHelpText("").value();
-  for (const ConfigKey& key : ConfigKeys()) {
+  for (const ConfigKey& key : AllKeys().keys()) {
     ExpectContains(table, std::string("[") + key.section + "]");
     ExpectContains(table, std::string("  ") + key.name + " ");
   }
@@ -129,10 +129,10 @@ TEST(Commands, UnknownGivesTheNearest) {
 TEST(Commands, RunsFitOtherNumbersOfRanks) {
   std::string name = testing::TempDir() + "runXXXXXX";
   const std::string dir = mkdtemp(name.data());
-  Config config = LoadConfig(TL_SOURCE_DIR "/configs/tiny.toml").value();
+  Config config = LoadConfig(AllKeys(), TL_SOURCE_DIR "/configs/tiny.toml").value();
   config.parallel.tensor = 2;
   config.run.dir = "elsewhere";
-  std::ofstream(dir + "/config.toml") << WriteResolved(config);
+  std::ofstream(dir + "/config.toml") << WriteResolved(AllKeys(), config);
   const auto world = MakeSelfCommunicator();
   const absl::StatusOr<Config> fitted = LoadRunForInference(dir, {}, *world);
   ASSERT_TRUE(fitted.ok()) << fitted.status();

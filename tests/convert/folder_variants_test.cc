@@ -4,7 +4,6 @@
 #include <fstream>
 
 #include "base/json.h"
-#include "cli/config.h"
 #include "convert/import.h"
 #include "tests/convert/memory_source.h"
 
@@ -35,7 +34,7 @@ class FolderVariants : public testing::Test {
   }
   absl::Status Run() {
     out_ = NewPath("imported");
-    const absl::Status status = ImportHuggingFace(hf_, out_, WriteResolved).status();
+    const absl::Status status = ImportHuggingFace(hf_, out_).status();
     EXPECT_EQ(fs::exists(out_), status.ok());
     return status;
   }

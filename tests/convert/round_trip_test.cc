@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "base/json.h"
-#include "cli/config.h"
+#include "checkpoint/run_config.h"
 #include "convert/import.h"
 #include "convert/report.h"
 #include "tests/convert/memory_source.h"
@@ -57,7 +57,7 @@ TEST_P(EveryKind, ComesBackToTheBit) {
   ASSERT_TRUE(fs::exists(hf + "/model.safetensors.index.json"));
   EXPECT_EQ(JsonOf(hf + "/config.json")["architectures"][0], GetParam().architecture);
   EXPECT_EQ(JsonOf(hf + "/" + kReportFile)["tensors"].size(), source.tensors().size());
-  const auto imported = ImportHuggingFace(hf, back, WriteResolved);
+  const auto imported = ImportHuggingFace(hf, back);
   ASSERT_TRUE(imported.ok()) << imported.status();
 
   const auto weights = OpenRunWeights(back).value();
@@ -85,7 +85,7 @@ TEST(RoundTrip, HalfPrecisionIsKept) {
     job.dtype = dtype;
     const std::string first = NewPath("first"), back = NewPath("back"), second = NewPath("second");
     ASSERT_TRUE(Export(job, "hf", first).ok());
-    ASSERT_TRUE(ImportHuggingFace(first, back, WriteResolved).ok());
+    ASSERT_TRUE(ImportHuggingFace(first, back).ok());
     const auto weights = OpenRunWeights(back).value();
     EXPECT_EQ(weights->tensors()[0].dtype, dtype);
     job.source = weights.get();
@@ -165,7 +165,7 @@ class Import : public testing::Test {
   }
   absl::Status Run() {
     const std::string out = NewPath("imported");
-    const absl::Status status = ImportHuggingFace(hf_, out, WriteResolved).status();
+    const absl::Status status = ImportHuggingFace(hf_, out).status();
     EXPECT_EQ(fs::exists(out), status.ok());
     return status;
   }
@@ -265,7 +265,7 @@ TEST(ImportTied, LeavesOutCopiesAndSaysSo) {
     nlohmann::json json = JsonOf(hf + "/config.json");
     json["tie_word_embeddings"] = true;
     WriteJson(hf + "/config.json", json);
-    const auto report = ImportHuggingFace(hf, out, WriteResolved);
+    const auto report = ImportHuggingFace(hf, out);
     if (!same) {
       ExpectError(report.status(),
                   "tensor \"lm_head.weight\" [260, 48]: differs from the embedding, with which");

@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "base/json.h"
-#include "cli/config.h"
+#include "checkpoint/run_config.h"
 #include "convert/import.h"
 #include "tests/convert/memory_source.h"
 
@@ -46,7 +46,7 @@ class TextRoundTrip : public testing::Test {
     Write(hf_ + "/generation_config.json", kGeneration);
     Write(hf_ + "/tokenizer_config.json", kTokenizerConfig);
     Write(hf_ + "/chat_template.jinja", kTemplate);
-    ASSERT_TRUE(ImportHuggingFace(hf_, run_, WriteResolved).ok());
+    ASSERT_TRUE(ImportHuggingFace(hf_, run_).ok());
     weights_ = OpenRunWeights(run_).value();
     job_.config = LoadRunConfig(run_).value();
     job_.source = weights_.get();
@@ -104,7 +104,7 @@ TEST_F(TextRoundTrip, NoFileIsMadeUp) {
 TEST_F(TextRoundTrip, TwiceIsOnce) {
   Exported("hf");
   const std::string again = NewPath("again");
-  ASSERT_TRUE(ImportHuggingFace(out_, again, WriteResolved).ok());
+  ASSERT_TRUE(ImportHuggingFace(out_, again).ok());
   const ModelText text = ReadModelText(again).value();
   EXPECT_EQ(text.rules, job_.text.rules);
   EXPECT_EQ(text.files, job_.text.files);

@@ -10,9 +10,10 @@
 
 #include "absl/strings/str_split.h"
 #include "base/host_memory.h"
-#include "cli/config.h"
+#include "config/parse.h"
 #include "engine/options.h"
 #include "kernels/cached_attention.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -80,7 +81,8 @@ constexpr Counts kCounts[] = {
 ModelOptions Options(const char* config, const char* settings = "") {
   const std::vector<std::string> overrides = absl::StrSplit(settings, ' ', absl::SkipEmpty());
   return MakeModelOptions(
-      LoadConfig(absl::StrCat(TL_SOURCE_DIR "/configs/", config, ".toml"), overrides).value(),
+      LoadConfig(AllKeys(), absl::StrCat(TL_SOURCE_DIR "/configs/", config, ".toml"), overrides)
+          .value(),
       DeviceType::kCpu);
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/validate.h"
 #include "tests/kernels/test_device.h"
 #include "tests/model/cases.h"
 #include "tests/reference/model.h"

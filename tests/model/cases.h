@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "model/config.h"
+#include "config/model.h"
 #include "nn/batch.h"
 #include "objective/config.h"
 #include "tests/reference/block.h"

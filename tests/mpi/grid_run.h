@@ -20,6 +20,7 @@
 #include "comm/mesh.h"
 #include "data/blend.h"
 #include "data/token_file.h"
+#include "engine/validate.h"
 #include "mpi_main.h"
 #include "train/stepper.h"
 

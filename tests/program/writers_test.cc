@@ -113,7 +113,8 @@ TEST_F(Writers, TrainingReplacesOnlyItsOwn) {
     fs::remove_all(dir);
   }
   EXPECT_EQ(ReadFile(At("elsewhere")), "");
-  // A config without comments that lies where the resolved one would, by whatever name.
+  // A config without comments that lies where the resolved one would, by whatever name the training
+  // is started with it, or with another.
   const std::string mine = ReadFile(At("config.toml"));
   fs::create_directories(At("own"));
   fs::copy(At("config.toml"), At("own/config.toml"));
@@ -122,9 +123,10 @@ TEST_F(Writers, TrainingReplacesOnlyItsOwn) {
     Strings own = TrainInto("own");
     own[1] = At(name);
     ExpectOneError(Run(own, name[0] == 'l' ? 2 : 1),
-                   {At(name) + ": is not as a resolved config is written"});
+                   {At("own/config.toml") + ": somebody wrote it"});
     EXPECT_EQ(ReadFile(At("own/config.toml")), mine);
   }
+  ExpectOneError(Run(TrainInto("own")), {At("own/config.toml") + ": somebody wrote it"});
   fs::remove_all(At("own"));
   // What a training has written it goes on with, from that config too, also where the version that
   // wrote it had fewer keys.

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "config/model.h"
 #include "device/dtype.h"
-#include "model/config.h"
 #include "nn/dropout.h"
 #include "tests/reference/attention.h"
 #include "tests/reference/dropout.h"

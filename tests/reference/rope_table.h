@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "model/config.h"
+#include "config/model.h"
 
 namespace tl::reference {
 

@@ -161,7 +161,7 @@ TEST_F(Metrics, RunLogFillsTheFolder) {
   config.run.log_every = 5;
   testing::internal::CaptureStdout();
   {
-    RunLog log = RunLog::Open(config, "[run]\n", 0).value();
+    RunLog log = RunLog::Open(config, 0).value();
     for (int64_t step = 1; step <= 20; ++step) log.Step(Report(step));
     log.Evaluation({.step = 20, .eval_loss = 2.0f, .bits_per_byte = 1.5});
   }
@@ -178,16 +178,16 @@ TEST_F(Metrics, ErrorsNameThePath) {
   std::ofstream(dir_ + "/file") << "x";
   Config config;
   config.run.dir = dir_ + "/file/run";
-  absl::Status status = RunLog::Open(config, "", 0).status();
+  absl::Status status = RunLog::Open(config, 0).status();
   EXPECT_NE(std::string(status.message()).find(dir_ + "/file/run: "), std::string::npos) << status;
   config.run.dir = dir_ + "/file";
-  EXPECT_FALSE(RunLog::Open(config, "", 0).ok());
+  EXPECT_FALSE(RunLog::Open(config, 0).ok());
   config.run.dir = "/proc/trunkline";
-  status = RunLog::Open(config, "", 0).status();
+  status = RunLog::Open(config, 0).status();
   EXPECT_NE(std::string(status.message()).find("/proc/trunkline: "), std::string::npos) << status;
   if (geteuid() != 0) {
     config.run.dir = "/usr/trunkline";
-    EXPECT_EQ(RunLog::Open(config, "", 0).status().code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_EQ(RunLog::Open(config, 0).status().code(), absl::StatusCode::kPermissionDenied);
   }
 }
 
@@ -204,7 +204,7 @@ TEST_F(Metrics, LinesThatCouldNotBeWrittenFollow) {
   Config config;
   config.run.dir = dir_ + "/full";
   config.train.steps = 9;
-  RunLog log = RunLog::Open(config, "", 0).value();
+  RunLog log = RunLog::Open(config, 0).value();
   log.Step(Report(1));
   const std::string path = config.run.dir + "/metrics.jsonl";
   const std::string one = ReadAll(path);

@@ -4,8 +4,10 @@
 
 #include <cstdlib>
 
-#include "cli/config.h"
+#include "config/parse.h"
 #include "engine/placement.h"
+#include "engine/validate.h"
+#include "objective/keys.h"
 #include "train/plan_check.h"
 #include "train/stepper.h"
 
@@ -16,7 +18,7 @@ namespace {
 absl::StatusOr<std::vector<MemoryRow>> Plan(const std::string& shape, int64_t micro_batch,
                                             int64_t length, int64_t* parameters,
                                             int64_t loss_chunk = 0) {
-  const auto config = LoadConfig(TL_SOURCE_DIR "/configs/bench-" + shape + ".toml",
+  const auto config = LoadConfig(AllKeys(), TL_SOURCE_DIR "/configs/bench-" + shape + ".toml",
                                  {"run.device=cuda", "precision.compute=bf16",
                                   "train.sequence_length=" + std::to_string(length),
                                   "train.micro_batch_size=" + std::to_string(micro_batch),

@@ -12,13 +12,15 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "cli/config.h"
+#include "config/parse.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "engine/placement.h"
+#include "engine/validate.h"
 #include "kernels/attention.h"
 #include "kernels/cached_attention.h"
 #include "kernels/cuda/attention_launch.h"
+#include "objective/keys.h"
 #include "tests/simt/control.h"
 
 namespace tl {
@@ -57,8 +59,8 @@ Config ConfigOf(const Model& model) {
        {std::string("run.device=cuda"), std::string("precision.compute=bf16"),
         "train.micro_batch_size=" + std::to_string(model.micro_batch)})
     settings.push_back(setting);
-  auto config =
-      LoadConfig(TL_SOURCE_DIR "/configs/" + std::string(model.config) + ".toml", settings);
+  auto config = LoadConfig(
+      AllKeys(), TL_SOURCE_DIR "/configs/" + std::string(model.config) + ".toml", settings);
   TL_CHECK_OK(config.status());
   TL_CHECK_OK(Validate(*config, 1));
   return *config;

@@ -1,4 +1,4 @@
-#include "model/config.h"
+#include "config/model.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// What a trunk looks like. The fields are the keys of the config's [model] section.
+// [model]: what a trunk looks like.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,8 @@
 #include "absl/status/status.h"
 
 namespace tl {
+
+struct ConfigSection;
 
 // Llama 3's frequency scaling: wavelengths beyond original_context / low_freq_factor are stretched
 // by factor, those below original_context / high_freq_factor are kept, those between are blended.
@@ -42,5 +44,8 @@ struct ModelConfig {
 
 // Checks every field and their relations; messages name the key, e.g. "[model] heads".
 absl::Status Validate(const ModelConfig& model);
+
+ConfigSection ModelSection();
+ConfigSection RopeScalingSection();
 
 }  // namespace tl

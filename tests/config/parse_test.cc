@@ -1,4 +1,4 @@
-#include "cli/config.h"
+#include "config/parse.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/config_suggest.h"
-#include "cli/config_table.h"
+#include "checkpoint/run_config.h"
+#include "config/suggest.h"
+#include "engine/validate.h"
+#include "objective/keys.h"
 
 namespace tl {
 namespace {
@@ -43,15 +45,15 @@ void ExpectError(const absl::Status& status, const std::vector<std::string>& par
 }
 
 void ExpectParseError(const std::string& text, const std::vector<std::string>& parts) {
-  ExpectError(ParseConfig(text, "my.toml").status(), parts);
+  ExpectError(ParseConfig(AllKeys(), text, "my.toml").status(), parts);
 }
 
 void ExpectOverrideError(const std::string& override, const std::vector<std::string>& parts) {
-  ExpectError(ParseConfig(kMinimal, "my.toml", {override}).status(), parts);
+  ExpectError(ParseConfig(AllKeys(), kMinimal, "my.toml", {override}).status(), parts);
 }
 
 Config Minimal(const std::vector<std::string>& overrides = {}) {
-  absl::StatusOr<Config> config = ParseConfig(kMinimal, "my.toml", overrides);
+  absl::StatusOr<Config> config = ParseConfig(AllKeys(), kMinimal, "my.toml", overrides);
   EXPECT_TRUE(config.ok()) << config.status();
   return config.ok() ? *config : Config();
 }
@@ -116,7 +118,7 @@ TEST(ParseConfig, RequiredKeys) {
 
 TEST(ParseConfig, DataIsAPathAListOrWeighted) {
   const auto parse = [](const std::string& line) {
-    return ParseConfig(With("data", line), "my.toml").value().data.train;
+    return ParseConfig(AllKeys(), With("data", line), "my.toml").value().data.train;
   };
   EXPECT_EQ(parse("train = \"a.tok\""), (std::vector<WeightedPath>{{"a.tok", 1.0}}));
   EXPECT_EQ(parse("train = [\"a\", \"b\"]"), (std::vector<WeightedPath>{{"a", 1.0}, {"b", 1.0}}));
@@ -162,11 +164,11 @@ TEST(WriteResolved, ParsesBackEqual) {
   config.optimizer.schedule = ScheduleKind::kWsd;
   config.optimizer.weight_decay = 1e20;
   config.parallel = {2, true, 12345};
-  const std::string text = WriteResolved(config);
-  const absl::StatusOr<Config> back = ParseConfig(text, "resolved");
+  const std::string text = WriteResolved(AllKeys(), config);
+  const absl::StatusOr<Config> back = ParseConfig(AllKeys(), text, "resolved");
   ASSERT_TRUE(back.ok()) << back.status() << "\n" << text;
   EXPECT_TRUE(*back == config) << text;
-  EXPECT_EQ(WriteResolved(*back), text);
+  EXPECT_EQ(WriteResolved(AllKeys(), *back), text);
 }
 
 TEST(QuoteToml, EscapesControlCharacters) {
@@ -188,7 +190,7 @@ TEST(ParseConfig, Paths) {
   EXPECT_EQ(config.data.train[0].path, "/home/me/z.tok");
   EXPECT_EQ(config.data.eval[0].path, "/home/me/v.tok");
   // The resolved config has them whole.
-  EXPECT_EQ(ParseConfig(WriteResolved(config), "resolved").value(), config);
+  EXPECT_EQ(ParseConfig(AllKeys(), WriteResolved(AllKeys(), config), "resolved").value(), config);
   for (const char* key :
        {"run.dir", "run.init_from", "checkpoint.dir", "checkpoint.resume", "data.train"}) {
     const std::string name = std::string(key).substr(std::string(key).find('.') + 1);
@@ -211,13 +213,13 @@ TEST(ConfigTable, IsSound) {
   Config config;
   std::string previous;
   std::vector<std::string> seen;
-  for (const ConfigKey& key : ConfigKeys()) {
-    EXPECT_NE(SectionDoc(key.section), nullptr) << key.section;
+  for (const ConfigKey& key : AllKeys().keys()) {
+    EXPECT_NE(AllKeys().SectionDoc(key.section), nullptr) << key.section;
     EXPECT_EQ(std::count(seen.begin(), seen.end(), key.full_name()), 0) << key.full_name();
     seen.push_back(key.full_name());
-    EXPECT_FALSE(key.type().empty());
+    EXPECT_FALSE(key.type_text().empty());
     EXPECT_GT(std::string(key.doc).size(), 5u) << key.full_name();
-    EXPECT_EQ(NearestKey(key.section, key.name), key.full_name());
+    EXPECT_EQ(NearestKey(AllKeys(), key.section, key.name), key.full_name());
   }
 }
 
@@ -293,7 +295,7 @@ TEST(LoadConfig, EveryShippedConfigIsValid) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(TL_SOURCE_DIR "/configs")) {
     const std::string path = entry.path().string();
-    const absl::StatusOr<Config> config = LoadConfig(path);
+    const absl::StatusOr<Config> config = LoadConfig(AllKeys(), path);
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_TRUE(Validate(*config, 1).ok()) << path << ": " << Validate(*config, 1);
     if (path.find("bench") == std::string::npos) {
@@ -309,21 +311,41 @@ TEST(LoadConfig, EveryShippedConfigIsValid) {
 TEST(LoadConfig, ANameThatIsNotUtf8) {
   const std::string path = testing::TempDir() + "/m\xFCller.toml";
   std::ofstream(path) << kMinimal;
-  ExpectError(LoadConfig(path).status(),
+  ExpectError(LoadConfig(AllKeys(), path).status(),
               {"m\\xfcller.toml: [run] dir is not given", "expected a path in UTF-8",
                "found \"checkpoints/m\\xfcller\""});
-  EXPECT_EQ(LoadConfig(path, {"run.dir=here"}).value().run.dir, "here");
+  EXPECT_EQ(LoadConfig(AllKeys(), path, {"run.dir=here"}).value().run.dir, "here");
   std::ofstream(path) << kMinimal << "[run]\ndri = 1\n";
-  ExpectError(LoadConfig(path).status(), {"m\xFCller.toml:14: unknown key run.dri"});
+  ExpectError(LoadConfig(AllKeys(), path).status(), {"m\xFCller.toml:14: unknown key run.dri"});
   std::ofstream(path) << "[run\n";
-  ExpectError(LoadConfig(path).status(), {"m\xFCller.toml:1:", "not TOML"});
+  ExpectError(LoadConfig(AllKeys(), path).status(), {"m\xFCller.toml:1:", "not TOML"});
   std::filesystem::remove(path);
 }
 
 TEST(LoadConfig, FilesThatAreNotThere) {
-  ExpectError(LoadConfig("/nowhere/x.toml").status(), {"/nowhere/x.toml", "No such file"});
-  ExpectError(LoadConfig("/tmp").status(), {"/tmp", "Is a directory"});
+  ExpectError(LoadConfig(AllKeys(), "/nowhere/x.toml").status(),
+              {"/nowhere/x.toml", "No such file"});
+  ExpectError(LoadConfig(AllKeys(), "/tmp").status(), {"/tmp", "Is a directory"});
   ExpectError(LoadRunConfig("/tmp").status(), {"/tmp is not a run folder", "config.toml"});
+}
+
+TEST(IsResolved, KnowsWhatPeopleWrite) {
+  const std::string text = WriteResolved(AllKeys(), Minimal({"run.dir=a # b"}));
+  const auto resolved = [](const std::string& t) { return IsResolved(AllKeys(), t); };
+  EXPECT_TRUE(resolved(text)) << text;
+  EXPECT_TRUE(resolved(""));
+  // Of versions that had other keys.
+  EXPECT_TRUE(resolved("[model]\nlayers = 2\n"));
+  EXPECT_TRUE(resolved(text + "\n[later]\nkey = \"value\"\n"));
+  EXPECT_TRUE(resolved(text + "later = 1.0\n"));
+  EXPECT_FALSE(resolved("# mine\n" + text));
+  EXPECT_FALSE(resolved("[model]\nlayers = 2  # of 24\n"));
+  EXPECT_FALSE(resolved("[model]\nlayers=2\n"));
+  EXPECT_FALSE(resolved("[model]\nrope_theta = 1e4\n"));
+  EXPECT_FALSE(resolved("[model]\n  layers = 2\n"));
+  EXPECT_FALSE(resolved("model.layers = 2\n"));
+  EXPECT_FALSE(resolved("[model]\nlayers = \"two\"\n"));
+  EXPECT_FALSE(resolved("notes\n"));
 }
 
 }  // namespace

@@ -1,0 +1,118 @@
+#include "config/key.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace tl {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct TomlText {
+  std::string operator()(bool value) const { return value ? "true" : "false"; }
+  std::string operator()(int64_t value) const { return absl::StrCat(value); }
+  std::string operator()(const std::string& value) const { return QuoteToml(value); }
+  std::string operator()(Duration value) const { return QuoteToml(ToString(value)); }
+  // The shortest digits that give the same number back.
+  std::string operator()(double value) const {
+    char buffer[64];
+    const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value).ptr;
+    std::string text(buffer, end);
+    if (text.find_first_of(".en") == std::string::npos) text += ".0";
+    return text;
+  }
+  std::string operator()(const std::vector<double>& numbers) const {
+    return List(numbers, [this](double x) { return (*this)(x); });
+  }
+  std::string operator()(const std::vector<WeightedPath>& paths) const {
+    const bool weighted =
+        std::any_of(paths.begin(), paths.end(), [](const auto& p) { return p.weight != 1.0; });
+    return List(paths, [&](const WeightedPath& p) {
+      if (!weighted) return QuoteToml(p.path);
+      return absl::StrCat("{ path = ", QuoteToml(p.path), ", weight = ", (*this)(p.weight), " }");
+    });
+  }
+
+  template <typename T, typename ToText>
+  static std::string List(const std::vector<T>& values, ToText text) {
+    const auto append = [&](std::string* out, const T& value) { *out += text(value); };
+    return absl::StrCat("[", absl::StrJoin(values, ", ", append), "]");
+  }
+};
+
+}  // namespace
+
+const Range kAnyNumber = {-kInfinity, kInfinity};
+const Range kCount = {1, kInfinity};
+const Range kZeroOrMore = {0, kInfinity};
+const Range kPositive = {0, kInfinity, Range::kAboveLow};
+const Range kFromZeroToBelowOne = {0, 1, Range::kBelowHigh};
+
+bool Range::Contains(double x) const {
+  if (!std::isfinite(x)) return false;
+  const bool low_ok = ends == kAboveLow || ends == kOpen ? x > low : x >= low;
+  const bool high_ok = ends == kBelowHigh || ends == kOpen ? x < high : x <= high;
+  return low_ok && high_ok;
+}
+
+std::string Range::ToString() const {
+  const bool above = ends == kAboveLow || ends == kOpen;
+  const bool below = ends == kBelowHigh || ends == kOpen;
+  if (high == kInfinity) return absl::StrCat(above ? "above " : "at least ", low);
+  return absl::StrCat(above ? "above " : "from ", low, below ? " to below " : " to ", high);
+}
+
+bool ConfigKey::is_text() const {
+  return type == ValueType::kText || type == ValueType::kPath || type == ValueType::kChoice ||
+         type == ValueType::kDuration || type == ValueType::kPaths;
+}
+
+std::string ConfigKey::type_text() const {
+  switch (type) {
+    case ValueType::kBool:
+      return "true or false";
+    case ValueType::kInteger:
+      return "integer, " + range.ToString();
+    case ValueType::kNumber:
+      return "number, " + range.ToString();
+    case ValueType::kText:
+    case ValueType::kPath:
+      return "string";
+    case ValueType::kChoice: {
+      const auto quote = [](std::string* out, const std::string& c) { *out += QuoteToml(c); };
+      return "one of " + absl::StrJoin(choices, ", ", quote);
+    }
+    case ValueType::kDuration:
+      return "duration such as \"3h50m\", \"90s\" or seconds";
+    case ValueType::kNumbers:
+      return "list of numbers, each " + range.ToString();
+    case ValueType::kPaths:
+      return "paths";
+  }
+  return "";
+}
+
+std::string QuoteToml(const std::string& s) {
+  std::string out = "\"";
+  for (const char ch : s) {
+    const auto byte = static_cast<unsigned char>(ch);
+    if (ch == '"' || ch == '\\') {
+      out += '\\';
+      out += ch;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      absl::StrAppend(&out, "\\u", absl::Hex(byte, absl::kZeroPad4));
+    } else {
+      out += ch;
+    }
+  }
+  return out + '"';
+}
+
+std::string ToToml(const ConfigValue& value) { return std::visit(TomlText(), value); }
+
+}  // namespace tl
