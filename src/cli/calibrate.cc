@@ -18,8 +18,8 @@ absl::Status RunCalibrate(const Args& args, Communicator& world) {
       "its heads are accepted, by head and rank, on held-out text; what a pass over 1 to 64 tokens "
       "costs; from both the best tree of drafts; and how fast each drafter writes. generate reads "
       "what it finds.",
-      "  trunkline calibrate checkpoints/medusa\n"
-      "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate auto "
+      "  trunkline calibrate RUN\n"
+      "  trunkline generate RUN --prompt 'And God said' --speculate auto "
       "--report\n");
   arguments
       .PathPositional("WHERE", &options.run_dir,

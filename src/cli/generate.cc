@@ -76,8 +76,7 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       "--max-tokens 300 --temperature 0.7\n"
       "  trunkline generate checkpoints/quickstart --prompt 'And God said' --speculate lookup "
       "--report\n"
-      "  trunkline generate checkpoints/medusa --prompt 'And God said' --speculate heads --tree "
-      "4x2x1 --report\n"
+      "  trunkline generate RUN --prompt 'And God said' --speculate heads --tree 4x2x1 --report\n"
       "  mpirun -n 2 trunkline generate RUN --prompts-from - --batch 8 --json < prompts.txt\n");
   arguments
       .PathPositional("WHERE", &dir, "A run folder ([run] dir of a training) or one checkpoint")

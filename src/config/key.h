@@ -5,20 +5,15 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "base/duration.h"
-#include "config/data.h"
+#include "config/value.h"
 
 namespace tl {
 
 struct Config;
-
-// A value as TOML has it; the name stands for an enumerator.
-using ConfigValue = std::variant<bool, int64_t, double, std::string, Duration, std::vector<double>,
-                                 std::vector<WeightedPath>>;
 
 enum class ValueType : uint8_t {
   kBool,
@@ -91,16 +86,25 @@ struct ConfigKey {
   std::string type_text() const;  // "integer, at least 1", "true or false", "one of "a", "b""
 };
 
+template <typename T>
+constexpr ValueType TypeOf() {
+  if constexpr (std::is_enum_v<T>) return ValueType::kChoice;
+  if constexpr (std::is_same_v<T, bool>) return ValueType::kBool;
+  if constexpr (std::is_same_v<T, int> || std::is_same_v<T, int64_t>) return ValueType::kInteger;
+  if constexpr (std::is_same_v<T, double>) return ValueType::kNumber;
+  if constexpr (std::is_same_v<T, Duration>) return ValueType::kDuration;
+  if constexpr (std::is_same_v<T, std::vector<double>>) return ValueType::kNumbers;
+  if constexpr (std::is_same_v<T, std::vector<WeightedPath>>) return ValueType::kPaths;
+  return ValueType::kText;
+}
+
 struct ConfigSection {
   std::string name;
   std::string doc;
   std::vector<ConfigKey> keys = {};
 };
 
-// A TOML basic string.
-std::string QuoteToml(const std::string& text);
 // The value as TOML.
-std::string ToToml(const ConfigValue& value);
 inline std::string ValueText(const ConfigKey& key, const Config& config) {
   return ToToml(key.get(config));
 }

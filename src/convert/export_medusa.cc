@@ -18,6 +18,7 @@
 #include "convert/hf_config.h"
 #include "convert/shards.h"
 #include "convert/text_files.h"
+#include "objective/medusa.h"
 
 namespace tl {
 namespace {
@@ -48,12 +49,12 @@ std::optional<HeadTensor> Parse(const std::string& name) {
   return std::nullopt;
 }
 
-std::string UnembeddingName(Layout layout, const ObjectiveConfig& o, int64_t head) {
+std::string UnembeddingName(Layout layout, const MedusaSettings& o, int64_t head) {
   return layout == Layout::kVllm ? absl::StrCat("lm_heads.", head, ".weight")
                                  : absl::StrCat(head, ".", o.residual_layers, ".weight");
 }
 
-std::string TargetName(Layout layout, const ObjectiveConfig& o, const HeadTensor& t) {
+std::string TargetName(Layout layout, const MedusaSettings& o, const HeadTensor& t) {
   if (t.layer < 0) return UnembeddingName(layout, o, t.head);
   return layout == Layout::kVllm ? absl::StrCat("blocks.", t.head, ".layers.", t.layer, ".", t.kind)
                                  : absl::StrCat(t.head, ".", t.layer, ".linear.", t.kind);
@@ -61,7 +62,7 @@ std::string TargetName(Layout layout, const ObjectiveConfig& o, const HeadTensor
 
 std::string MedusaConfig(const ExportJob& job, Layout layout) {
   const ModelConfig& m = job.config.model;
-  const ObjectiveConfig& o = job.config.objective;
+  const auto o = SettingsOf<MedusaSettings>(job.config.objective);
   nlohmann::ordered_json config;
   if (layout == Layout::kVllm) {
     // vLLM takes any other key with "num" and "heads" in it for num_heads.
@@ -91,12 +92,12 @@ std::string MedusaConfig(const ExportJob& job, Layout layout) {
 
 absl::StatusOr<std::vector<TensorPlacement>> Write(const ExportJob& job, const OutputFolder& out,
                                                    Layout layout) {
-  const ObjectiveConfig& o = job.config.objective;
   const char* format = FormatName(layout);
-  if (o.name != "medusa") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("format ", format, ": objective ", o.name, " has no Medusa heads"));
+  if (!Exports(job.config.objective, format)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "format ", format, ": objective ", job.config.objective.name, " has no Medusa heads"));
   }
+  const auto o = SettingsOf<MedusaSettings>(job.config.objective);
   TL_RETURN_IF_ERROR(RefuseTrunkOnly(job, format));
   const std::string trunk_unembedding =
       job.config.model.tie_embeddings ? "embedding.weight" : "lm_head.weight";

@@ -14,6 +14,7 @@
 #include "convert/shards.h"
 #include "convert/text_files.h"
 #include "convert/trunk_names.h"
+#include "objective/sequential_mtp.h"
 
 namespace tl {
 namespace {
@@ -69,10 +70,11 @@ absl::Status CheckModel(const Config& config) {
   };
   const ModelConfig& m = config.model;
   const ObjectiveConfig& o = config.objective;
-  if (o.name != "sequential_mtp")
+  if (!Exports(o, "mimo"))
     return refused(absl::StrCat("objective ", o.name, " has no sequential MTP module"));
-  if (o.depth > 1 && !o.share_weights) {
-    return refused(absl::StrCat("engines draft with one module, the model has ", o.depth,
+  const auto settings = SettingsOf<SequentialMtpSettings>(o);
+  if (settings.depth > 1 && !settings.share_weights) {
+    return refused(absl::StrCat("engines draft with one module, the model has ", settings.depth,
                                 " ([objective] depth = 1, or share_weights = true)"));
   }
   if (m.qk_norm || m.sliding_window > 0)
@@ -99,7 +101,8 @@ absl::StatusOr<std::string> MimoConfig(const ExportJob& job) {
 }
 
 std::vector<TensorPlacement> PlaceMimoTensors(const ExportJob& job) {
-  const bool stream = job.config.objective.hidden == HiddenTap::kStream;
+  const bool stream =
+      SettingsOf<SequentialMtpSettings>(job.config.objective).hidden == HiddenTap::kStream;
   std::vector<TensorPlacement> placements, biases;
   for (const SourceTensor& tensor : job.source->tensors()) {
     TensorPlacement placement{.source = tensor.name,

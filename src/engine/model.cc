@@ -7,6 +7,7 @@
 #include "kernels/head_metrics.h"
 #include "kernels/matmul.h"
 #include "model/rope_table.h"
+#include "objective/descriptor.h"
 
 namespace tl {
 namespace {
@@ -61,7 +62,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& option
   model->stem_ = model->objective_->MakeStem();
   Plan& plan = model->plan_;
   {
-    const auto group = plan.As({.frozen = options.objective.freeze_trunk});
+    const auto group = plan.As({.frozen = model->objective_->freezes_trunk()});
     model->stem_->Declare(plan);
     model->trunk_.Declare(plan, model->objective_->taps());
   }

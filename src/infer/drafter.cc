@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "infer/heads_drafter.h"
 #include "infer/mtp_drafter.h"
+#include "objective/descriptor.h"
 
 namespace tl {
 namespace {
@@ -43,10 +44,11 @@ Made MakeEarlyExit(const DrafterOptions& options, LanguageModel& model, Language
 }
 
 Made MakeMtp(const DrafterOptions& options, LanguageModel& model, LanguageModel*) {
-  const std::string& objective = model.model().options().objective.name;
-  if (objective != "sequential_mtp")
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--speculate mtp: expected a model of the objective sequential_mtp, found ", objective));
+  const ObjectiveConfig& objective = model.model().options().objective;
+  if (DescriptorOf(objective).drafter != options.kind)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--speculate mtp: expected a model of the objective ",
+                     ObjectivesThatDraft(options.kind), ", found ", objective.name));
   return std::make_unique<MtpDrafter>(options, model);
 }
 
@@ -54,9 +56,8 @@ Made MakeHeads(const DrafterOptions& options, LanguageModel& model, LanguageMode
   const int heads = HeadsThatDraft(model);
   if (heads == 0)
     return absl::InvalidArgumentError(absl::StrCat(
-        "--speculate heads: expected a model of independent_heads or medusa with heads "
-        "beside its main one, found one of ",
-        model.model().options().objective.name));
+        "--speculate heads: expected a model of ", ObjectivesThatDraft("heads"),
+        " with heads beside its main one, found one of ", model.model().options().objective.name));
   if (options.tree.depth() > heads)
     return absl::InvalidArgumentError(absl::StrCat("--speculate heads: a tree of depth ",
                                                    options.tree.depth(), ", but the model has ",

@@ -4,12 +4,13 @@
 
 #include "base/check.h"
 #include "infer/draft_token.h"
+#include "objective/descriptor.h"
 
 namespace tl {
 
 int HeadsThatDraft(const LanguageModel& model) {
-  const std::string& objective = model.model().options().objective.name;
-  return objective == "independent_heads" || objective == "medusa" ? model.draft_heads() : 0;
+  const ObjectiveDescriptor& objective = DescriptorOf(model.model().options().objective);
+  return objective.drafter == std::string("heads") ? model.draft_heads() : 0;
 }
 
 HeadsDrafter::HeadsDrafter(const DrafterOptions& options, LanguageModel& model)

@@ -1,4 +1,4 @@
-// Drafts by heads that the model was trained with beside its main one (independent heads, Medusa).
+// Drafts by heads that the model was trained with beside its main one.
 #pragma once
 
 #include <functional>

@@ -7,10 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "engine/decode_passes.h"
+#include "objective/descriptor.h"
 
 namespace tl {
-
-struct Config;  // engine/config.h
 
 struct DecodeLimits {
   int64_t sequences = 1;  // at once

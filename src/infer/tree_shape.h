@@ -1,6 +1,6 @@
 // Which drafts a tree of drafts holds, told by rank: a node at depth d stands for "the r-th
 // likeliest token of the head that drafts d places ahead", r from 0. Fixed from pass to pass (Cai
-// et al. 2024, Medusa); the tokens are filled in by the heads.
+// et al. 2024); the tokens are filled in by the heads.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class TreeShape {
   // "4x2x1": the 4 likeliest tokens of the first head, below each the 2 likeliest of the second,
   // and so on. "1x1x1" is a chain. Refuses more nodes than fit into a pass.
   static absl::StatusOr<TreeShape> Parse(const std::string& product);
-  // Paths of all nodes, each after its parent's, as Medusa writes its choices. Refuses what is no
+  // Paths of all nodes, each after its parent's, as they write their choices. Refuses what is no
   // such list.
   static absl::StatusOr<TreeShape> FromPaths(absl::Span<const RankPath> paths);
 

@@ -41,7 +41,7 @@ enum class Verification : uint8_t {
   // q(x)), else a token is drawn from norm(max(p - q, 0)); after the last, one from p. Lossless in
   // distribution; takes more than kMatch where drafts are sampled. Chains with distributions.
   kRejection,
-  // Cai et al. 2024 (Medusa): x is taken where p(x) > min(epsilon, delta exp(-H(p))); the longest
+  // Cai et al. 2024: x is taken where p(x) > min(epsilon, delta exp(-H(p))); the longest
   // path taken wins, the likelier of equals. Not lossless: the text follows another distribution.
   kTypical
 };

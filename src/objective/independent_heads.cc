@@ -1,12 +1,86 @@
 #include "objective/independent_heads.h"
 
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "kernels/elementwise.h"
+#include "kernels/step_scalars.h"
 
 namespace tl {
+namespace {
+
+absl::Status ValidateIndependentHeads(const Config& config) {
+  const auto c = SettingsOf<IndependentHeadsSettings>(config.objective);
+  TL_RETURN_IF_ERROR(CheckHeadCount(config.objective, "heads", c.heads, kMaxHeads));
+  if (!c.weights.empty() && static_cast<int64_t>(c.weights.size()) != c.heads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[objective] weights has ", c.weights.size(),
+                     " numbers: expected one for each of heads = ", c.heads));
+  }
+  if (c.curriculum_steps > 0 && c.curriculum == Curriculum::kNone) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[objective] curriculum_steps = ", c.curriculum_steps,
+                     ": expected a curriculum, \"forward\" or \"reverse\""));
+  }
+  if (c.match_parameters && c.heads >= config.model.layers) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "[objective] match_parameters takes heads = ", c.heads, " blocks from [model] layers = ",
+        config.model.layers, ": expected to leave at least 1 in the trunk"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const char* Name(Curriculum curriculum) {
+  switch (curriculum) {
+    case Curriculum::kNone:
+      return "none";
+    case Curriculum::kForward:
+      return "forward";
+    case Curriculum::kReverse:
+      return "reverse";
+  }
+  return "?";
+}
+
+const ObjectiveKeys<IndependentHeadsSettings>& IndependentHeadsSettings::Keys() {
+  using C = IndependentHeadsSettings;
+  static const auto* const keys = [] {
+    auto* k = new ObjectiveKeys<C>;
+    k->Key("heads", &C::heads, "independent_heads: heads, the main one included").In(kZeroOrMore);
+    k->Key("weights", &C::weights, "independent_heads: of each head's loss; []: all 1")
+        .In(kPositive);
+    k->Key("match_parameters", &C::match_parameters,
+           "independent_heads: the heads' blocks are taken from the trunk's [model] layers");
+    k->Key("curriculum", &C::curriculum,
+           "independent_heads: forward: heads join one by one; reverse: they leave one by one");
+    k->Key("curriculum_steps", &C::curriculum_steps, "steps over which they do; 0: all")
+        .In(kZeroOrMore);
+    return k;
+  }();
+  return *keys;
+}
+
+ObjectiveDescriptor IndependentHeads::Descriptor() {
+  using C = IndependentHeadsSettings;
+  return {.name = "independent_heads",
+          .keys = C::Keys().rows(),
+          .validate = ValidateIndependentHeads,
+          .heads = [](const ObjectiveConfig& o) { return SettingsOf<C>(o).heads; },
+          .trunk_layers =
+              [](const ObjectiveConfig& o, int64_t layers) {
+                const auto c = SettingsOf<C>(o);
+                return c.match_parameters ? layers - c.heads : layers;
+              },
+          .drafter = "heads",
+          .make = Make<IndependentHeads>};
+}
 
 IndependentHeads::IndependentHeads(const ObjectiveConfig& config, const ObjectiveContext& context)
-    : Objective(context), config_(config), meter_(context.geometry) {
-  for (int64_t i = 1; i <= config.heads; ++i) {
+    : Objective(context),
+      config_(SettingsOf<IndependentHeadsSettings>(config)),
+      meter_(context.geometry) {
+  for (int64_t i = 1; i <= config_.heads; ++i) {
     heads_.push_back({.block = Block(context.block("heads." + std::to_string(i)), context.geometry),
                       .readout = Readout(context, "final_norm.weight"),
                       .gradients = {}});

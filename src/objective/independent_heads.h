@@ -9,13 +9,30 @@
 // left in the cache, and have keys and values of their own.
 #pragma once
 
+#include <vector>
+
 #include "nn/row_state.h"
+#include "objective/descriptor.h"
 #include "objective/readout.h"
 
 namespace tl {
 
+enum class Curriculum : uint8_t { kNone, kForward, kReverse };
+const char* Name(Curriculum curriculum);
+
+struct IndependentHeadsSettings {
+  int64_t heads = 0;            // with the main one
+  std::vector<double> weights;  // of each head's loss; empty: all 1
+  bool match_parameters = false;
+  Curriculum curriculum = Curriculum::kNone;
+  int64_t curriculum_steps = 0;  // 0: [train] steps
+
+  static const ObjectiveKeys<IndependentHeadsSettings>& Keys();
+};
+
 class IndependentHeads : public Objective {
  public:
+  static ObjectiveDescriptor Descriptor();
   IndependentHeads(const ObjectiveConfig& config, const ObjectiveContext& context);
   std::vector<std::string> heads() const override { return OffsetNames(config_.heads); }
   double Weight(int head, int64_t step, int64_t steps) const override;
@@ -34,7 +51,7 @@ class IndependentHeads : public Objective {
     std::vector<ParamId> gradients;  // its uses of parameters
   };
 
-  ObjectiveConfig config_;
+  IndependentHeadsSettings config_;
   HeadMeter meter_;
   std::vector<Head> heads_;
   SlotId d_sum_ = -1;

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "kernels/elementwise.h"
 #include "kernels/residual_silu.h"
+#include "kernels/step_scalars.h"
 #include "nn/embedding.h"
 
 namespace tl {
 namespace {
 
 // The head's own, or the trunk's.
-ParamSpec Unembedding(const ObjectiveConfig& config, const ObjectiveContext& context,
+ParamSpec Unembedding(const MedusaSettings& config, const ObjectiveContext& context,
                       const std::string& head) {
   if (!config.own_unembedding) return context.unembedding;
   ParamSpec spec = VocabularySpec(head + ".lm_head.weight", context.vocab, context.hidden,
@@ -20,22 +23,71 @@ ParamSpec Unembedding(const ObjectiveConfig& config, const ObjectiveContext& con
   return spec;
 }
 
+absl::Status ValidateMedusa(const Config& config) {
+  const auto c = SettingsOf<MedusaSettings>(config.objective);
+  TL_RETURN_IF_ERROR(CheckHeadCount(config.objective, "heads", c.heads, kMaxHeads - 1));
+  if (c.freeze_trunk && c.head_weight != MedusaSettings().head_weight) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[objective] head_weight = ", c.head_weight,
+                     ": there is no other loss to weigh against with freeze_trunk"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+const ObjectiveKeys<MedusaSettings>& MedusaSettings::Keys() {
+  using C = MedusaSettings;
+  static const auto* const keys = [] {
+    auto* k = new ObjectiveKeys<C>;
+    k->Key("heads", &C::heads, "medusa: heads beside the main one").In(kZeroOrMore);
+    k->Key("freeze_trunk", &C::freeze_trunk,
+           "medusa (its stage 1): the heads alone are trained, on the trunk of [run] init_from");
+    k->Key("residual_layers", &C::residual_layers, "medusa: residual layers of a head").In(kCount);
+    k->Key("own_unembedding", &C::own_unembedding,
+           "medusa: each head has an unembedding of its own, at first a copy of the trunk's");
+    k->Key("distill", &C::distill,
+           "medusa: the heads learn the trunk's own distribution of each token, not the text's");
+    k->Key("head_weight", &C::head_weight,
+           "medusa, stage 2: weight of the heads' losses beside the main one")
+        .In(kPositive);
+    k->Key("decay", &C::decay, "medusa: head k's loss is weighted by decay^k")
+        .In({0, 1, Range::kAboveLow});
+    k->Key("lr_scale", &C::lr_scale, "medusa: the heads' learning rate over that of the trunk")
+        .In(kPositive);
+    k->Key("warmup_steps", &C::warmup_steps, "medusa: steps of linear rise of the heads' weight")
+        .In(kZeroOrMore);
+    return k;
+  }();
+  return *keys;
+}
+
+ObjectiveDescriptor Medusa::Descriptor() {
+  using C = MedusaSettings;
+  return {.name = "medusa",
+          .keys = C::Keys().rows(),
+          .validate = ValidateMedusa,
+          .heads = [](const ObjectiveConfig& o) { return SettingsOf<C>(o).heads + 1; },
+          .freezes_trunk = [](const ObjectiveConfig& o) { return SettingsOf<C>(o).freeze_trunk; },
+          .drafter = "heads",
+          .formats = {"medusa", "medusa-original"},
+          .make = Make<Medusa>};
+}
 
 Medusa::Medusa(const ObjectiveConfig& config, const ObjectiveContext& context)
     : Objective(context),
-      config_(config),
+      config_(SettingsOf<MedusaSettings>(config)),
       meter_(context.geometry),
       main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
-  for (int64_t k = 1; k <= config.heads; ++k) {
+  for (int64_t k = 1; k <= config_.heads; ++k) {
     const std::string name = "medusa." + std::to_string(k);
     heads_.push_back(
         {.name = name,
-         .layers = std::vector<Layer>(config.residual_layers),
-         .loss = LmLoss({.weight = Unembedding(config, context, name),
+         .layers = std::vector<Layer>(config_.residual_layers),
+         .loss = LmLoss({.weight = Unembedding(config_, context, name),
                          .chunk = context.loss_chunk,
                          .z_loss = context.z_loss,
-                         .teacher = config.distill ? context.unembedding : ParamSpec{}},
+                         .teacher = config_.distill ? context.unembedding : ParamSpec{}},
                         context.geometry)});
   }
 }

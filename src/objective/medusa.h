@@ -13,14 +13,31 @@
 
 #include "nn/linear.h"
 #include "nn/row_state.h"
+#include "objective/descriptor.h"
 #include "objective/readout.h"
 
 namespace tl {
 
+struct MedusaSettings {
+  int64_t heads = 0;          // beside the main one
+  bool freeze_trunk = false;  // stage 1
+  int64_t residual_layers = 1;
+  bool own_unembedding = true;
+  bool distill = false;
+  double head_weight = 0.2;  // of the heads' losses together, stage 2; stage 1: 1
+  double decay = 0.8;
+  double lr_scale = 1.0;  // of the heads
+  int64_t warmup_steps = 0;
+
+  static const ObjectiveKeys<MedusaSettings>& Keys();
+};
+
 class Medusa : public Objective {
  public:
+  static ObjectiveDescriptor Descriptor();
   Medusa(const ObjectiveConfig& config, const ObjectiveContext& context);
   std::vector<std::string> heads() const override { return OffsetNames(config_.heads + 1); }
+  bool freezes_trunk() const override { return config_.freeze_trunk; }
   double Weight(int head, int64_t step, int64_t steps) const override;
   bool Distills(int head) const override { return config_.distill && head > 0; }
   void Declare(Plan& plan) override;
@@ -48,7 +65,7 @@ class Medusa : public Objective {
   // out where d_y is null.
   void RunHead(Step& step, int k, Tensor y, Tensor d_y);
 
-  ObjectiveConfig config_;
+  MedusaSettings config_;
   HeadMeter meter_;
   Readout main_;
   std::vector<Head> heads_;

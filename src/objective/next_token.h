@@ -1,12 +1,16 @@
 // Plain language modelling: final norm, unembedding, cross-entropy of the next token.
 #pragma once
 
+#include "objective/descriptor.h"
 #include "objective/readout.h"
 
 namespace tl {
 
 class NextToken : public Objective {
  public:
+  static ObjectiveDescriptor Descriptor() {
+    return {.name = "next_token", .make = Make<NextToken>};
+  }
   NextToken(const ObjectiveConfig&, const ObjectiveContext& context)
       : Objective(context), readout_(context, "final_norm.weight"), meter_(context.geometry) {}
   std::vector<std::string> heads() const override { return OffsetNames(1); }

@@ -9,12 +9,12 @@
 
 #include "absl/status/statusor.h"
 #include "base/check.h"
+#include "config/objective.h"
 #include "kernels/head_metrics.h"
 #include "nn/batch.h"
 #include "nn/geometry.h"
 #include "nn/stem.h"
 #include "nn/taps.h"
-#include "objective/config.h"
 #include "objective/report.h"
 
 namespace tl {
@@ -45,6 +45,8 @@ class Objective {
   virtual std::unique_ptr<Stem> MakeStem() const;
   // What it reads of the trunk beside its end; each block at most once.
   virtual std::vector<TapSpec> taps() const { return {}; }
+  // Whether the heads alone are trained, on a trunk that stays as it is.
+  virtual bool freezes_trunk() const { return false; }
   // The main head first; where they predict tokens, head i does the token i + 1 after each input.
   virtual std::vector<std::string> heads() const = 0;
   int head_count() const { return static_cast<int>(heads().size()); }

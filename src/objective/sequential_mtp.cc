@@ -1,15 +1,71 @@
 #include "objective/sequential_mtp.h"
 
+#include "kernels/step_scalars.h"
+
 namespace tl {
+
+const char* Name(HiddenTap hidden) {
+  switch (hidden) {
+    case HiddenTap::kFinalNorm:
+      return "final_norm";
+    case HiddenTap::kStream:
+      return "stream";
+  }
+  return "?";
+}
+
+const ObjectiveKeys<SequentialMtpSettings>& SequentialMtpSettings::Keys() {
+  using C = SequentialMtpSettings;
+  static const auto* const keys = [] {
+    auto* k = new ObjectiveKeys<C>;
+    k->Key("depth", &C::depth, "sequential_mtp: modules, one further token each").In(kZeroOrMore);
+    k->Key("share_weights", &C::share_weights, "sequential_mtp: one module, unrolled");
+    k->Key("hidden", &C::hidden,
+           "sequential_mtp: what the first module is fed: the trunk's state after its final norm, "
+           "or its residual stream");
+    k->Key("detach_hidden", &C::detach_hidden,
+           "sequential_mtp: no gradient from the modules into the trunk's state");
+    k->Key("detach_shared", &C::detach_shared,
+           "sequential_mtp: no gradient from the modules into the shared embedding and "
+           "unembedding");
+    k->Key("lambda", &C::lambda, "sequential_mtp: weight of the modules' mean loss")
+        .In(kZeroOrMore);
+    k->Key("lambda_late", &C::lambda_late, "sequential_mtp: the same, late in training")
+        .In(kZeroOrMore);
+    k->Key("late_after", &C::late_after,
+           "sequential_mtp: fraction of the steps after which it is late")
+        .In({0, 1});
+    k->Key("freeze_trunk", &C::freeze_trunk,
+           "sequential_mtp: the heads alone are trained, on the trunk of [run] init_from");
+    return k;
+  }();
+  return *keys;
+}
+
+ObjectiveDescriptor SequentialMtp::Descriptor() {
+  using C = SequentialMtpSettings;
+  return {.name = "sequential_mtp",
+          .keys = C::Keys().rows(),
+          .validate =
+              [](const Config& c) {
+                return CheckHeadCount(c.objective, "depth", SettingsOf<C>(c.objective).depth,
+                                      kMaxHeads - 1);
+              },
+          .heads = [](const ObjectiveConfig& o) { return SettingsOf<C>(o).depth + 1; },
+          .freezes_trunk = [](const ObjectiveConfig& o) { return SettingsOf<C>(o).freeze_trunk; },
+          .drafter = "mtp",
+          .formats = {"mimo"},
+          .make = Make<SequentialMtp>};
+}
 
 SequentialMtp::SequentialMtp(const ObjectiveConfig& config, const ObjectiveContext& context)
     : Objective(context),
-      config_(config),
+      config_(SettingsOf<SequentialMtpSettings>(config)),
       meter_(context.geometry),
       main_(context, "final_norm.weight", Plan::Use::kTrain, Life::kSaved) {
-  if (config.freeze_trunk) config_.detach_hidden = config_.detach_shared = true;
-  for (int64_t k = 1; k <= config.depth; ++k)
-    modules_.push_back(MakeModule(config.share_weights ? 1 : static_cast<int>(k)));
+  if (config_.freeze_trunk) config_.detach_hidden = config_.detach_shared = true;
+  for (int64_t k = 1; k <= config_.depth; ++k)
+    modules_.push_back(MakeModule(config_.share_weights ? 1 : static_cast<int>(k)));
 }
 
 SequentialMtp::Module SequentialMtp::MakeModule(int k) const {

@@ -12,14 +12,34 @@
 #include "nn/embedding.h"
 #include "nn/linear.h"
 #include "nn/row_state.h"
+#include "objective/descriptor.h"
 #include "objective/readout.h"
 
 namespace tl {
 
+enum class HiddenTap : uint8_t { kFinalNorm, kStream };
+const char* Name(HiddenTap hidden);
+
+struct SequentialMtpSettings {
+  int64_t depth = 0;  // modules
+  bool share_weights = false;
+  HiddenTap hidden = HiddenTap::kFinalNorm;
+  bool detach_hidden = false;
+  bool detach_shared = false;
+  double lambda = 0.3;
+  double lambda_late = 0.1;
+  double late_after = 0.67;  // fraction of the steps
+  bool freeze_trunk = false;
+
+  static const ObjectiveKeys<SequentialMtpSettings>& Keys();
+};
+
 class SequentialMtp : public Objective {
  public:
+  static ObjectiveDescriptor Descriptor();
   SequentialMtp(const ObjectiveConfig& config, const ObjectiveContext& context);
   std::vector<std::string> heads() const override { return OffsetNames(config_.depth + 1); }
+  bool freezes_trunk() const override { return config_.freeze_trunk; }
   double Weight(int head, int64_t step, int64_t steps) const override;
   void Declare(Plan& plan) override;
   void Run(Step& step, const Taps& taps) override;
@@ -48,7 +68,7 @@ class SequentialMtp : public Objective {
   // From the gradient at h_k; adds to d_hidden, unless it is null.
   void Backward(Step& step, int k, Tensor d_y, Tensor d_hidden, Tensor rope);
 
-  ObjectiveConfig config_;
+  SequentialMtpSettings config_;
   HeadMeter meter_;
   Readout main_;
   std::vector<Module> modules_;

@@ -1,47 +1,90 @@
-#include <array>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "objective/descriptor.h"
 #include "objective/independent_heads.h"
+#include "objective/keys.h"
 #include "objective/medusa.h"
 #include "objective/next_token.h"
-#include "objective/objective.h"
 #include "objective/sequential_mtp.h"
 
 namespace tl {
 namespace {
 
-struct Entry {
-  const char* name;
-  std::unique_ptr<Objective> (*make)(const ObjectiveConfig&, const ObjectiveContext&);
-};
-
-template <typename T>
-std::unique_ptr<Objective> Make(const ObjectiveConfig& config, const ObjectiveContext& context) {
-  return std::make_unique<T>(config, context);
+const std::vector<ObjectiveDescriptor>& Table() {
+  static const auto* const table = new std::vector<ObjectiveDescriptor>{
+      NextToken::Descriptor(),
+      IndependentHeads::Descriptor(),
+      SequentialMtp::Descriptor(),
+      Medusa::Descriptor(),
+  };
+  return *table;
 }
 
-constexpr std::array kObjectives = {
-    Entry{"next_token", Make<NextToken>},
-    Entry{"independent_heads", Make<IndependentHeads>},
-    Entry{"sequential_mtp", Make<SequentialMtp>},
-    Entry{"medusa", Make<Medusa>},
-};
+// Adds to a key's text what another objective says of it, both as "WHO: what".
+void MergeDoc(const ConfigKey& other, ConfigKey* key) {
+  const size_t who = key->doc.find(": "), other_who = other.doc.find(": ");
+  if (key->doc.substr(who) == other.doc.substr(other_who)) {
+    key->doc.insert(who, ", " + other.doc.substr(0, other_who));
+  } else {
+    absl::StrAppend(&key->doc, "; ", other.doc);
+  }
+}
+
+ConfigSection ObjectiveSection() {
+  ConfigSection section{.name = "objective", .doc = "what is trained on top of the trunk"};
+  std::vector<std::string> names;
+  for (const ObjectiveDescriptor& objective : Objectives()) names.emplace_back(objective.name);
+  section.keys.push_back(
+      {.section = section.name,
+       .name = "name",
+       .type = ValueType::kChoice,
+       .doc = "what is predicted",
+       .get = [](const Config& c) { return c.objective.name; },
+       .set = [](Config& c,
+                 const ConfigValue& value) { c.objective.name = std::get<std::string>(value); },
+       .choices = names,
+       .at_resume = AtResume::kLoss});
+  for (const ObjectiveDescriptor& objective : Objectives()) {
+    for (const ConfigKey& key : objective.keys) {
+      ConfigKey* same = nullptr;
+      for (ConfigKey& known : section.keys)
+        if (known.name == key.name) same = &known;
+      if (same == nullptr) {
+        section.keys.push_back(key);
+        continue;
+      }
+      TL_CHECK(same->type_text() == key.type_text() && same->get(Config()) == key.get(Config()))
+          << key.name << " of " << objective.name << " is another key elsewhere";
+      MergeDoc(key, same);
+    }
+  }
+  return section;
+}
 
 }  // namespace
 
+absl::Span<const ObjectiveDescriptor> Objectives() { return Table(); }
+
+const ConfigTable& AllKeys() {
+  static const auto* const table = new ConfigTable(ObjectiveSection());
+  return *table;
+}
+
 absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(const ObjectiveConfig& config,
                                                          const ObjectiveContext& context) {
-  for (const Entry& entry : kObjectives) {
-    if (config.name == entry.name) return entry.make(config, context);
-  }
+  if (const ObjectiveDescriptor* objective = FindObjective(config.name); objective != nullptr)
+    return objective->make(config, context);
   return absl::InvalidArgumentError("[objective] name = \"" + config.name + "\": expected one of " +
                                     ObjectiveNames());
 }
 
 std::string ObjectiveNames() {
-  std::string names;
-  for (const Entry& entry : kObjectives)
-    names += (names.empty() ? "" : ", ") + std::string(entry.name);
-  return names;
+  return absl::StrJoin(Objectives(), ", ",
+                       [](std::string* out, const ObjectiveDescriptor& o) { *out += o.name; });
 }
 
 std::vector<std::string> OffsetNames(int n) {

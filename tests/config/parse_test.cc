@@ -12,7 +12,9 @@
 #include "checkpoint/run_config.h"
 #include "config/suggest.h"
 #include "engine/validate.h"
+#include "objective/independent_heads.h"
 #include "objective/keys.h"
+#include "objective/medusa.h"
 
 namespace tl {
 namespace {
@@ -288,7 +290,22 @@ TEST(ValidateConfig, Objectives) {
 
 TEST(ParseConfig, ListsOfNumbers) {
   const Config config = Minimal({"objective.weights=[1, 0.5]"});
-  EXPECT_EQ(config.objective.weights, (std::vector<double>{1.0, 0.5}));
+  EXPECT_EQ(SettingsOf<IndependentHeadsSettings>(config.objective).weights,
+            (std::vector<double>{1.0, 0.5}));
+}
+
+TEST(ObjectiveKeys, AreKeptWhereTheyAreNotTheDefault) {
+  const Config config = Minimal({"objective.name=medusa", "objective.heads=3",
+                                 "objective.freeze_trunk=false", "objective.decay=0.8"});
+  EXPECT_EQ(config.objective.values.size(), 1u);
+  EXPECT_EQ(SettingsOf<MedusaSettings>(config.objective).heads, 3);
+  EXPECT_EQ(SettingsOf<MedusaSettings>(config.objective).decay, 0.8);
+  EXPECT_EQ(Minimal({"objective.heads=3", "objective.heads=0"}).objective, ObjectiveConfig());
+  EXPECT_EQ(AllKeys().Find("objective.heads")->doc,
+            "independent_heads: heads, the main one included; medusa: heads beside the main one");
+  EXPECT_EQ(AllKeys().Find("objective.freeze_trunk")->doc,
+            "sequential_mtp, medusa (its stage 1): the heads alone are trained, on the trunk of "
+            "[run] init_from");
 }
 
 TEST(LoadConfig, EveryShippedConfigIsValid) {

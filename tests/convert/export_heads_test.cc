@@ -2,12 +2,14 @@
 // tensor of the source is in the report; what a format cannot hold is refused.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "checkpoint/safetensors.h"
 #include "convert/report.h"
+#include "objective/sequential_mtp.h"
 #include "tests/convert/memory_source.h"
 
 namespace tl {
@@ -19,9 +21,9 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;  // source, targ
 Config MedusaConfig(bool own_unembedding) {
   Config config = ConvertConfig();
   config.objective.name = "medusa";
-  config.objective.heads = 2;
-  config.objective.residual_layers = 2;
-  config.objective.own_unembedding = own_unembedding;
+  config.objective.Set("heads", 2);
+  config.objective.Set("residual_layers", 2);
+  config.objective.Set("own_unembedding", own_unembedding);
   return config;
 }
 
@@ -29,7 +31,7 @@ Config MtpConfig() {
   Config config = ConvertConfig();
   config.model.head_dim = 12;
   config.objective.name = "sequential_mtp";
-  config.objective.depth = 1;
+  config.objective.Set("depth", 1);
   return config;
 }
 
@@ -149,8 +151,8 @@ TEST(ExportMimo, HoldsTrunkAndModule) {
       Config config = MtpConfig();
       config.model.qkv_bias = biases;
       config.model.tie_embeddings = tied;
-      config.objective.depth = biases ? 1 : 3;
-      config.objective.share_weights = !biases;
+      config.objective.Set("depth", biases ? 1 : 3);
+      config.objective.Set("share_weights", !biases);
       const MemorySource source(config);
       Pairs pairs = {{"embedding.weight", "model.embed_tokens.weight"},
                      {"final_norm.weight", "model.norm.weight"},
@@ -186,7 +188,7 @@ TEST(ExportMimo, HoldsTrunkAndModule) {
 TEST(ExportMimo, SaysWhichStateItWasTrainedOn) {
   for (const HiddenTap hidden : {HiddenTap::kFinalNorm, HiddenTap::kStream}) {
     Config config = MtpConfig();
-    config.objective.hidden = hidden;
+    config.objective.Set("hidden", hidden);
     const MemorySource source(config);
     const auto report = Export(JobOf(config, source), "mimo", NewPath("mimo"));
     ASSERT_TRUE(report.ok()) << report.status();
@@ -209,6 +211,16 @@ void ExpectRefused(const Config& config, const std::string& format, const std::s
   EXPECT_FALSE(fs::exists(out));
 }
 
+TEST(ExportHeads, ObjectivesNameFormatsThatThereAre) {
+  for (const ObjectiveDescriptor& objective : Objectives()) {
+    for (const std::string format : objective.formats) {
+      EXPECT_TRUE(std::any_of(ExportFormats().begin(), ExportFormats().end(),
+                              [&](const ExportFormat& f) { return format == f.name; }))
+          << objective.name << ": " << format;
+    }
+  }
+}
+
 TEST(ExportHeads, RefusesWhatDoesNotFit) {
   for (const std::string format : {"medusa", "medusa-original"}) {
     ExpectRefused(ConvertConfig(), format,
@@ -224,7 +236,7 @@ TEST(ExportHeads, RefusesWhatDoesNotFit) {
   ExpectRefused(MtpConfig(), "hf",
                 "of objective sequential_mtp: format hf holds the trunk alone; --trunk-only");
   Config config = MtpConfig();
-  config.objective.depth = 2;
+  config.objective.Set("depth", 2);
   ExpectRefused(config, "mimo", "engines draft with one module, the model has 2");
   config = MtpConfig();
   config.model.qk_norm = true;

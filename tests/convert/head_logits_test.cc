@@ -32,14 +32,14 @@ std::vector<HeadCase> HeadCases() {
     ObjectiveConfig& o = c.objective;
     if (c.name.rfind("medusa", 0) == 0) {
       o.name = "medusa";
-      o.heads = 3;
-      o.residual_layers = 2;
-      o.own_unembedding = c.name == "medusa";
+      o.Set("heads", 3);
+      o.Set("residual_layers", 2);
+      o.Set("own_unembedding", c.name == "medusa");
       c.formats = {"medusa", "medusa-original", "hf"};
     } else {
       o.name = "sequential_mtp";
-      o.depth = 1;
-      if (c.name == "mtp_stream") o.hidden = HiddenTap::kStream;
+      o.Set("depth", 1);
+      if (c.name == "mtp_stream") o.Set("hidden", HiddenTap::kStream);
       c.formats = {"mimo"};
     }
   }

@@ -134,7 +134,7 @@ TEST_P(Markov, HeadsComeWithinTwoPercentOfTheCeiling) {
   config.run.device = "cpu";
   config.model = {.layers = 1, .hidden = 64, .heads = 2, .ffn = 128, .vocab = kStates};
   config.objective.name = "independent_heads";
-  config.objective.heads = kHeads;
+  config.objective.Set("heads", kHeads);
   config.train.steps = 400;
   config.train.sequence_length = 64;
   config.train.global_batch_size = config.train.micro_batch_size = 32;

@@ -19,7 +19,7 @@ Config ConfigOf(const ObjectiveCase& c) {
   config.train.micro_batch_size = 2;
   config.train.loss_chunk = 13;
   config.data.pack_documents = true;
-  if (c.objective.freeze_trunk) config.run.init_from = "given by the test";
+  if (FreezesTrunk(c.objective)) config.run.init_from = "given by the test";
   return config;
 }
 
@@ -136,9 +136,9 @@ TEST(FrozenTrunk, KeepsEveryBit) {
 // decay nor what is left of their momentum moves them.
 TEST(Curriculum, HeadsJoinAndLeave) {
   ObjectiveCase c = Case("FourHeads");
-  c.objective.curriculum_steps = 8;
+  c.objective.Set("curriculum_steps", 8);
   for (const Curriculum curriculum : {Curriculum::kForward, Curriculum::kReverse}) {
-    c.objective.curriculum = curriculum;
+    c.objective.Set("curriculum", curriculum);
     Config config = ConfigOf(c);
     config.optimizer.weight_decay = 0.1;
     Rig rig(config);
@@ -158,7 +158,7 @@ TEST(Curriculum, HeadsJoinAndLeave) {
       before = after;
     }
   }
-  c.objective.curriculum = Curriculum::kReverse;
+  c.objective.Set("curriculum", Curriculum::kReverse);
   Rig reverse(ConfigOf(c));
   EXPECT_EQ(Weights(reverse, 0), (std::vector<double>{1, 1, 1, 1}));
   EXPECT_EQ(Weights(reverse, 1), (std::vector<double>{1, 1, 1, 1}));
@@ -171,10 +171,10 @@ TEST(Curriculum, HeadsJoinAndLeave) {
 TEST(SequentialMtp, ModulesOfNoWeightStay) {
   for (const bool shared : {false, true}) {
     Config config = ConfigOf(Case("Mtp"));
-    config.objective.share_weights = shared;
-    config.objective.lambda = 0.3;
-    config.objective.lambda_late = 0.0;
-    config.objective.late_after = 0.5;
+    config.objective.Set("share_weights", shared);
+    config.objective.Set("lambda", 0.3);
+    config.objective.Set("lambda_late", 0.0);
+    config.objective.Set("late_after", 0.5);
     config.train.steps = 4;
     config.optimizer.weight_decay = 0.1;
     Rig rig(config);
@@ -295,7 +295,7 @@ TEST(Memory, FourHeadsNeedNoMoreThanOne) {
     ModelOptions options;
     options.model = {.layers = 4, .hidden = 256, .heads = 4, .ffn = 704, .vocab = 50304};
     options.objective = Case("OneHead").objective;
-    options.objective.heads = heads;
+    options.objective.Set("heads", heads);
     options.sequence_length = 1024;
     return Model::Declare(options, {}).value()->activation_bytes();
   };

@@ -54,14 +54,16 @@ constexpr MeasureKind kShare = {.name = "share", .title = "share of the trunk's 
 class TapObjective : public Objective {
  public:
   // asks: else all is as if it tapped, but it does not.
-  TapObjective(const ObjectiveContext& context, std::vector<TapSpec> specs, bool asks, Values* seen)
-      : Objective(context), specs_(std::move(specs)), asks_(asks), seen_(seen) {
+  TapObjective(const ObjectiveContext& context, std::vector<TapSpec> specs, bool asks, bool frozen,
+               Values* seen)
+      : Objective(context), specs_(std::move(specs)), asks_(asks), frozen_(frozen), seen_(seen) {
     for (size_t k = 0; k <= specs_.size(); ++k)
       norms_.emplace_back("tap." + std::to_string(k) + ".weight", context.hidden, context.norm_eps);
   }
   std::unique_ptr<Stem> MakeStem() const override {
     return std::make_unique<PlaceStem>(context_.hidden, context_.geometry);
   }
+  bool freezes_trunk() const override { return frozen_; }
   std::vector<TapSpec> taps() const override { return asks_ ? specs_ : std::vector<TapSpec>(); }
   std::vector<std::string> heads() const override { return {"taps"}; }
   int lookahead() const override { return 0; }
@@ -129,6 +131,7 @@ class TapObjective : public Objective {
 
   std::vector<TapSpec> specs_;
   bool asks_;
+  bool frozen_;
   Values* seen_;
   std::vector<Norm> norms_;
   std::vector<SlotId> ys_;
@@ -246,14 +249,13 @@ struct Tapped {
       : world(MakeSelfCommunicator()), mesh(Mesh::Create(*world, 1).value()) {
     ModelOptions options;
     options.model = ThreeLayers();
-    options.objective.freeze_trunk = frozen;
     options.batch = kBatch;
     options.sequence_length = kLength;
     options.blocks = {.recompute = recompute, .dropout = {.rate = dropout, .seed = 1}};
     options.bucket_elements = 4096;
     options.purpose = purpose;
     options.make_objective = [=, this](const ObjectiveConfig&, const ObjectiveContext& context) {
-      return std::make_unique<TapObjective>(context, specs, asks, &seen);
+      return std::make_unique<TapObjective>(context, specs, asks, frozen, &seen);
     };
     model = Model::Declare(options, mesh.grid()).value();
   }

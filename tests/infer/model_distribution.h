@@ -46,7 +46,7 @@ inline std::vector<ModelDistributionCase> ModelDistributionCases(const SamplingO
 inline ObjectiveConfig MtpObjective(int64_t depth) {
   ObjectiveConfig objective;
   objective.name = "sequential_mtp";
-  objective.depth = depth;
+  objective.Set("depth", depth);
   return objective;
 }
 inline std::vector<ModelDistributionCase> MtpDistributionCases(const SamplingOptions& sampling) {

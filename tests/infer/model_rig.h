@@ -37,14 +37,14 @@ inline ModelConfig DecodingModel() {
 inline ObjectiveConfig MedusaHeads() {
   ObjectiveConfig objective;
   objective.name = "medusa";
-  objective.heads = 3;
-  objective.residual_layers = 2;
+  objective.Set("heads", 3);
+  objective.Set("residual_layers", 2);
   return objective;
 }
 inline ObjectiveConfig IndependentHeadsConfig() {
   ObjectiveConfig objective;
   objective.name = "independent_heads";
-  objective.heads = 4;
+  objective.Set("heads", 4);
   return objective;
 }
 

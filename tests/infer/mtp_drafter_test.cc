@@ -117,11 +117,12 @@ TEST_P(MtpDrafts, AreThoseOfTheWholeModelAndSoIsTheirAcceptance) {
               {.max_tokens = 40, .decode = [](int32_t) { return std::string(); }}, decoder);
 
   const auto vocab = static_cast<size_t>(model_.vocab);
-  std::vector<int64_t> offered(static_cast<size_t>(objective.depth)), taken = offered;
+  const int64_t depth = HeadCount(objective) - 1;
+  std::vector<int64_t> offered(static_cast<size_t>(depth)), taken = offered;
   for (const Recorder::Proposal& p : recorder.proposals) {
     std::vector<int32_t> tokens = p.text;
     tokens.insert(tokens.end(), p.drafts.begin(), p.drafts.end());
-    const HostBatch batch = BatchOf(tokens, objective.depth + 1);
+    const HostBatch batch = BatchOf(tokens, depth + 1);
     reference::internal::ObjectivePass twin(options, params, batch);
     twin.Forward();
     const size_t last = p.text.size() - 1;
@@ -152,6 +153,13 @@ TEST(MtpDistribution, SampledDraftsKeepTheModels) {
       distribution.Run(MtpDistributionCases({.temperature = 1.0})[0].drafter, kFewDraws);
   EXPECT_LT(result.deviate, 4.5);
   EXPECT_GT(result.tau, 1.02);
+}
+
+TEST(MtpDrafter, IsOneOfThoseThatObjectivesName) {
+  for (const ObjectiveDescriptor& objective : Objectives())
+    EXPECT_TRUE(*objective.drafter == 0 || CheckDrafter(objective.drafter).ok()) << objective.name;
+  EXPECT_EQ(ObjectivesThatDraft("mtp"), "sequential_mtp");
+  EXPECT_EQ(ObjectivesThatDraft("heads"), "independent_heads or medusa");
 }
 
 TEST(MtpDrafter, NeedsModules) {

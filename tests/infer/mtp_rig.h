@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "objective/sequential_mtp.h"
 #include "tests/infer/model_rig.h"
 #include "tests/model/cases.h"
 
@@ -19,9 +20,9 @@ inline std::vector<MtpCase> MtpCases() {
   for (const char* name : {"one", "three", "shared", "stream"}) {
     ObjectiveConfig objective;
     objective.name = "sequential_mtp";
-    objective.depth = std::string(name) == "one" ? 1 : 3;
-    objective.share_weights = std::string(name) == "shared";
-    if (std::string(name) == "stream") objective.hidden = HiddenTap::kStream;
+    objective.Set("depth", std::string(name) == "one" ? 1 : 3);
+    objective.Set("share_weights", std::string(name) == "shared");
+    if (std::string(name) == "stream") objective.Set("hidden", HiddenTap::kStream);
     cases.push_back({name, objective});
   }
   return cases;

@@ -10,7 +10,8 @@
 #include "base/philox.h"
 #include "config/model.h"
 #include "nn/batch.h"
-#include "objective/config.h"
+#include "objective/medusa.h"
+#include "objective/sequential_mtp.h"
 #include "tests/reference/block.h"
 
 namespace tl {
@@ -30,9 +31,10 @@ inline std::vector<NamedShape> TensorShapes(const ModelConfig& m, const Objectiv
   for (int64_t i = 0; i < TrunkLayers(o, m.layers); ++i)
     blocks.push_back("layers." + std::to_string(i));
   if (o.name == "independent_heads") {
-    for (int64_t i = 1; i <= o.heads; ++i) blocks.push_back("heads." + std::to_string(i));
+    for (int64_t i = 1; i <= HeadCount(o); ++i) blocks.push_back("heads." + std::to_string(i));
   } else if (o.name == "sequential_mtp") {
-    for (int64_t k = 1; k <= (o.share_weights ? 1 : o.depth); ++k) {
+    const auto mtp = SettingsOf<SequentialMtpSettings>(o);
+    for (int64_t k = 1; k <= (mtp.share_weights ? 1 : mtp.depth); ++k) {
       const std::string name = "mtp." + std::to_string(k);
       for (const char* norm :
            {".hidden_norm.weight", ".embedding_norm.weight", ".final_norm.weight"})
@@ -41,14 +43,15 @@ inline std::vector<NamedShape> TensorShapes(const ModelConfig& m, const Objectiv
       blocks.push_back(name + ".block");
     }
   } else if (o.name == "medusa") {
-    for (int64_t k = 1; k <= o.heads; ++k) {
+    const auto medusa = SettingsOf<MedusaSettings>(o);
+    for (int64_t k = 1; k <= medusa.heads; ++k) {
       const std::string name = "medusa." + std::to_string(k);
-      for (int64_t i = 0; i < o.residual_layers; ++i) {
+      for (int64_t i = 0; i < medusa.residual_layers; ++i) {
         const std::string layer = name + ".blocks." + std::to_string(i);
         shapes.push_back({layer + ".weight", m.hidden, m.hidden});
         shapes.push_back({layer + ".bias", m.hidden});
       }
-      if (o.own_unembedding) shapes.push_back({name + ".lm_head.weight", m.vocab, m.hidden});
+      if (medusa.own_unembedding) shapes.push_back({name + ".lm_head.weight", m.vocab, m.hidden});
     }
   }
   for (const std::string& block : blocks) {

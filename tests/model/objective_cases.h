@@ -19,19 +19,19 @@ inline std::vector<ObjectiveCase> ObjectiveCases() {
   const auto heads = [](int64_t n) {
     ObjectiveConfig o;
     o.name = "independent_heads";
-    o.heads = n;
+    o.Set("heads", n);
     return o;
   };
   const auto mtp = [](int64_t depth) {
     ObjectiveConfig o;
     o.name = "sequential_mtp";
-    o.depth = depth;
+    o.Set("depth", depth);
     return o;
   };
   const auto medusa = [](int64_t n) {
     ObjectiveConfig o;
     o.name = "medusa";
-    o.heads = n;
+    o.Set("heads", n);
     return o;
   };
   std::vector<ObjectiveCase> cases = {{"OneHead", heads(1)},
@@ -54,16 +54,16 @@ inline std::vector<ObjectiveCase> ObjectiveCases() {
                                       {"MedusaDistill", medusa(2)}};
   for (ObjectiveCase& c : cases) {
     ObjectiveConfig& o = c.objective;
-    if (c.name == "MatchedHeads") o.match_parameters = true;
-    if (c.name == "MtpShared") o.share_weights = true;
+    if (c.name == "MatchedHeads") o.Set("match_parameters", true);
+    if (c.name == "MtpShared") o.Set("share_weights", true);
     if (c.name.rfind("Mtp", 0) == 0 && c.name.find("Stream") != std::string::npos)
-      o.hidden = HiddenTap::kStream;
-    if (c.name == "MtpDetached") o.detach_hidden = o.detach_shared = true;
-    if (c.name == "MtpDetachedStream") o.detach_hidden = true;
-    if (c.name == "MedusaDeep") o.residual_layers = 2;
-    o.freeze_trunk = c.name.find("Frozen") != std::string::npos;
-    if (c.name.rfind("MedusaFrozenShared", 0) == 0) o.own_unembedding = false;
-    o.distill = c.name.find("Distill") != std::string::npos;
+      o.Set("hidden", HiddenTap::kStream);
+    if (c.name == "MtpDetached") o.Set("detach_hidden", true), o.Set("detach_shared", true);
+    if (c.name == "MtpDetachedStream") o.Set("detach_hidden", true);
+    if (c.name == "MedusaDeep") o.Set("residual_layers", 2);
+    o.Set("freeze_trunk", c.name.find("Frozen") != std::string::npos);
+    if (c.name.rfind("MedusaFrozenShared", 0) == 0) o.Set("own_unembedding", false);
+    o.Set("distill", c.name.find("Distill") != std::string::npos);
   }
   return cases;
 }

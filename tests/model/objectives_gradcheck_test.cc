@@ -25,7 +25,7 @@ TEST_P(ObjectiveGradcheck, Twin) {
                                          .segments = true,
                                          .dropout = {.rate = 0.2, .seed = 1}};
   for (int i = 0; i < heads; ++i) options.weights.push_back(1.0 / (1 + i));
-  if (objective.freeze_trunk) options.weights[0] = 0.0;
+  if (FreezesTrunk(objective)) options.weights[0] = 0.0;
   const BatchOptions batch{
       .count = 2, .length = 9, .vocab = model.vocab, .packed = true, .lookahead = heads};
   const std::vector<HostBatch> batches{RandomBatch(batch), RandomBatch(batch, 2)};
@@ -33,11 +33,13 @@ TEST_P(ObjectiveGradcheck, Twin) {
   const auto result = reference::RunObjective(options, params, batches, true);
   // Where the twin leaves out gradients on purpose, differences would see them: of what is
   // detached, and of a teacher that is trained itself.
-  const bool detached = objective.detach_hidden || objective.detach_shared ||
-                        (objective.distill && !objective.freeze_trunk);
+  const auto mtp = SettingsOf<SequentialMtpSettings>(objective);
+  const auto medusa = SettingsOf<MedusaSettings>(objective);
+  const bool detached =
+      mtp.detach_hidden || mtp.detach_shared || (medusa.distill && !medusa.freeze_trunk);
   for (auto& [name, values] : params) {
     if (result.grads.count(name) == 0) {
-      EXPECT_TRUE(objective.freeze_trunk) << name << " has no gradient";
+      EXPECT_TRUE(FreezesTrunk(objective)) << name << " has no gradient";
       continue;
     }
     if (detached && name.rfind("mtp.", 0) != 0 && name.rfind("medusa.", 0) != 0) continue;

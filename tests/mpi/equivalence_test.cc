@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "grid_compare.h"
 #include "grid_table.h"
+#include "objective/sequential_mtp.h"
 
 namespace tl::test {
 namespace {
@@ -218,7 +219,7 @@ TEST(EquivalenceOfVariants, Dropout) {
 Config WithObjective(const std::string& name, int64_t heads_or_depth) {
   Config config = SmallConfig();
   config.objective.name = name;
-  (name == "sequential_mtp" ? config.objective.depth : config.objective.heads) = heads_or_depth;
+  config.objective.Set(name == "sequential_mtp" ? "depth" : "heads", heads_or_depth);
   return config;
 }
 
@@ -236,31 +237,31 @@ TEST(EquivalenceOfVariants, IndependentHeads) {
 
 TEST(EquivalenceOfVariants, SequentialMtp) {
   Config config = WithObjective("sequential_mtp", 2);
-  config.objective.share_weights = true;
+  config.objective.Set("share_weights", true);
   config.train.hidden_dropout = 0.1;
   TestHeads("sequential MTP of depth 2, one module, dropout", config, Source());
 }
 
 TEST(EquivalenceOfVariants, SequentialMtpOnAFrozenTrunk) {
   Config config = WithObjective("sequential_mtp", 2);
-  config.objective.hidden = HiddenTap::kStream;
-  config.objective.freeze_trunk = true;
+  config.objective.Set("hidden", HiddenTap::kStream);
+  config.objective.Set("freeze_trunk", true);
   config.run.init_from = "initial weights will do";
   TestHeads("2 modules on a frozen trunk's stream", config, Source());
 }
 
 TEST(EquivalenceOfVariants, Medusa) {
   Config config = WithObjective("medusa", 2);
-  config.objective.lr_scale = 2.0;
+  config.objective.Set("lr_scale", 2.0);
   TestHeads("2 Medusa heads, joint", config, Source());
 }
 
 TEST(EquivalenceOfVariants, MedusaOnAFrozenTrunk) {
   Config config = WithObjective("medusa", 2);
-  config.objective.freeze_trunk = true;
+  config.objective.Set("freeze_trunk", true);
   config.run.init_from = "initial weights will do";
   TestHeads("2 Medusa heads on a frozen trunk", config, Source());
-  config.objective.distill = true;
+  config.objective.Set("distill", true);
   config.data.pack_documents = true;
   TestHeads("the same, taught by the trunk, packed documents", config, *MakeSource(true));
 }

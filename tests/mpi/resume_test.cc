@@ -5,6 +5,7 @@
 #include <map>
 
 #include "grid_compare.h"
+#include "objective/independent_heads.h"
 
 namespace tl::test {
 namespace {
@@ -181,17 +182,17 @@ TEST(Resume, Fp16OnAnyGrid) { TestResume(ResumeConfig(Precision::kFp16, true)); 
 TEST(Resume, IndependentHeads) {
   Config config = ResumeConfig(Precision::kFp32);
   config.objective.name = "independent_heads";
-  config.objective.heads = 3;
-  config.objective.curriculum = Curriculum::kForward;
-  config.objective.curriculum_steps = 9;
+  config.objective.Set("heads", 3);
+  config.objective.Set("curriculum", Curriculum::kForward);
+  config.objective.Set("curriculum_steps", 9);
   TestResume(config);
 }
 
 TEST(Resume, ModulesOnAFrozenTrunk) {
   Config config = ResumeConfig(Precision::kBf16);
   config.objective.name = "sequential_mtp";
-  config.objective.depth = 2;
-  config.objective.freeze_trunk = true;
+  config.objective.Set("depth", 2);
+  config.objective.Set("freeze_trunk", true);
   config.run.init_from = "initial weights will do";
   TestResume(config);
 }
@@ -199,10 +200,10 @@ TEST(Resume, ModulesOnAFrozenTrunk) {
 TEST(Resume, MedusaStages) {
   Config config = ResumeConfig(Precision::kBf16);
   config.objective.name = "medusa";
-  config.objective.heads = 2;
-  config.objective.warmup_steps = 10;
+  config.objective.Set("heads", 2);
+  config.objective.Set("warmup_steps", 10);
   TestResume(config);
-  config.objective.freeze_trunk = true;
+  config.objective.Set("freeze_trunk", true);
   config.run.init_from = "initial weights will do";
   TestResume(config);
 }

@@ -9,7 +9,9 @@
 
 #include "absl/types/span.h"
 #include "nn/batch.h"
-#include "objective/config.h"
+#include "objective/independent_heads.h"
+#include "objective/medusa.h"
+#include "objective/sequential_mtp.h"
 #include "tests/reference/block.h"
 #include "tests/reference/cross_entropy.h"
 #include "tests/reference/distill.h"
@@ -53,10 +55,10 @@ struct ObjectivePass {
         trunk_c(c),
         hidden(static_cast<size_t>(o.model.hidden)),
         unembedding(o.model.tie_embeddings ? "embedding.weight" : "lm_head.weight") {
-    if (o.objective.freeze_trunk) trunk_c.dropout.rate = 0.0;
+    if (FreezesTrunk(o.objective)) trunk_c.dropout.rate = 0.0;
   }
 
-  bool Distills(size_t head) const { return options.objective.distill && head > 0; }
+  bool Distills(size_t head) const { return distill && head > 0; }
   // Without the last ones of a sequence where the main head, which is `head` tokens behind, does
   // not come to them.
   std::vector<int32_t> Targets(size_t head) const {
@@ -127,7 +129,7 @@ struct ObjectivePass {
 
   std::vector<double> ForwardHeads() {
     std::vector<double> sums;
-    for (int64_t i = 0; i < options.objective.heads; ++i) {
+    for (int64_t i = 0; i < HeadCount(options.objective); ++i) {
       blocks.emplace_back("heads." + std::to_string(i + 1));
       norms.push_back({"final_norm.weight"});
       const Doubles out = blocks.back().Forward(c, params, stream);
@@ -137,7 +139,7 @@ struct ObjectivePass {
   }
 
   void ForwardMedusa(std::vector<double>& sums) {
-    const ObjectiveConfig& o = options.objective;
+    const auto o = SettingsOf<MedusaSettings>(options.objective);
     for (int64_t k = 1; k <= o.heads; ++k) {
       const std::string name = "medusa." + std::to_string(k);
       std::vector<Doubles> ys = {main_y}, as;
@@ -155,7 +157,8 @@ struct ObjectivePass {
   }
 
   std::string ModuleName(int64_t k) const {
-    return "mtp." + std::to_string(options.objective.share_weights ? 1 : k);
+    return "mtp." + std::to_string(
+                        SettingsOf<SequentialMtpSettings>(options.objective).share_weights ? 1 : k);
   }
   std::vector<int32_t> ModuleTokens(int64_t k) const {
     std::vector<int32_t> tokens = Targets(k - 1);
@@ -165,7 +168,7 @@ struct ObjectivePass {
     return tokens;
   }
   void ForwardMtp(std::vector<double>& sums) {
-    const ObjectiveConfig& o = options.objective;
+    const auto o = SettingsOf<SequentialMtpSettings>(options.objective);
     Doubles h = o.hidden == HiddenTap::kStream ? stream : main_y;
     for (int64_t k = 1; k <= o.depth; ++k) {
       const std::string name = ModuleName(k);
@@ -194,7 +197,7 @@ struct ObjectivePass {
     std::vector<Doubles> d_y;
     for (size_t i = 0; i < logits.size(); ++i) {
       // A frozen trunk's own loss has no gradient.
-      const bool frozen_main = i == 0 && o.freeze_trunk;
+      const bool frozen_main = i == 0 && FreezesTrunk(o);
       d_y.push_back(frozen_main ? Doubles(main_y.size()) : LossGradient(i, scales[i], grads));
     }
     Doubles d(stream.size());
@@ -206,7 +209,7 @@ struct ObjectivePass {
     } else {
       if (o.name == "medusa") BackwardMedusa(d_y, grads);
       if (o.name == "sequential_mtp") d = BackwardMtp(d_y, grads);
-      if (o.freeze_trunk) return;
+      if (FreezesTrunk(o)) return;
       d = Sum(d, final_norm.Backward(params, grads, d_y[0]));
     }
     for (auto block = trunk.rbegin(); block != trunk.rend(); ++block)
@@ -232,7 +235,7 @@ struct ObjectivePass {
 
   // Adds to d_y[0], or returns what goes to the stream.
   Doubles BackwardMtp(std::vector<Doubles>& d_y, Params& grads) const {
-    const ObjectiveConfig& o = options.objective;
+    const auto o = SettingsOf<SequentialMtpSettings>(options.objective);
     Doubles to_stream(stream.size());
     for (int64_t k = o.depth; k >= 1; --k) {
       Doubles d = norms[k - 1].Backward(params, grads, d_y[k]);
@@ -263,6 +266,7 @@ struct ObjectivePass {
   }
 
   const ObjectiveOptions& options;
+  bool distill = SettingsOf<MedusaSettings>(options.objective).distill;
   const Params& params;
   const HostBatch& batch;
   Context c, trunk_c;
