@@ -5,16 +5,10 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "kernels/cpu/common.h"
-#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/sigmoid-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
-
-template <class D>
-HWY_INLINE hn::Vec<D> Sigmoid(D d, hn::Vec<D> x) {
-  const auto one = hn::Set(d, 1.0f);
-  return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
-}
 
 template <typename T>
 void ForwardRows(const SwigluArgs& args, int64_t begin, int64_t end) {

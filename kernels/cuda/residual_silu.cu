@@ -1,13 +1,12 @@
 #include "kernels/residual_silu.h"
 
 #include "kernels/cuda/common.h"
+#include "kernels/cuda/sigmoid.h"
 
 namespace tl::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ inline float Sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)

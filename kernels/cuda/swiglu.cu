@@ -1,6 +1,7 @@
 #include "kernels/swiglu.h"
 
 #include "kernels/cuda/common.h"
+#include "kernels/cuda/sigmoid.h"
 
 namespace tl::cuda {
 namespace {
@@ -15,8 +16,6 @@ template <int N>
 __device__ Place Here(unsigned chunks) {
   return {blockIdx.x / chunks, int64_t{blockIdx.x % chunks * kThreads + threadIdx.x} * N};
 }
-
-__device__ inline float Sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
