@@ -48,9 +48,6 @@ CachedAttentionLaunch LaunchOf(const CachedAttentionArgs& args) {
   launch.tiles = key_heads * CeilDiv(group, launch.heads);
   launch.merge_blocks = launch.chunks > 1 ? rows * q_heads : 0;
   launch.scratch_bytes = CachedAttentionScratch(rows, q_heads, d, keys, args.window);
-  const int64_t seen = args.window > 0 ? std::min(keys, args.window) : keys;
-  launch.read_bytes =
-      rows * launch.tiles * seen * 2 * d * static_cast<int64_t>(SizeOf(args.k.dtype));
   return launch;
 }
 

@@ -45,10 +45,9 @@ struct CachedAttentionLaunch {
   int64_t tiles = 1;         // Hkv * ceil(Hq / Hkv / heads); N * chunks * tiles blocks
   int64_t merge_blocks = 0;  // N * Hq, none where chunks = 1
   int64_t scratch_bytes = 0;
-  int64_t read_bytes = 0;  // of keys and values, where every row has most_keys
 };
 CachedAttentionLaunch LaunchOf(const CachedAttentionArgs& args);
-// Of the stream on a CUDA device.
+// Returns the bytes of the stream's scratch that it takes on a CUDA device.
 int64_t CachedAttentionScratch(int64_t rows, int64_t q_heads, int64_t d, int64_t keys,
                                int64_t window);
 

@@ -6,20 +6,18 @@
 
 namespace tl {
 
-// Of one objective, the main one included.
+// Heads of an objective, the main one included.
 inline constexpr int kMaxHeads = 16;
 
 struct StepScalars {
   float lr = 0.0f;
   float loss_scale = 1.0f;  // multiplied into the loss gradient
-  // Of each head: loss_scale x head weight / count of its unmasked targets in the global batch.
+  // By head: loss_scale x head weight / count of its unmasked targets in the global batch.
   float grad_scale[kMaxHeads] = {};
-  float grad_sum_squares = 0.0f;  // of the scaled gradients, over all ranks, each parameter once
-  float nonfinite = 0.0f;         // > 0: some gradient on some rank is Inf or NaN
-  float grad_factor = 1.0f;       // clip coefficient / loss_scale
-  float grad_norm = 0.0f;         // unscaled
-  int32_t skip = 0;               // this update is skipped
-  int32_t adam_step = 1;          // updates made so far + 1
+  float grad_factor = 1.0f;  // clip coefficient / loss_scale
+  float grad_norm = 0.0f;    // unscaled
+  int32_t skip = 0;          // this update is skipped
+  int32_t adam_step = 1;     // updates made so far + 1
 };
 
 }  // namespace tl

@@ -9,8 +9,6 @@ namespace tl::cpu {
 void FinishGradients(Stream&, const FinishGradientsArgs& args) {
   StepScalars& s = *args.scalars;
   const float* sums = args.sums.as<float>();
-  s.grad_sum_squares = sums[0];
-  s.nonfinite = sums[1];
   s.grad_norm =
       sums[1] > 0.0f ? std::numeric_limits<float>::quiet_NaN() : std::sqrt(sums[0]) / s.loss_scale;
   s.skip = !std::isfinite(s.grad_norm);

@@ -7,8 +7,6 @@ namespace {
 
 __global__ void FinishGradientsKernel(StepScalars* s, const float* sums, float clip) {
   const float norm = sums[1] > 0.0f ? __uint_as_float(0x7fc00000u) : sqrtf(sums[0]) / s->loss_scale;
-  s->grad_sum_squares = sums[0];
-  s->nonfinite = sums[1];
   s->grad_norm = norm;
   s->skip = !(norm - norm == 0.0f);
   s->grad_factor = (clip > 0.0f ? fminf(1.0f, clip / (norm + 1e-6f)) : 1.0f) / s->loss_scale;

@@ -56,21 +56,6 @@ __device__ inline void LdMatrixX4Trans(uint32_t (&r)[4], const void* shared_row)
                : "memory");
 }
 
-// The addresses of lanes 16 .. 31 are not used.
-__device__ inline void LdMatrixX2(uint32_t (&r)[2], const void* shared_row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];\n"
-               : "=r"(r[0]), "=r"(r[1])
-               : "r"(SharedAddress(shared_row))
-               : "memory");
-}
-
-__device__ inline void LdMatrixX2Trans(uint32_t (&r)[2], const void* shared_row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];\n"
-               : "=r"(r[0]), "=r"(r[1])
-               : "r"(SharedAddress(shared_row))
-               : "memory");
-}
-
 // d += a b, fp32 sums.
 __device__ inline void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(

@@ -28,8 +28,6 @@ TEST(FinishGradients, ClipsAndUnscales) {
     const StepScalars s = Finish(before, sum_squares, 0, clip);
     const double norm = std::sqrt(double{sum_squares}) / loss_scale;
     const double factor = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0;
-    EXPECT_EQ(s.grad_sum_squares, sum_squares);
-    EXPECT_EQ(s.nonfinite, 0);
     EXPECT_EQ(s.skip, 0);
     EXPECT_NEAR(s.grad_norm, norm, 1e-6 * norm);
     EXPECT_NEAR(s.grad_factor, factor / loss_scale, 1e-6 * factor / loss_scale);
@@ -44,7 +42,6 @@ TEST(FinishGradients, ClipsAndUnscales) {
 TEST(FinishGradients, SkipsWhatIsNotFinite) {
   const StepScalars before = {.loss_scale = 16};
   EXPECT_EQ(Finish(before, 4, 1, 1).skip, 1);
-  EXPECT_EQ(Finish(before, 4, 1, 1).nonfinite, 1);
   // No norm of the finite rest, which may be none.
   EXPECT_TRUE(std::isnan(Finish(before, 4, 1, 1).grad_norm));
   EXPECT_TRUE(std::isnan(Finish(before, 0, 7, 0).grad_norm));

@@ -17,8 +17,6 @@ void CpAsyncWait() {
 
 void LdMatrixX4(uint32_t (&r)[4], const void* shared_row);
 void LdMatrixX4Trans(uint32_t (&r)[4], const void* shared_row);
-void LdMatrixX2(uint32_t (&r)[2], const void* shared_row);
-void LdMatrixX2Trans(uint32_t (&r)[2], const void* shared_row);
 
 void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void MmaFp16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);

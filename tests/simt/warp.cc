@@ -139,21 +139,18 @@ void Multiply(Meeting& m, float (*value)(uint32_t), int smallest_exponent) {
   ForEachSum(m, [&](int row, int column, float& sum) { sum += product[row][column]; });
 }
 
-void LoadMatrices(const char* name, uint32_t* r, int count, bool transposed, const void* row,
-                  void* site) {
+void LoadMatrices(const char* name, uint32_t* r, bool transposed, const void* row, void* site) {
+  constexpr int kMatrices = 4;
   struct Row {
     uint32_t* r;
     const void* row;
   } self{r, row};
-  if (simt::g_thread->lane() < 8 * count) {
-    if (!simt::IsShared(row))
-      simt::Fail(std::string(name) + " from memory that is not shared", site);
-    if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
-      simt::Fail(std::string(name) + " from a row that is not 16-byte aligned", site);
-    simt::CheckAccess(row, 16, simt::Access::kRead, site);
-  }
-  simt::Meet(name, kAll, &self, site, [count, transposed](Meeting& m) {
-    for (int i = 0; i < count; ++i) {
+  if (!simt::IsShared(row)) simt::Fail(std::string(name) + " from memory that is not shared", site);
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
+    simt::Fail(std::string(name) + " from a row that is not 16-byte aligned", site);
+  simt::CheckAccess(row, 16, simt::Access::kRead, site);
+  simt::Meet(name, kAll, &self, site, [transposed](Meeting& m) {
+    for (int i = 0; i < kMatrices; ++i) {
       uint16_t x[8][8];
       for (int j = 0; j < 8; ++j)
         std::memcpy(x[j], static_cast<Row*>(m.operand[8 * i + j])->row, 16);
@@ -176,19 +173,11 @@ void NeedWholeWarp(const char* name, void* site) {
 
 void LdMatrixX4(uint32_t (&r)[4], const void* row) {
   NeedWholeWarp("ldmatrix.x4", __builtin_return_address(0));
-  LoadMatrices("ldmatrix.x4", r, 4, false, row, __builtin_return_address(0));
+  LoadMatrices("ldmatrix.x4", r, false, row, __builtin_return_address(0));
 }
 void LdMatrixX4Trans(uint32_t (&r)[4], const void* row) {
   NeedWholeWarp("ldmatrix.x4.trans", __builtin_return_address(0));
-  LoadMatrices("ldmatrix.x4.trans", r, 4, true, row, __builtin_return_address(0));
-}
-void LdMatrixX2(uint32_t (&r)[2], const void* row) {
-  NeedWholeWarp("ldmatrix.x2", __builtin_return_address(0));
-  LoadMatrices("ldmatrix.x2", r, 2, false, row, __builtin_return_address(0));
-}
-void LdMatrixX2Trans(uint32_t (&r)[2], const void* row) {
-  NeedWholeWarp("ldmatrix.x2.trans", __builtin_return_address(0));
-  LoadMatrices("ldmatrix.x2.trans", r, 2, true, row, __builtin_return_address(0));
+  LoadMatrices("ldmatrix.x4.trans", r, true, row, __builtin_return_address(0));
 }
 
 void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

@@ -244,7 +244,8 @@ std::string DecodingRow(int64_t length) {
   const auto share = [](int64_t blocks) {
     return 100.0 * static_cast<double>(std::min<int64_t>(blocks, kProcessors)) / kProcessors;
   };
-  const auto read = static_cast<double>(LaunchOf(args).read_bytes);
+  // A block of a tile reads keys and values of all its query heads at once.
+  const auto read = static_cast<double>(LaunchOf(args).tiles * length * kD * 2 * 2);
   return absl::StrFormat("| %d | %d | %.0f %% | %.1f | %s | %.0f %% | %.1f |\n", length, kBefore,
                          share(kBefore), read_before / 1e6, now, share(most), read / 1e6);
 }

@@ -68,12 +68,13 @@ __global__ void ProductKernel(const T* a, const T* b, float* d, bool ldmatrix, F
   for (int i = lane; i < 256; i += 32) as[i / 16][i % 16] = reinterpret_cast<const uint16_t*>(a)[i];
   for (int i = lane; i < 128; i += 32) bs[i / 8][i % 8] = reinterpret_cast<const uint16_t*>(b)[i];
   __syncthreads();
-  uint32_t x[4], y[2];
+  uint32_t x[4], y[4];
   if (ldmatrix) {
     // Matrices in the order of a's registers: rows 0..7 and 8..15 of the left half, then the right.
     const int row = lane % 16, column = fault == Fault::kWrongFragment ? 0 : lane / 16 * 8;
     ptx::LdMatrixX4(x, &as[row][column + (fault == Fault::kMisaligned ? 1 : 0)]);
-    ptx::LdMatrixX2Trans(y, &bs[lane % 16][0]);
+    // b's two, and again: y[2] and y[3] are not used.
+    ptx::LdMatrixX4Trans(y, &bs[lane % 16][0]);
   } else {
     for (int i = 0; i < 4; ++i) {
       const uint16_t* from = &as[g + i % 2 * 8][2 * t + i / 2 * 8];
@@ -86,11 +87,12 @@ __global__ void ProductKernel(const T* a, const T* b, float* d, bool ldmatrix, F
     }
     for (int i = 0; i < 2; ++i) y[i] = PairOf(bs[2 * t + 8 * i][g], bs[2 * t + 8 * i + 1][g]);
   }
+  const uint32_t b_pair[2] = {y[0], y[1]};
   float sum[4] = {};
   if constexpr (std::is_same_v<T, __half>) {
-    ptx::MmaFp16(sum, x, y);
+    ptx::MmaFp16(sum, x, b_pair);
   } else {
-    ptx::MmaBf16(sum, x, y);
+    ptx::MmaBf16(sum, x, b_pair);
   }
   for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sum[i];
 }
