@@ -34,7 +34,7 @@ inline void CheckSameShape(const Tensor& t, const Tensor& like, CallSite site = 
 inline void CheckSameType(const Tensor& t, const Tensor& like, CallSite site = CallSite::Here()) {
   CheckType(t, like.dtype, site);
 }
-// In shape and type.
+// Checks shape and type.
 inline void CheckLike(const Tensor& t, const Tensor& like, CallSite site = CallSite::Here()) {
   CheckSameShape(t, like, site);
   CheckSameType(t, like, site);

@@ -8,7 +8,7 @@ namespace tl {
 struct CpuProducts {
   std::string version;  // "2.6.3"
   std::string isa;      // the best that it uses, e.g. "AVX-512 with bf16"
-  // Whether it multiplies in this type, with sums in fp32, rather than after a conversion.
+  // Tells whether it multiplies in this type, with sums in fp32, rather than after a conversion.
   bool bf16 = false;
   bool fp16 = false;
 };

@@ -22,12 +22,12 @@ struct DropoutArgs {
 };
 TL_DECLARE_OP(Dropout);
 
-// 16 of the 128 bits, i in [0, 8).
+// Returns 16 of the 128 bits, i in [0, 8).
 TL_HOST_DEVICE inline uint32_t PhiloxHalf(const PhiloxWords& words, int i) {
   return (words.w[i / 2] >> (i % 2 * 16)) & 0xffffu;
 }
 
-// The p that is taken, in units of 2^-16.
+// Returns the p that is taken, in units of 2^-16.
 inline uint32_t DropoutThreshold(double rate) {
   return static_cast<uint32_t>(std::lround(rate * 0x1p16));
 }

@@ -7,7 +7,7 @@ namespace tl {
 
 constexpr int64_t kMostTop = 128;
 
-// Whether x comes before y, which stands in a lower column.
+// Tells whether x comes before y, which stands in a lower column.
 constexpr bool ComesFirst(float x, float y) { return x > y || (x == x && y != y); }
 
 // values[n, 0 .. k - 1], ids[n, ..] = the k largest elements of x[n, :] and their columns, the

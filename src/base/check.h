@@ -14,7 +14,7 @@ void SetFatalHandler(FatalHandler handler);
 // process alone: std::abort() for kExitError, else it exits.
 [[noreturn]] void Fatal(int exit_code);
 
-// The rank shown in messages of checks and logs; -1 (the default) shows none.
+// Sets the rank shown in messages of checks and logs; -1 (the default) shows none.
 void SetLogRank(int rank);
 int LogRank();
 

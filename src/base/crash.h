@@ -4,12 +4,12 @@
 
 namespace tl {
 
-// For SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, and for exceptions that nobody catches. Call
-// after MPI's start: its handlers, and a sanitizer's, come after ours.
+// Handles SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, and exceptions that nobody catches. Call after
+// MPI's start: its handlers, and a sanitizer's, come after ours.
 void InstallCrashHandlers();
 
-// From now on a write beyond the limit on a file's size (`ulimit -f`) is an error of that write
-// (EFBIG) and no longer a SIGXFSZ. First of all.
+// Makes a write beyond the limit on a file's size (`ulimit -f`) an error of that write (EFBIG), no
+// longer a SIGXFSZ. First of all.
 void TakeFileSizeLimitAsError();
 
 }  // namespace tl

@@ -12,9 +12,9 @@ struct Duration {
   bool operator==(const Duration&) const = default;
 };
 
-// An error says what was expected. Not negative.
+// Reads a duration that is not negative; an error says what was expected.
 absl::StatusOr<Duration> ParseDuration(const std::string& text);
-// What ParseDuration reads back: "3h50m", "0s".
+// Writes what ParseDuration reads back: "3h50m", "0s".
 std::string ToString(Duration duration);
 
 }  // namespace tl

@@ -14,10 +14,10 @@ inline constexpr int kExitFinding = 3;   // damage, ill health or a difference
 inline constexpr int kExitRequeue = 85;  // saved before the end: started again, it goes on
 inline constexpr int kExitHung = 86;     // ended by the watchdog
 
-// An end that is no error and yet has an exit code of its own: a status that is not OK, so that it
-// ends what it passes through.
+// Makes an end that is no error and yet has an exit code of its own: a status that is not OK, so
+// that it ends what it passes through.
 absl::Status EndWith(int exit_code, const std::string& message);
-// 0 where OK, EndWith's code, and kExitError for all others.
+// Returns 0 where OK, EndWith's code, and kExitError for all others.
 int ExitCodeOf(const absl::Status& status);
 
 }  // namespace tl

@@ -13,7 +13,7 @@
 
 namespace tl {
 
-// "PATH: cannot WHAT: REASON", with a code that follows from errno. Of EFBIG the limit is told.
+// Says "PATH: cannot WHAT: REASON", by a code that follows from errno; for EFBIG also the limit.
 absl::Status SystemError(const std::string& path, const std::string& what, int error);
 
 // Owns a file descriptor.
@@ -35,25 +35,25 @@ class File {
   int fd_ = -1;
 };
 
-// flags and mode as of open(2); O_CLOEXEC is added.
+// Opens with flags and mode as of open(2); O_CLOEXEC is added.
 absl::StatusOr<File> OpenFile(const std::string& path, int flags, int mode = 0666);
 absl::Status WriteAll(const File& file, const void* data, size_t size, const std::string& path);
 absl::Status WriteAt(const File& file, const void* data, size_t size, int64_t offset,
                      const std::string& path);
-// All of it: an error where the file is shorter.
+// Reads all of it: an error where the file is shorter.
 absl::Status ReadAt(const File& file, void* data, size_t size, int64_t offset,
                     const std::string& path);
-// Whether this process may write a file so large: RLIMIT_FSIZE, `ulimit -f` (ResourceExhausted).
+// Refuses a size that this process may not write: RLIMIT_FSIZE, `ulimit -f` (ResourceExhausted).
 absl::Status CheckFileSizeLimit(const std::string& path, int64_t bytes);
 absl::StatusOr<int64_t> FileSize(const File& file, const std::string& path);
-// At most so many bytes; a larger file is an error.
+// Reads at most so many bytes; a larger file is an error.
 absl::StatusOr<std::string> ReadWholeFile(const File& file, int64_t most, const std::string& path);
 
 absl::Status Sync(const File& file, const std::string& path);
 absl::Status SyncFolder(const std::string& path);
 // Makes the folder and its parents, and finds out whether files can be made in it.
 absl::Status MakeWritableFolder(const std::string& path);
-// Whether a file may be put at `path` by a rename: nothing is there yet, or a regular file whose
+// Checks that a rename may put a file at `path`: nothing is there yet, or a regular file whose
 // first bytes are of the kind that replaces it, and that is none of `inputs`, by whatever name. A
 // link, folder, FIFO or device there, an input, or a file of another kind is an error
 // (FailedPrecondition). name: "a token file".

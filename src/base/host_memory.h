@@ -9,7 +9,7 @@ namespace tl {
 // Bytes that new allocations can use: the kernel's MemAvailable, or less where a control group
 // allows less. 0: unknown.
 int64_t AvailableMemory();
-// The largest resident size of this process so far.
+// Returns the largest resident size of this process so far.
 int64_t PeakResidentMemory();
 
 std::string HumanBytes(int64_t bytes);  // "512 B", "1.50 GiB"

@@ -12,16 +12,16 @@ namespace tl {
 // which one counts) and nesting beyond 64. Messages start with `what`, e.g. "model/config.json".
 absl::StatusOr<nlohmann::json> ParseJson(const std::string& text, const std::string& what);
 
-// The same of JSON as Python writes it: NaN, Infinity and -Infinity are taken too. They become
-// strings, which DumpPythonJson writes as they were.
+// Parses JSON as Python writes it: NaN, Infinity and -Infinity are taken too. They become strings,
+// which DumpPythonJson writes as they were.
 absl::StatusOr<nlohmann::json> ParsePythonJson(const std::string& text, const std::string& what);
-// The same with the keys in their order.
+// Does the same with the keys in their order.
 absl::StatusOr<nlohmann::ordered_json> ParseOrderedPythonJson(const std::string& text,
                                                               const std::string& what);
-// Indented by two spaces, with a line end.
+// Indents by two spaces, and ends with a line end.
 std::string DumpPythonJson(const nlohmann::ordered_json& json);
 
-// The whole file, of at most this many bytes.
+// Reads a whole file of at most this many bytes.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t most_bytes);
 
 }  // namespace tl

@@ -20,7 +20,7 @@ struct PhiloxWords {
   uint32_t w[4];
 };
 
-// The 10-round Philox block of 128-bit counter {c0, c1} (low word first) under a 64-bit key.
+// Makes the 10-round Philox block of 128-bit counter {c0, c1} (low word first) under a 64-bit key.
 TL_HOST_DEVICE inline PhiloxWords Philox(uint64_t key, uint64_t c0, uint64_t c1) {
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   uint32_t x0 = static_cast<uint32_t>(c0), x1 = static_cast<uint32_t>(c0 >> 32);
@@ -45,7 +45,7 @@ TL_HOST_DEVICE inline float UniformFromWord(uint32_t word) {
   return (static_cast<float>(word >> 9) + 0.5f) * 0x1p-23f;
 }
 
-// FNV-1a, for keys made of names.
+// Hashes a name into a key, by FNV-1a.
 inline uint64_t HashName(const char* data, std::size_t size, uint64_t seed) {
   uint64_t h = 0xcbf29ce484222325u ^ (seed * 0x9E3779B97F4A7C15u);
   for (std::size_t i = 0; i < size; ++i)
@@ -54,12 +54,12 @@ inline uint64_t HashName(const char* data, std::size_t size, uint64_t seed) {
   return h * 0xd6e8feb86659fd93u;
 }
 
-// A standard normal from a uniform in (0, 1) by Wichura's algorithm AS 241 (PPND7, relative error
-// about 1e-7), in explicit fp32 fma polynomials so that every backend gives the same bits: the
-// logarithm is computed here, not by libm.
+// Makes a standard normal of a uniform in (0, 1) by Wichura's algorithm AS 241 (PPND7, relative
+// error about 1e-7), in explicit fp32 fma polynomials so that every backend gives the same bits:
+// the logarithm is computed here, not by libm.
 float NormalFromUniform(float u);
 
-// The i-th standard normal of the stream named by key.
+// Returns the i-th standard normal of the stream named by key.
 inline float PhiloxNormal(uint64_t key, uint64_t i) {
   return NormalFromUniform(UniformFromWord(Philox(key, i / 4, 0).w[i % 4]));
 }

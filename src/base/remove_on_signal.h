@@ -38,7 +38,7 @@ class HoldSignals {
 
 // Removes them, before the process ends. For signal handlers.
 void RemoveWhatSignalsRemove();
-// From now on the signals that end a process by default, crashes aside, remove them before they do.
+// Makes the signals that end a process by default, crashes aside, remove them before they do.
 // Ones that are ignored or handled stay so. Main thread, on which the removing is done.
 void InstallEndSignals();
 

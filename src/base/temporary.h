@@ -16,17 +16,17 @@
 
 namespace tl {
 
-// Whether a folder may be made at `path`: nothing is there yet, or an empty folder, that a rename
-// replaces. Anything else, a link to a folder too, is an error (AlreadyExists).
+// Checks that a folder may be made at `path`: nothing is there yet, or an empty folder, which a
+// rename replaces. Anything else, a link to a folder too, is an error (AlreadyExists).
 absl::Status CheckNewFolder(const std::string& path);
 
 // Gone again unless it is committed: with this object, by a signal (see InstallEndSignals), or,
 // after a SIGKILL, by the next one for the same path (see above).
 class Temporary {
  public:
-  // Of a file that is new or replaces a regular one. Anything else there is an error.
+  // Makes a file that is new or replaces a regular one. Anything else there is an error.
   static absl::StatusOr<Temporary> MakeFile(const std::string& path);
-  // Of a new folder: see CheckNewFolder. Makes its parents.
+  // Makes a new folder, see CheckNewFolder, and its parents.
   static absl::StatusOr<Temporary> MakeFolder(const std::string& path);
   Temporary(Temporary&& other) noexcept;
   Temporary& operator=(Temporary&& other) = delete;

@@ -9,17 +9,17 @@
 
 namespace tl {
 
-// The path that is meant: ~ and ~/x are, as in a shell, in the folder that $HOME names; a shell
-// itself leaves them alone in run.dir=~/x. Refuses ~name/x, which a shell reads as another user's,
+// Expands ~ and ~/x, as a shell does, to the folder that $HOME names; a shell leaves them alone in
+// run.dir=~/x. Refuses ~name/x, which a shell reads as another user's,
 // and control characters, which would break lines of messages and of files. Errors are
 // "expected ...; found ...", for the caller to put a key or an option in front.
 absl::StatusOr<std::string> UserPath(absl::string_view text);
 
-// The path with ~ for $HOME where it lies there, else as it is. Two hosts may give one home other
-// names; a path below it is still the same one.
+// Writes ~ for $HOME where the path lies there. Two hosts may give one home other names; a path
+// below it is still the same one.
 std::string WithTildeForHome(absl::string_view path);
 
-// Whether a path can be written into TOML or JSON and read back: whether it is UTF-8.
+// Refuses a path that cannot be written into TOML or JSON and read back: one that is not UTF-8.
 absl::Status CheckUtf8Path(absl::string_view path);
 
 }  // namespace tl

@@ -14,8 +14,8 @@ namespace tl {
 // Any thread; a few nanoseconds.
 void Beat();
 
-// From now on a rank may be without progress for so long; 0: for ever. Starts the thread. Called
-// again, it changes the limit.
+// Starts the thread that ends a rank without progress for so long; 0: never. Called again, it
+// changes the limit.
 void StartWatchdog(double seconds);
 
 // This process was asked to end: from now on a wait in a step may last 5 s. Where a rank has died

@@ -10,7 +10,7 @@ namespace tl {
 
 std::string HostName();
 
-// The step that is being run, counted from 1; 0: none (the default).
+// Sets the step that is being run, counted from 1; 0: none (the default).
 void SetStep(int64_t step);
 
 // Names what goes on as long as it lives: "reading data". The text lives for ever.
@@ -26,8 +26,8 @@ class Doing {
   const char* before_;
 };
 
-// "rank 1 on node7, in step 42, reading data"; without a rank where LogRank() has none. For signal
-// handlers too: writes at most size - 1 bytes and a zero, and returns how many bytes.
+// Writes "rank 1 on node7, in step 42, reading data", without a rank where LogRank() has none: at
+// most size - 1 bytes and a zero. Returns how many bytes. For signal handlers too.
 size_t WriteWhere(char* out, size_t size);
 std::string Where();
 

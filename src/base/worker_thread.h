@@ -23,7 +23,7 @@ class WorkerThread {
   bool busy() const { return busy_; }
   // Waits for the job; calls Beat of the watchdog as long as `progress` changes.
   void Wait(const std::atomic<int64_t>& progress);
-  // Of the last job, once it is done.
+  // Tells the end of the last job, once it is done.
   const absl::Status& status() const { return status_; }
   // CPU seconds of all jobs so far.
   double cpu_seconds() const { return cpu_seconds_; }

@@ -23,10 +23,10 @@ struct CheckpointEntry {
   int64_t step = 0;
   std::string path;
 };
-// Newest first, whether they are good or not. None where there is no such folder.
+// Lists them, newest first, whether they are good or not. None where there is no such folder.
 std::vector<CheckpointEntry> ListCheckpoints(const std::string& folder);
-// Where to look for a checkpoint: `where` itself where it is one, else those in it. An error where
-// there is none.
+// Tells where to look for a checkpoint: `where` itself where it is one, else those in it. An error
+// where there is none.
 absl::StatusOr<std::vector<std::string>> FindCheckpoints(const std::string& where);
 
 // The right to write into a folder; one process at a time. Where the file system has no locks,

@@ -55,13 +55,13 @@ class Hdf5Image {
   H5Handle file_;
 };
 
-// IEEE float, little-endian; bfloat16 and float16 as custom types that HDF5 converts to float.
+// Makes IEEE float, little-endian; bfloat16 and float16 as types that HDF5 converts to float.
 H5Handle FloatType(DType dtype);
-// A list of integers as an attribute. False on an error.
+// Writes a list of integers as an attribute. False on an error.
 bool SetAttribute(hid_t object, const char* name, const std::vector<int64_t>& values);
-// Link creation that makes the groups on the way.
+// Makes the property of links that makes the groups on the way.
 H5Handle MakeGroups();
-// "HDF5: cannot WHAT".
+// Says "HDF5: cannot WHAT".
 absl::Status Hdf5Error(const std::string& what);
 
 }  // namespace tl

@@ -10,25 +10,25 @@
 
 namespace tl {
 
-// The step since which the training that saved the checkpoint at `path` had been unhealthy; 0: it
-// was healthy, or what it says cannot be read. Reads the manifest's beginning alone.
+// Tells the step since which the training that saved `path` had been unhealthy; 0: it was healthy,
+// or what it says cannot be read. Reads the manifest's beginning alone.
 int64_t UnhealthySince(const std::string& path);
 
-// An error (AlreadyExists) where a state that is unhealthy since this step (0: it is healthy) may
-// not be saved in a folder as that of `step`: a healthy checkpoint has the name.
+// Refuses (AlreadyExists) to save a state that is unhealthy since this step (0: it is healthy) in a
+// folder as that of `step` where a healthy checkpoint has the name.
 absl::Status CheckReplacesNoHealthy(const std::string& folder, int64_t step,
                                     int64_t unhealthy_since);
 
-// From the newest to the oldest: puts unhealthy ones behind the healthy ones.
+// Puts unhealthy ones behind the healthy ones; both stay in order, newest first.
 std::vector<std::string> HealthyFirst(std::vector<std::string> paths);
-// What a user must know of paths from the newest to the oldest, of which HealthyFirst chooses:
+// Says what a user must know of paths, newest first, of which HealthyFirst chooses:
 // which unhealthy ones are passed over, or that the newest of them is taken as no other is whole.
 // Empty where no unhealthy one is newer than the newest healthy one.
 std::string HealthNotice(const std::vector<std::string>& paths);
 
-// The path of the newest healthy one in a folder; empty where there is none.
+// Returns the path of the newest healthy one in a folder; empty where there is none.
 std::string NewestHealthy(const std::string& folder);
-// The name of the one in a folder that is tried first when a model is loaded from there: the newest
+// Names the one in a folder that is tried first when a model is loaded from there: the newest
 // healthy one, or, where there is none, the newest; empty where there is no checkpoint.
 std::string FirstChoice(const std::string& folder);
 

@@ -21,32 +21,32 @@ namespace tl {
 absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
                           int64_t vocab, std::vector<FileIdentity>* files,
                           std::chrono::milliseconds budget = std::chrono::seconds(1));
-// The same of what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
+// Identifies what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
 // of all else, and of a folder of them by the first that LoadNewest tries. A manifest that is not
 // there or is no manifest has no identity: LoadNewest passes it over.
 absl::Status IdentifyWeights(const std::string& key, const std::string& where,
                              std::vector<FileIdentity>* files);
 
-// An error on all ranks where a rank could not identify its files (mine), or one is another than
-// that of rank 0. Collective.
+// Refuses on all ranks files that a rank could not identify (mine), or that are others than those
+// of rank 0. Collective.
 absl::Status AgreeOnFiles(Communicator& world, const absl::Status& mine,
                           const std::vector<FileIdentity>& files);
-// The same of one checkpoint's manifest.
+// Does the same for one checkpoint's manifest.
 absl::Status AgreeOnManifest(Communicator& world, const std::string& checkpoint);
 
-// The hash of the tokenizer whose tokens a model knows: as the first manifest of its
+// Tells the hash of the tokenizer whose tokens a model knows: as the first manifest of its
 // checkpoints that can be read says, else that of the tokenizer beside the weights; 0 where
 // neither tells.
 uint64_t TokenizerHashOf(const std::string& weights);
 // As the manifest says; 0: it does not, or there is none.
 uint64_t TokenizerHashInManifest(const std::string& where);
-// The first that data files tell; 0: none.
+// Returns the first that data files tell; 0: none.
 uint64_t TokenizerHashOf(const std::vector<FileIdentity>& files);
 
-// FailedPrecondition where data files or `weights` both tell a tokenizer, and not the same.
+// Refuses (FailedPrecondition) data files and `weights` that tell different tokenizers.
 absl::Status CheckTokenizer(const std::vector<FileIdentity>& files, const std::string& weights);
 
-// All of this for a command that reads a run's weights and data: `key` and `paths` of the data,
+// Does all this for a command that reads a run's weights and data: `key` and `paths` of the data,
 // none where it reads none; saves: the folder of the run's checkpoints. Collective.
 absl::Status CheckEvalInputs(const std::string& key, const std::vector<WeightedPath>& paths,
                              const Config& config, const std::string& saves, Communicator& world);

@@ -36,7 +36,7 @@ class BoxPair {
   }
 
  private:
-  // The row of b that row `row` of a is, counting all axes but the last; -1: none.
+  // Returns the row of b that row `row` of a is, counting all axes but the last; -1: none.
   int64_t RowInB(int64_t row) const;
 
   Box a_, b_;

@@ -29,13 +29,13 @@ using SetParam = std::function<void(ParamId, const float*)>;
 enum class MissingWeights : uint8_t { kError, kMayBeOptional };
 absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set,
                          MissingWeights missing = MissingWeights::kError);
-// An error (FailedPrecondition) where the checkpoint has weights that the model has not: it is of
-// another one, also where all that this one needs is in it.
+// Refuses (FailedPrecondition) a checkpoint with weights that the model has not: it is of another
+// one, also where all that this one needs is in it.
 absl::Status CheckNoOtherWeights(const CheckpointReader& reader, const ParamTable& table);
-// This rank's part of the optimizer's state.
+// Reads this rank's part of the optimizer's state.
 absl::Status ReadOptimizer(CheckpointReader& reader, const ParamTable& table, ShardedState& state);
 
-// FOLDER/weights.safetensors, which `trunkline import` writes, where the folder holds no
+// Names FOLDER/weights.safetensors, which `trunkline import` writes, where the folder holds no
 // checkpoint; else empty.
 std::string ImportedWeights(const std::string& folder);
 

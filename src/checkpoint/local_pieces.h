@@ -11,7 +11,7 @@
 
 namespace tl {
 
-// Every tensor of a run, in an order that all ranks share: weights (FP32 masters), then the
+// Lists every tensor of a run, in an order that all ranks share: weights (FP32 masters), then the
 // optimizer's states, which frozen parameters do not have.
 std::vector<TensorRecord> TensorsOf(const ParamTable& table, int states);
 
@@ -39,7 +39,7 @@ enum class Copies : uint8_t {
 std::vector<LocalPiece> PiecesOf(const ParamTable& table, const ShardedState& state,
                                  int first_state, Copies copies);
 
-// The logical part of a tensor that a shard holds. Size 0 where it is all padding.
+// Returns the logical part of a tensor that a shard holds. Size 0 where it is all padding.
 Box BoxOf(const PartShard& shard);
 
 }  // namespace tl

@@ -40,9 +40,9 @@ struct TensorRecord {
   Shape shape;
   int split_axis = -1;  // of the grid that saved it; -1: none
 };
-// "weight", "state0", ...
+// Names it "weight", "state0", ...
 std::string Role(const TensorRecord& tensor);
-// Where a shard and model.h5 have it: "/weight/NAME".
+// Tells where a shard and model.h5 have it: "/weight/NAME".
 std::string DatasetName(const TensorRecord& tensor);
 
 // Elements [begin, end) of a box of a tensor, in row-major order within the box.
@@ -93,13 +93,13 @@ int64_t UnhealthySinceOf(const std::string& head);
 // once. Errors begin with `path`.
 absl::StatusOr<Manifest> ParseManifest(const std::string& text, const std::string& path);
 
-// One file's part of a manifest on its way from rank to rank. manifest: of the tensors.
+// Writes one file's part of a manifest, to go from rank to rank. manifest: of the tensors.
 std::string WriteFileRecord(const FileRecord& file);
 absl::StatusOr<FileRecord> ParseFileRecord(const std::string& text, const Manifest& manifest,
                                            const std::string& path);
 
-// OK where the pieces hold every element of every tensor exactly once. Boxes of one tensor must be
-// equal or disjoint.
+// Checks that the pieces hold every element of every tensor exactly once. Boxes of one tensor must
+// be equal or disjoint.
 absl::Status CheckCoverage(const Manifest& manifest);
 
 }  // namespace tl

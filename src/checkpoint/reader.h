@@ -21,18 +21,18 @@ class CheckpointReader {
   // the checkpoint alone.
   static absl::StatusOr<std::unique_ptr<CheckpointReader>> Open(const std::string& path);
 
-  // The manifest alone, of a checkpoint whose data may be missing: opens no other file.
+  // Reads the manifest of a checkpoint whose data may be missing: opens no other file.
   static absl::StatusOr<Manifest> ReadManifest(const std::string& path);
 
   const Manifest& manifest() const { return manifest_; }
   const std::string& path() const { return path_; }
-  // A tensor that must be there with this shape: FailedPrecondition where it is not.
+  // Finds a tensor that must be there with this shape: FailedPrecondition where it is not.
   absl::StatusOr<int> Find(const std::string& name, int state, const Shape& shape) const;
 
   // Elements [begin, end) of a box of a tensor, in row-major order within the box, as stored.
   // Memory: one block.
   absl::Status Read(int tensor, const Box& box, int64_t begin, int64_t end, std::byte* out);
-  // The same as fp32, whatever is stored.
+  // Does the same as fp32, whatever is stored.
   absl::Status ReadFloats(int tensor, const Box& box, int64_t begin, int64_t end, float* out);
 
   // Reads every byte of every file and calls report with what is wrong, as "FILE: ...".

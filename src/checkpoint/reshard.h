@@ -31,7 +31,7 @@ struct TensorDifference {
   double largest = 0.0;  // |a - b|; infinite where one is not finite and the other differs
   int64_t elements = 0;  // whose bits differ
 };
-// Of every tensor that differs.
+// Lists every tensor that differs.
 absl::StatusOr<std::vector<TensorDifference>> Compare(CheckpointReader& a, CheckpointReader& b);
 
 }  // namespace tl

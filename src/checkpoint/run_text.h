@@ -11,17 +11,17 @@
 
 namespace tl {
 
-// The folder that has the text of a run folder, a checkpoint, or a file of weights in either;
+// Finds the folder that has the text of a run folder, a checkpoint, or a file of weights in either;
 // empty: none.
 std::string FindText(const std::string& where);
 
-// That of the run folder or of its newest checkpoint that has one; of older runs, what
+// Loads that of the run folder or of its newest checkpoint that has one; for older runs, what
 // TextOfConfig finds. run_dir may be one checkpoint. An error where nothing says, where the
 // vocabulary is larger than the model's, or where the run's checkpoint was made with another
 // tokenizer.
 absl::StatusOr<ModelText> LoadRunText(const std::string& run_dir, const Config& config);
 
-// What a training by this config would keep: the tokenizer of its token files, as far as they are
+// Finds what a training by this config would keep: the tokenizer of its token files, if they are
 // there, with all that [run] init_from says where that has the same tokenizer; what init_from says
 // where the token files (llm.c's, Megatron's) tell none. nullopt where nothing tells.
 absl::StatusOr<std::optional<ModelText>> TextOfConfig(const Config& config);

@@ -30,7 +30,7 @@ class SafetensorsWriter {
       const std::string& path, std::vector<TensorInfo> tensors,
       const std::map<std::string, std::string>& metadata);
   ~SafetensorsWriter();
-  // The next data of the tensor whose turn it is; one without elements is appended too.
+  // Appends the next data of the tensor whose turn it is; one without elements too.
   absl::Status Append(const void* data, int64_t bytes);
   absl::Status Finish();
 
@@ -49,7 +49,7 @@ class SafetensorsReader {
   static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Open(const std::string& path);
   ~SafetensorsReader();
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  // An error where the name is missing or the shape, where given, differs.
+  // Finds a tensor; an error where the name is missing or the shape, where given, differs.
   absl::StatusOr<const TensorInfo*> Find(const std::string& name,
                                          const std::vector<int64_t>& shape) const;
   absl::StatusOr<const TensorInfo*> Find(const std::string& name) const;

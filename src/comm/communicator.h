@@ -87,7 +87,7 @@ class Communicator {
   // out: [size * n], every rank's in: [n] in rank order. in may be its own part of out.
   virtual void AllGather(Stream& stream, Tensor out, Tensor in) = 0;
   virtual void Broadcast(Stream& stream, Tensor x, int root) = 0;
-  // Point-to-point messages, all at once: send/recv, all-to-all, rings. Messages between two ranks
+  // Sends and receives messages, all at once: send/recv, all-to-all, rings. Those of two ranks
   // match in the order of the lists; this rank itself may be a peer. Sizes must agree.
   virtual void Exchange(Stream& stream, absl::Span<const Transfer> transfers) = 0;
   // Waits for every rank of the group; in order after this stream's work.
@@ -112,18 +112,18 @@ class Communicator {
   CommStats stats_;
 };
 
-// A group of one rank: every operation is a copy or nothing.
+// Makes a group of one rank: every operation is a copy or nothing.
 std::unique_ptr<Communicator> MakeSelfCommunicator();
 
-// True where this process was started by mpirun or srun with an MPI plug-in.
+// Tells whether this process was started by mpirun or srun with an MPI plug-in.
 bool LaunchedUnderMpi();
 // Initialises MPI (once, MPI_THREAD_FUNNELED: only this thread may call it), makes failed checks
 // end every rank, sets the rank shown in messages, and returns the world. MPI is finalised at exit.
 // A rank that exits with an error which the others do not share ends them all after 5 seconds.
 std::unique_ptr<Communicator> MakeMpiWorld(int* argc, char*** argv);
 
-// Every rank passes its own status; all get OK where all are, else an error that carries the
-// message of the lowest failing rank (prefixed "rank R: " where the group has several ranks).
+// Returns OK on all ranks where every one passes OK, else an error with the message of the lowest
+// failing rank (prefixed "rank R: " where the group has several ranks).
 absl::Status AgreeOnStatus(Communicator& group, const absl::Status& mine);
 
 }  // namespace tl

@@ -21,12 +21,12 @@ struct Fact {
 // What a fact is that only one of two ranks has: another than on rank 0, or no difference.
 enum class Absence : uint8_t { kDiffers, kAllowed };
 
-// An error on all ranks (FailedPrecondition) where a fact of a rank is another on rank 0: it names
-// the fact, both values and both hosts. Collective.
+// Refuses on all ranks (FailedPrecondition) a fact that is another on rank 0: the error names the
+// fact, both values and both hosts. Collective.
 absl::Status AgreeOnFacts(Communicator& world, absl::Span<const Fact> mine,
                           Absence absence = Absence::kDiffers);
 
-// The same of the program's version, of the command, of which both fit 100 bytes or are cut, and
+// Compares the program's version and the command, which fit 100 bytes or are cut, and those
 // of the environment variables that change what libraries compute. Comes before all else, with
 // messages whose size never changes: other versions may differ in everything. Collective.
 absl::Status AgreeOnProgram(Communicator& world, absl::string_view version,

@@ -43,8 +43,8 @@ class Mesh {
   int tensor_rank() const { return tensor_->rank(); }
   Grid grid() const { return {data_size(), data_rank(), tensor_size(), tensor_rank()}; }
   const Place& place() const { return place_; }
-  // An estimate of the device memory that NCCL takes for its connections, most of it when they are
-  // first used; 0 without NCCL.
+  // Estimates the device memory that NCCL takes for its connections, most of it when they are first
+  // used; 0 without NCCL.
   int64_t transport_bytes() const;
 
   // Runs of `replicas` consecutive tensor ranks, which hold the same key/value heads where there

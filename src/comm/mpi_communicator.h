@@ -32,7 +32,7 @@ class MpiCommunicator : public Communicator {
   MPI_Comm comm() const { return comm_; }
 
  private:
-  // The next call's route; also counts it.
+  // Returns the next call's route, and counts it.
   Route NextRoute(const char* name);
 
   MPI_Comm comm_;

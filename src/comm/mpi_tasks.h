@@ -31,17 +31,17 @@ struct Route {
 
   int tag() const { return static_cast<int>(call % 32768); }  // the least that MPI allows
   std::string Describe() const;
-  // The same and "waits for rank 3 on node7": peers by their rank in the group.
+  // Adds "waits for rank 3 on node7" to it: peers by their rank in the group.
   std::string DescribeWait(const std::set<int>& peers) const;
 };
 
 // Requests that complete together.
 class Requests {
  public:
-  // Cut into messages that MPI's int counts can express. Nothing for zero bytes.
+  // Cuts into messages that MPI's int counts can express. Nothing for zero bytes.
   void Send(const Route& route, int peer, const std::byte* data, int64_t bytes);
   void Receive(const Route& route, int peer, std::byte* data, int64_t bytes);
-  // True once all are complete, and then empty. Checks that what came has the size expected.
+  // Tells whether all are complete, and then empties it. Checks that what came has its size.
   bool Test(const Route& route);
   bool empty() const { return requests_.empty(); }
   // Adds the peers whose messages are not complete.
@@ -157,13 +157,13 @@ class SequenceTask : public Task {
   size_t next_ = 0;
 };
 
-// Offset in bytes of part `part` of n elements cut into `parts`.
+// Returns the offset in bytes of part `part` of n elements cut into `parts`.
 inline int64_t PartOffset(const Tensor& x, int part, int parts) {
   return x.elements() * part / parts * static_cast<int64_t>(SizeOf(x.dtype));
 }
 
-// Every rank's own part of x to all others (P-1 messages), in place. Ranks other than the root
-// skip it where root >= 0: the root has the whole of x already.
+// Sends every rank's own part of x to all others (P-1 messages), in place. Where root >= 0 its
+// part is not sent on: the root has the whole of x already.
 Phase GatherParts(const Route& route, const Tensor& x, int root = -1);
 
 }  // namespace tl

@@ -18,8 +18,8 @@ struct NcclOptions {
   bool deterministic = false;
 };
 
-// The ranks of `world`, which outlives it. Each rank's device must be its own. Collective; all
-// ranks get the same status.
+// Joins the ranks of `world`, which outlives it. Each rank's device must be its own. Collective;
+// all ranks get the same status.
 absl::StatusOr<std::unique_ptr<Communicator>> MakeNcclWorld(Communicator& world,
                                                             const NcclOptions& options);
 

@@ -75,11 +75,11 @@ struct Library {
   std::string absent;  // why it cannot be used; empty where it can
 };
 
-// Looked up once: one that is linked with the program or preloaded, else libnccl.so.2 as
+// Looks up, once, the one that is linked with the program or preloaded, else libnccl.so.2 as
 // device/cuda_library.h says.
 const Library& GetLibrary();
 
-// What NCCL says of a result of the communicator, null where it has none yet.
+// Tells what NCCL says of a result; comm: the communicator, null where there is none yet.
 std::string ErrorText(Result result, Comm comm);
 
 std::string VersionText(int version);  // "2.28.9"

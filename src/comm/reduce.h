@@ -10,7 +10,7 @@
 
 namespace tl {
 
-// True for the types and operations that a communicator reduces.
+// Tells whether a communicator reduces this type by this operation.
 bool CanReduce(ReduceOp op, DType dtype);
 
 // out[i] = rows[0][i] op rows[1][i] op ..., in this order, sums of bf16 and fp16 in fp32 and

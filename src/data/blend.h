@@ -40,22 +40,22 @@ struct BlendOptions {
   bool pack_documents = false;  // keep the documents inside a window apart
 };
 
-// For training; endless.
+// Opens an endless blend, for training.
 absl::StatusOr<std::unique_ptr<DataSource>> OpenBlend(const BlendOptions& options);
-// For evaluation: the files one after the other, every target once. Sample w of a file starts at
-// token w T; the last one of each file is padded. seed and weights mean nothing.
+// Opens the files one after the other, every target once, for evaluation. Sample w of a file starts
+// at token w T; the last one of each file is padded. seed and weights mean nothing.
 absl::StatusOr<std::unique_ptr<DataSource>> OpenSequential(const BlendOptions& options);
 
-// An error where two of the files say that they were made with different tokenizers.
+// Refuses files that say that they were made with different tokenizers.
 absl::Status CheckSameTokenizer(const std::vector<BlendFile>& files);
-// The tokenizer that the files were made with and the tokens that their documents begin and end
+// Tells the tokenizer that the files were made with and the tokens that documents begin and end
 // with: an error where two tokenizers differ, nullopt where none says. Documents have the begin
 // token where no file says otherwise, and the ends of all files.
 absl::StatusOr<std::optional<ModelText>> TextOfFiles(const std::vector<BlendFile>& files);
 
 namespace internal {
 
-// A pseudo-random permutation of [0, size): the image of i.
+// Returns the image of i under a pseudo-random permutation of [0, size).
 uint64_t Permute(uint64_t key, uint64_t size, uint64_t i);
 
 // Splits samples 0, 1, 2, ... over files by weight.

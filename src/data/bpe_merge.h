@@ -11,7 +11,7 @@ namespace tl::internal {
 
 class BpeMerger {
  public:
-  // Of two pairs the one added first merges first. A pair added again takes its later place.
+  // Adds a merge: that added first comes first. A pair added again takes its later place.
   void AddMerge(int32_t left, int32_t right, int32_t merged);
 
   // Appends what is left of a word's symbols when again and again the pair of lowest rank, the

@@ -8,7 +8,7 @@
 
 namespace tl::internal {
 
-// A pattern as Hugging Face's tokenizers writes it (Oniguruma's Ruby syntax over UTF-8) in PCRE2's
+// Writes a pattern of Hugging Face's tokenizers (Oniguruma's Ruby syntax over UTF-8) in PCRE2's
 // syntax, with the same meaning: \s is Unicode's White_Space, which PCRE2's is not, and \p{Han} the
 // script, not its extensions. What the two libraries read differently is refused by name, e.g. ^, a
 // possessive {n,m}+, an optional {n}? or ss in (?i:, which matches a sharp s.

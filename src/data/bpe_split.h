@@ -41,8 +41,8 @@ class SplitStage {
   absl::Status ForEachMatch(absl::string_view text,
                             absl::FunctionRef<void(size_t, size_t)> match) const;
 
-  // The last place up to limit where a word begins or ends whatever comes after text; 0 where there
-  // is none. Before and after it Split finds the same words by itself.
+  // Finds the last place up to limit where a word begins or ends whatever comes after text; 0: none
+  // is there. Before and after it Split finds the same words by itself.
   size_t LastBoundary(absl::string_view text, size_t limit) const;
 
  private:

@@ -13,7 +13,7 @@ namespace tl::internal {
 // By byte: printable ones stand for themselves, the others for U+0100 up in ascending order.
 const std::array<int32_t, 256>& StandIns();
 
-// The bytes that a string of stand-ins means; false where a character is none.
+// Finds the bytes that a string of stand-ins means; false where a character is none.
 bool FromStandIns(absl::string_view text, std::string* bytes);
 
 }  // namespace tl::internal

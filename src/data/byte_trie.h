@@ -35,7 +35,7 @@ class ByteTrie {
     int32_t value = -1;             // -1: no string ends here
   };
 
-  // 0 where there is none: the root is nobody's child.
+  // Returns 0 where there is none: the root is nobody's child.
   uint32_t Child(uint32_t node, char label) const {
     if (node == 0) return root_[static_cast<unsigned char>(label)];
     const Node& n = nodes_[node];

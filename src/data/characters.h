@@ -12,15 +12,15 @@ namespace tl::internal {
 // What SentencePiece writes for a space.
 inline constexpr char kSpaceSign[] = "\u2581";
 
-// The bytes of the character that begins with this byte.
+// Counts the bytes of the character that begins with this byte.
 inline size_t CharSize(char first) {
   const auto c = static_cast<unsigned char>(first);
   return c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
 }
 inline bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-// The character at byte `at` < text.size(), where one begins.
+// Returns the character at byte `at` < text.size(), where one begins.
 int32_t CharAt(absl::string_view text, size_t at);
-// The start of the character that ends before byte `end` > 0.
+// Returns the start of the character that ends before byte `end` > 0.
 size_t CharBefore(absl::string_view text, size_t end);
 void AppendChar(int32_t c, std::string* text);
 

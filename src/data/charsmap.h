@@ -21,7 +21,7 @@ class Charsmap {
   void Apply(absl::string_view text, std::string* out) const;
 
  private:
-  // What stands for text by the rule of its shortest prefix; false where it has none.
+  // Finds what stands for text by the rule of its shortest prefix; false where it has none.
   bool Find(absl::string_view text, absl::string_view* replacement) const;
 
   std::vector<uint32_t> units_;

@@ -26,32 +26,32 @@ struct FileIdentity {
   bool sampled = false;
   int samples = kIdentitySamples;  // how many, where sampled
 
-  // The same content, wherever it lies and whatever names it. Of other numbers of samples sizes and
-  // headers are compared.
+  // Tells whether the content is the same, wherever it lies and whatever names it. With other
+  // numbers of samples sizes and headers are compared.
   bool SameContent(const FileIdentity& other) const;
 };
 
-// "6000 tokens, 12345 bytes, header 1a2b3c4d, CRC32C 5e6f7a8b of 64 samples".
+// Says "6000 tokens, 12345 bytes, header 1a2b3c4d, CRC32C 5e6f7a8b of 64 samples".
 std::string Describe(const FileIdentity& file);
 
-// How many samples of each of so many files: kIdentitySamples, and fewer where they would be more
-// than 4096 in all, but at least 4.
+// Tells how many samples to take of each of so many files: kIdentitySamples, fewer where they would
+// be more than 4096 in all, but at least 4.
 int SamplesOfEach(size_t files);
 
-// A file that stores no checksum: CRC32C of its first header_bytes, and of `samples` blocks, 2 or
-// more, from its first byte to its last, or of all of it where it is no larger than they are.
+// Identifies a file that stores no checksum: by CRC32C of its first header_bytes, and of `samples`
+// blocks, 2 or more, from its first byte to its last, or of all of it where they are no smaller.
 absl::StatusOr<FileIdentity> SampleFile(const std::string& key, const std::string& path,
                                         int64_t header_bytes = kSampleBytes,
                                         int samples = kIdentitySamples);
 
-// A token file: by the checksums in its header, or by samples; of Megatron's format the index too,
-// as "KEY index".
+// Identifies a token file: by the checksums in its header, or by samples; of Megatron's format the
+// index too, as "KEY index".
 absl::StatusOr<std::vector<FileIdentity>> IdentifyTokenFile(const std::string& key,
                                                             const TokenFile& file,
                                                             int samples = kIdentitySamples);
 
-// An error, as of TokenFile::ReadTokens, where one of kIdentitySamples samples of the tokens has
-// one outside the vocabulary.
+// Refuses, as TokenFile::ReadTokens does, a file of which one of kIdentitySamples samples has a
+// token outside the vocabulary.
 absl::Status CheckSampledTokens(const TokenFile& file, int64_t vocab);
 
 }  // namespace tl

@@ -22,10 +22,10 @@ absl::StatusOr<TextRules> ReadFolderRules(const std::map<std::string, std::strin
 absl::StatusOr<TextRules> ReadFolderRules(const std::map<std::string, std::string>& files,
                                           const Tokenizer& tokenizer, const std::string& folder);
 
-// The end of a document in a tokenizer that comes without a folder; -1: none.
+// Finds the end of a document in a tokenizer that comes without a folder; -1: none.
 int32_t UsualEnd(const Tokenizer& tokenizer);
 
-// The template by which a conversation becomes a prompt: chat_template.jinja, or the one of
+// Finds the template by which a conversation becomes a prompt: chat_template.jinja, or the one of
 // tokenizer_config.json or chat_template.json; empty: none.
 std::string ChatTemplate(const std::map<std::string, std::string>& files);
 

@@ -12,22 +12,22 @@ namespace tl::internal {
 
 using Json = nlohmann::json;
 
-// "KEY: expected EXPECTED, found …".
+// Says "KEY: expected EXPECTED, found …".
 absl::Status BadPart(absl::string_view key, absl::string_view expected, const Json& found);
-// "KIND {…} is not supported": what tokenizers may do, and this does not.
+// Says "KIND {…} is not supported": what tokenizers may do, and this does not.
 absl::Status UnsupportedPart(absl::string_view kind, const Json& part);
 
-// null where the object has no such key, or is none.
+// Returns null where the object has no such key, or is none.
 const Json& Get(const Json& object, const char* key);
-// "" where there is none.
+// Returns "" where there is none.
 std::string TypeOf(const Json& part);
 bool Flag(const Json& object, const char* key, bool otherwise);
-// The flag of this key; an error that names part and key where there is none.
+// Reads the flag of this key; an error that names part and key where there is none.
 absl::Status GetFlag(const Json& part, const char* key, bool* value);
-// The string of this key; an error that names part and key where there is none.
+// Reads the string of this key; an error that names part and key where there is none.
 absl::Status GetString(const Json& part, const char* key, std::string* value);
 
-// What a Metaspace's prepend_scheme is, "always" where it has none: "first", "never" or "always";
+// Reads a Metaspace's prepend_scheme, "always" where it has none: "first", "never" or "always";
 // others are refused, and so is an add_prefix_space that says otherwise.
 absl::StatusOr<std::string> PrependScheme(const Json& part);
 

@@ -22,14 +22,14 @@ struct ModelText {
   std::map<std::string, std::string> files = {};  // of an imported folder, contents by name
 };
 
-// A tokenizer without a folder: its end is that which such tokenizers usually have.
+// Makes the text of a tokenizer without a folder: its end is that which such usually have.
 ModelText TextOf(std::shared_ptr<const Tokenizer> tokenizer);
 
 // where: "bytes", a folder of Hugging Face, of a run or of a checkpoint, or a tokenizer's file. For
 // tokenizer.json and tokenizer.model the files beside them are read too.
 absl::StatusOr<ModelText> ReadModelText(const std::string& where);
 
-// Whether FOLDER/tokenizer holds a text that SaveModelText has written.
+// Tells whether FOLDER/tokenizer holds a text that SaveModelText has written.
 bool HasModelText(const std::string& folder);
 // Writes FOLDER/tokenizer, durably and in one step. One that is there must hold the same, or is
 // replaced.

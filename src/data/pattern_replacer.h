@@ -22,7 +22,7 @@ class PatternReplacer {
   // Appends text with each match replaced.
   absl::Status Apply(absl::string_view text, std::string* out) const;
 
-  // How many of the first bytes that Apply appends come from the first `count` of text: tokenizers
+  // Counts the first bytes that Apply appends which come from the first `count` of text: tokenizers
   // takes a replacement to come from the last character that it stands for.
   absl::StatusOr<size_t> ComeFromFirst(size_t count, absl::string_view text) const;
 

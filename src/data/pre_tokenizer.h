@@ -31,22 +31,22 @@ class PreTokenizer {
 
   // Whether words are made of stand-ins for bytes.
   bool byte_level() const { return byte_level_; }
-  // Whether Split looks at its start.
+  // Tells whether Split looks at its start.
   bool looks_at_start() const;
-  // Whether what looks at it is a stage behind the first, which sees spaces no more.
+  // Tells whether a stage behind the first, which sees spaces no more, looks at it.
   bool looks_at_start_later() const;
   bool empty() const { return stages_.empty(); }
 
-  // The last place in text up to limit where a word ends or begins whatever comes after text, so
+  // Finds the last place up to limit where a word ends or begins whatever comes after text, so
   // that before and after it Split finds the same words by itself; 0 where none is known.
   size_t LastBoundary(absl::string_view text, size_t limit) const;
   enum class AtSpace { kBoundary, kInsideWord, kAsPatternSays };
   // What a space in a text is, or what was made of it: a boundary, a part of a word which the
   // model must not merge, or what LastBoundary finds.
   AtSpace at_space() const;
-  // Whether text begins with a space as at_space() means it.
+  // Tells whether text begins with a space as at_space() means it.
   bool BeginsWithSpace(absl::string_view text) const;
-  // What a space becomes where it is inside a word.
+  // Returns what a space becomes where it is inside a word.
   int32_t SpaceChar() const;
 
  private:

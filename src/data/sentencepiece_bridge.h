@@ -26,9 +26,9 @@ class SentencePieceModel {
 
   int size() const;
   int eos_id() const;
-  // The piece's own text, "" for control, unknown and byte pieces.
+  // Returns the piece's own text, "" for control, unknown and byte pieces.
   std::string PieceText(int id) const;
-  // What the piece stands for inside a text: PieceText with spaces for U+2581, the byte of a byte
+  // Returns what it stands for inside a text: PieceText with spaces for U+2581, the byte of a byte
   // piece, what the model shows for an unknown one.
   std::string PieceBytes(int id) const;
 

@@ -34,7 +34,7 @@ struct SentencePieceProto {
   bool escape_whitespaces = true;
 };
 
-// bytes: of a .model file, a protocol buffer (sentencepiece_model.proto).
+// Parses a .model file, a protocol buffer (sentencepiece_model.proto).
 absl::StatusOr<SentencePieceProto> ParseSentencePieceProto(const std::string& bytes);
 
 }  // namespace tl

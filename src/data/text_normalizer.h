@@ -17,12 +17,12 @@ class NormalizerStep {
  public:
   virtual ~NormalizerStep() = default;
   virtual absl::Status Apply(absl::string_view text, std::string* out) const = 0;
-  // Whether ASCII text stays as it is.
+  // Tells whether ASCII text stays as it is.
   virtual bool KeepsAscii() const { return false; }
-  // Whether any text may be cut before a space and behind a line end, and both parts normalised by
-  // themselves.
+  // Tells whether any text may be cut before a space and behind a line end, and both parts
+  // normalised by themselves.
   virtual bool CutsAtBlanks() const { return true; }
-  // How many of the first bytes of made, which is what Apply makes of text, come from the first
+  // Counts the first bytes of made, which is what Apply makes of text, that come from the first
   // `count` of text, which are whole characters.
   virtual absl::StatusOr<size_t> ComeFromFirst(size_t count, absl::string_view text,
                                                absl::string_view made) const;
@@ -34,7 +34,7 @@ class TextNormalizer {
   // Strip, StripAccents, Prepend, Replace and Precompiled; others are refused by name.
   static absl::StatusOr<TextNormalizer> Make(const Json& part);
 
-  // The text, or what storage now holds of it. first: where it is given, how many of its first
+  // Returns the text, or what storage now holds of it. first, where given: how many of its first
   // bytes come from the first character of text, as tokenizers sees it.
   absl::StatusOr<absl::string_view> Apply(absl::string_view text, std::string* storage,
                                           size_t* first = nullptr) const;

@@ -18,11 +18,11 @@ class TokenDecoder {
   // Strip and Sequences of these; others are refused by name.
   static absl::StatusOr<TokenDecoder> Make(const Json& part);
 
-  // The text of tokens as tokenizers decodes them. For ByteLevel their bytes, which may end inside
+  // Makes text of tokens as tokenizers does. For ByteLevel it is their bytes, which may end inside
   // a character; bytes of ByteFallback that are no UTF-8 become U+FFFD.
   std::string Decode(std::vector<std::string> tokens) const;
 
-  // What one token stands for inside a text, without what is done to all of it or its beginning.
+  // Returns what a token stands for inside a text, without what is done to all of it or its start.
   std::string DecodeOne(const std::string& token) const;
 
  private:

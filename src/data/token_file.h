@@ -50,13 +50,13 @@ class TokenFile {
 
   // Documents in order; a format without an index (llm.c) is one document. A document may be empty.
   int64_t document_count() const { return document_count_; }
-  // The first token of each of the documents [first, first + count), which are of
+  // Reads the first token of each of the documents [first, first + count), which are of
   // [0, document_count()]: the last of these starts at token_count().
   absl::Status DocumentStarts(int64_t first, int64_t count, int64_t* out) const;
-  // The last document that starts at or before token.
+  // Finds the last document that starts at or before token.
   absl::StatusOr<int64_t> DocumentOf(int64_t token) const;
 
-  // The tokens [begin, begin + count), which must lie inside the file. A token that is >= vocab
+  // Reads the tokens [begin, begin + count), which must lie inside the file. One that is >= vocab
   // (or negative) is an error that names the file, the place and the token.
   absl::Status ReadTokens(int64_t begin, int64_t count, int64_t vocab, int32_t* out) const;
 
@@ -111,16 +111,16 @@ class TokenFileWriter {
  public:
   static absl::StatusOr<std::unique_ptr<TokenFileWriter>> Create(const std::string& path,
                                                                  const Tokenizer& tokenizer);
-  // For tokens made elsewhere: no tokenizer, only the vocabulary, which sets the token's width.
+  // Takes tokens made elsewhere: no tokenizer, only the vocabulary, which sets the token's width.
   static absl::StatusOr<std::unique_ptr<TokenFileWriter>> Create(const std::string& path,
                                                                  int64_t vocab_size);
   ~TokenFileWriter();
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
-  // What the caller begins and ends every document with; -1: nothing.
+  // Sets what the caller begins and ends every document with; -1: nothing.
   void SetEnds(int32_t begin, int32_t end);
-  // The tokens appended from here on are a new document. Tokens before the first call are one too.
+  // Begins a document with the tokens appended next. Tokens before the first call are one too.
   void StartDocument();
   // text_bytes: the length of the text that these tokens stand for.
   absl::Status Append(absl::Span<const int32_t> tokens, int64_t text_bytes);

@@ -43,7 +43,7 @@ struct TokenFileHeader {
 };
 static_assert(sizeof(TokenFileHeader) == 128);
 
-// A token that begins or ends documents, as the header has it.
+// Writes a token that begins or ends documents as the header has it.
 inline int32_t PackToken(const std::optional<int32_t>& token) {
   return !token.has_value() ? 0 : *token < 0 ? -1 : *token + 1;
 }

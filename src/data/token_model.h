@@ -21,15 +21,15 @@ class TokenModel {
   // Appends the ids of a word, which is UTF-8 unless the model is one of bytes, and not empty.
   virtual absl::Status Encode(absl::string_view word, std::vector<int32_t>* ids) const = 0;
 
-  // Whether a word may be cut between these two characters, whatever else is in it, and both parts
-  // encoded by themselves.
+  // Tells whether a word may be cut between these two characters, whatever else is in it, and both
+  // parts encoded by themselves.
   virtual bool Apart(int32_t left, int32_t right) const = 0;
-  // The same before each U+2581 behind another character.
+  // Tells the same before each U+2581 behind another character.
   virtual bool WordsApart() const { return false; }
 
   // What the tokens are called, by id; empty for ids that none has.
   const std::vector<std::string>& tokens() const { return tokens_; }
-  // The id of the token of this name, -1 where there is none.
+  // Returns the id of the token of this name, -1 where there is none.
   virtual int32_t Find(absl::string_view token) const = 0;
   // What a user should know, e.g. that some bytes have no token; empty mostly.
   const std::string& note() const { return note_; }
@@ -45,12 +45,12 @@ absl::StatusOr<std::unique_ptr<TokenModel>> MakeTokenModel(const Json& model, bo
 absl::StatusOr<std::unique_ptr<TokenModel>> MakeBpeModel(const Json& model, bool bytes);
 absl::StatusOr<std::unique_ptr<TokenModel>> MakeUnigramModel(const Json& model);
 
-// Whether an entry of model.merges is no merge but a line as "#version: 0.2", which older files
-// begin with.
+// Tells whether an entry of model.merges is no merge but a line as "#version: 0.2", which older
+// files begin with.
 bool IsMergesVersion(const Json& merge);
 
-// The token of a byte that is fallen back to, "<0x0A>" for 10; and the byte of a token as decoders
-// read them, -1 where it is none.
+// Names the token of a byte that is fallen back to, "<0x0A>" for 10; finds the byte of a token as
+// decoders read them, -1 where it is none.
 std::string ByteTokenName(int byte);
 int ByteOfToken(absl::string_view token);
 

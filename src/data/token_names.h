@@ -13,18 +13,18 @@ class TokenNames {
  public:
   // definition: of a tokenizer, see there.
   explicit TokenNames(const std::string& definition);
-  // -1: no token has this name.
+  // Returns -1 where no token has this name.
   int32_t Find(const std::string& name) const;
-  // "": no name has this token.
+  // Returns "" where this token has no name.
   std::string NameOf(int32_t id) const;
 
  private:
   std::unordered_map<std::string, int32_t> ids_;
 };
 
-// The name of a token as the tokenizer's file has it; empty: it has none.
+// Names a token as the tokenizer's file does; empty: it has no name.
 std::string TokenText(const Tokenizer& tokenizer, int32_t id);
-// The same for people to read, with its number.
+// Names it for people to read, with its number.
 std::string TokenName(const Tokenizer& tokenizer, int32_t id);
 
 }  // namespace tl

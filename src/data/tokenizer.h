@@ -28,7 +28,7 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;
   // The token that ends a document, or -1 where the tokenizer has none.
   virtual int32_t end_id() const = 0;
-  // The bytes that LoadTokenizer(kind(), ...) makes this tokenizer from again: the model file as it
+  // Returns what LoadTokenizer(kind(), ...) makes this tokenizer from again: the model file as it
   // was read; empty for bytes.
   virtual const std::string& definition() const = 0;
 
@@ -36,17 +36,17 @@ class Tokenizer {
   // error for all but bytes; the message has the byte offset.
   virtual absl::Status Encode(absl::string_view text, std::vector<int32_t>* ids) const = 0;
 
-  // BPE-dropout (Provilkov et al. 2020): as Encode, but that each merge is left out with this
+  // Encodes with BPE-dropout (Provilkov et al. 2020): each merge is left out with this
   // probability, 0 to 1, so that a text comes in many pieces. The draws are a function of the seed
   // and the text alone. An error for tokenizers without merges to leave out.
   virtual absl::Status EncodeWithDropout(absl::string_view text, double dropout, uint64_t seed,
                                          std::vector<int32_t>* ids) const;
 
-  // The text of the ids, which may end inside a UTF-8 character. Ids outside the vocabulary (a
+  // Makes text of the ids, which may end inside a UTF-8 character. Ids outside the vocabulary (a
   // model's may be padded) add nothing.
   virtual std::string Decode(absl::Span<const int32_t> ids) const = 0;
 
-  // What one token stands for inside a text, which may be part of a UTF-8 character: a text is that
+  // Returns what a token stands for inside a text, maybe part of a UTF-8 character: a text is that
   // of its tokens, one after the other, but for a space that SentencePiece models may put before
   // the first. Empty for ids outside the vocabulary.
   virtual std::string TokenBytes(int32_t id) const { return Decode({&id, 1}); }
@@ -54,7 +54,7 @@ class Tokenizer {
   // What a user should know of it, e.g. that its vocabulary lacks some bytes; empty mostly.
   virtual std::string note() const { return ""; }
 
-  // The largest p it can find such that Encode(text + more) == Encode(text[:p]) + Encode(text[p:] +
+  // Finds a large p such that Encode(text + more) == Encode(text[:p]) + Encode(text[p:] +
   // more) whatever comes after text; 0 where it finds none. Lets big files be encoded in pieces.
   virtual size_t CutPoint(absl::string_view text) const = 0;
 
@@ -64,11 +64,11 @@ class Tokenizer {
   std::string name() const;
 };
 
-// 256 tokens, one for each byte.
+// Makes one of 256 tokens, one for each byte.
 std::unique_ptr<Tokenizer> MakeByteTokenizer();
-// The bytes of a SentencePiece .model file.
+// Takes the bytes of a SentencePiece .model file.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(std::string model);
-// The bytes of a tokenizer.json: byte-level BPE as GPT-2, Llama 3 and Qwen ship it, and BPE and
+// Takes the bytes of a tokenizer.json: byte-level BPE as GPT-2, Llama 3 and Qwen ship it; BPE and
 // Unigram over characters, as SentencePiece's models become. Anything in it that this cannot
 // reproduce to the token is refused by name, but for what works on whole texts only: truncation,
 // padding and post_processor (tokens added at the ends) do not apply.
@@ -77,7 +77,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(std::string json);
 // As stored in a token file; kNone is an error.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(TokenizerKind kind,
                                                          std::string definition);
-// "bytes", a tokenizer.json, a SentencePiece model, or a folder that holds tokenizer.json or
+// Loads "bytes", a tokenizer.json, a SentencePiece model, or a folder that holds tokenizer.json or
 // tokenizer.model; of both the first, unless it is the second in another form. What a file is, is
 // told from its contents.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& name_or_path);

@@ -38,7 +38,7 @@ const char* MissingOps();
 
 std::string VersionText(int version);  // "13.0"
 
-// Of a CUDA stream; makes its device the calling thread's current one, as launches need.
+// Returns a CUDA stream's handle; makes its device the thread's current one, as launches need.
 cudaStream_t Handle(Stream& stream);
 
 }  // namespace tl::cuda

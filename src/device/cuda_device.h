@@ -7,13 +7,13 @@
 
 namespace tl::cuda {
 
-// The same for every process that sees the device.
+// Returns what is the same for every process that sees the device.
 std::array<uint8_t, 16> Uuid(int device);
 
 // Makes it the calling thread's current device.
 void MakeCurrent(int device);
 
-// Of this process's allocations, as the plan counts them: now, and the most.
+// Counts this process's allocations as the plan does: now, and the most.
 int64_t AllocatedBytes(int device);
 int64_t PeakBytes(int device);
 

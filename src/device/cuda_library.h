@@ -16,7 +16,7 @@ struct Library {
 
 // Looks for e.g. "libcublasLt.so.13".
 Library FindLibrary(const std::string& soname);
-// Of the toolkit's own major version: the ABI that this program was compiled for. Looked up once.
+// Looks up, once, that of the toolkit's major version: the ABI the program was compiled for.
 const Library& CublasLtLibrary();
 
 }  // namespace tl::cuda
