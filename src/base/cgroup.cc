@@ -35,7 +35,7 @@ int64_t ReadKey(const std::string& path, std::string_view key) {
   return 0;
 }
 
-// Whether a list with commas holds the word.
+// Tells whether a list with commas holds the word.
 bool Lists(const std::string& list, std::string_view word) {
   std::istringstream words(list);
   for (std::string each; std::getline(words, each, ',');) {

@@ -44,7 +44,7 @@ std::string ParentOf(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
-// Whether the open file still has this name.
+// Tells whether the open file still has this name.
 bool IsAt(const File& file, const std::string& path) {
   struct stat opened, there;
   return ::fstat(file.fd(), &opened) == 0 && ::lstat(path.c_str(), &there) == 0 &&

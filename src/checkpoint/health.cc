@@ -14,7 +14,7 @@
 namespace tl {
 namespace {
 
-// Whether there is a checkpoint at `path`, and it is not marked. What has no manifest is none.
+// Tells whether there is a checkpoint at `path` that is not marked. What has no manifest is none.
 bool IsHealthy(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path + "/" + kManifestName, ignored) && UnhealthySince(path) == 0;

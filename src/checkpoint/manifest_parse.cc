@@ -83,7 +83,7 @@ class Node {
   std::string where_;
 };
 
-// Of tensors and files: a path component that stays where it is.
+// Tells whether a name of a tensor or file is a path component that stays where it is.
 bool IsPlainName(const std::string& name) {
   return !name.empty() && name.size() <= kMaxName && name[0] != '.' &&
          std::all_of(name.begin(), name.end(),

@@ -65,7 +65,7 @@ void WithoutMarks(int32_t c, std::string* out) {
     AppendChar(c, out);
 }
 
-// Of neural machine translation: control characters are left out, other blanks become spaces.
+// Leaves out control characters and makes other blanks spaces, as neural machine translation does.
 void Nmt(int32_t c, std::string* out) {
   if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F ||
       c == 0x9F)

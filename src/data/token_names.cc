@@ -16,8 +16,8 @@ void Add(const Json& name, const Json& id, Names* names) {
     names->insert_or_assign(name.get<std::string>(), id.get<int32_t>());
 }
 
-// Of a tokenizer.json: the vocabulary, an object or, of a Unigram, a list of pieces with their
-// scores; then the added tokens.
+// Adds what a tokenizer.json names: the vocabulary, an object or, of a Unigram, a list of pieces
+// with their scores; then the added tokens.
 void AddJson(const Json& root, Names* names) {
   if (!root.is_object()) return;
   const Json& vocab = Get(Get(root, "model"), "vocab");

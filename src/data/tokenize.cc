@@ -205,7 +205,7 @@ bool IsSentencePieceModel(absl::string_view begin) {
   return begin.size() >= 4 && begin[0] == '\n' && begin[2] == '\n';
 }
 
-// Whether both name one place, whatever is there.
+// Tells whether both name one place, whatever is there.
 bool SamePlace(const std::string& a, const std::string& b) {
   std::error_code error;
   return !a.empty() && !b.empty() &&

@@ -65,7 +65,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFile(const std::string& 
                       absl::StrCat(path, ": ", tokenizer.status().message()));
 }
 
-// Whether the bytes of a tokenizer.json are a SentencePiece model's once more, in the form that
+// Tells whether a tokenizer.json is a SentencePiece model once more, in the form that
 // fast tokenizers read: not byte-level, and every added token a piece of the model.
 bool RepeatsSentencePiece(const std::string& json, const std::string& model) {
   const auto parsed = ParseJson(json, "tokenizer.json");

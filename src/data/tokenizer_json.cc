@@ -296,8 +296,8 @@ class JsonTokenizer : public Tokenizer {
     return false;
   }
 
-  // Whether a text between added tokens, normalized, may be cut here, behind its first byte and
-  // before its last, whatever comes after it.
+  // Tells whether a text between added tokens, normalized, may be cut here, behind its first byte
+  // and before its last, whatever comes after it.
   bool MayCut(absl::string_view text, size_t at) const {
     switch (pre_tokenizer_.at_space()) {
       case PreTokenizer::AtSpace::kBoundary:

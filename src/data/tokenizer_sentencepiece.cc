@@ -82,8 +82,8 @@ class SentencePieceTokenizer : public Tokenizer {
     return absl::OkStatus();
   }
 
-  // Whether lines, each with its line end, are encoded independently of each other: no piece holds
-  // a line end beside other characters, and no blank is added or taken away at the edges of a text
+  // Tells whether lines, each with its line end, are encoded independently of each other: no piece
+  // holds a line end beside other characters, and no blank is added or taken away at a text's edges
   // (which the library does not tell, hence the trials).
   bool LinesApart() const {
     for (int id = 0; id < model_.size(); ++id) {
