@@ -10,7 +10,7 @@
 
 namespace tl {
 
-struct Config;  // engine/config.h
+struct Config;  // config/config.h
 
 struct CalibrateOptions {
   std::string run_dir;

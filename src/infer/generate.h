@@ -12,7 +12,7 @@
 
 namespace tl {
 
-struct Config;  // engine/config.h
+struct Config;  // config/config.h
 
 struct GenerateOptions {
   std::vector<std::string> prompts;

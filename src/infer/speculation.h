@@ -9,7 +9,7 @@
 
 namespace tl {
 
-struct Config;           // engine/config.h
+struct Config;           // config/config.h
 struct GenerateOptions;  // infer/generate.h
 
 struct Speculation {
