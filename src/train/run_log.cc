@@ -75,8 +75,7 @@ absl::Status RunLog::Check(const std::string& dir) {
       "keep it elsewhere, or set another [run] dir");
 }
 
-absl::StatusOr<RunLog> RunLog::Open(const Config& config, const std::string& resolved_config,
-                                    int64_t resume_step) {
+absl::StatusOr<RunLog> RunLog::Open(const Config& config, int64_t resume_step) {
   const std::string& dir = config.run.dir;
   TL_RETURN_IF_ERROR(MakeWritableFolder(dir));
   TL_RETURN_IF_ERROR(ReplaceFile(dir + "/config.toml", WriteResolved(AllKeys(), config)));

@@ -13,6 +13,7 @@
 #include "data/source.h"
 #include "engine/engine.h"
 #include "optim/optimizer.h"
+#include "optim/schedule.h"
 #include "train/progress.h"
 #include "train/read_ahead.h"
 
