@@ -61,7 +61,7 @@ double ReadSeconds(const Buffer& buffer) {
   return seconds;
 }
 
-void Measure(const Size& size, DType compute) {
+void MeasureSize(const Size& size, DType compute) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
   ModelOptions options;
@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
       {"124M", {.layers = 12, .hidden = 768, .heads = 12, .ffn = 2048, .vocab = 50304}}};
   for (const tl::Size& size : sizes) {
     for (const DType compute : {DType::kF32, DType::kBF16}) {
-      if (argc < 2 || std::strcmp(argv[1], tl::Name(compute)) == 0) tl::Measure(size, compute);
+      if (argc < 2 || std::strcmp(argv[1], tl::Name(compute)) == 0) tl::MeasureSize(size, compute);
     }
   }
 }

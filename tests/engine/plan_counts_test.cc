@@ -13,6 +13,7 @@
 #include "config/parse.h"
 #include "engine/options.h"
 #include "kernels/cached_attention.h"
+#include "objective/descriptor.h"
 #include "objective/keys.h"
 
 namespace tl {
@@ -99,7 +100,8 @@ TEST(PlanCounts, AreThoseOfTheWholeModelOnAnyGrid) {
   for (const Counts& counts : kCounts) {
     SCOPED_TRACE(absl::StrCat(counts.config, " ", counts.settings));
     ModelOptions options = Options(counts.config, counts.settings);
-    options.model.layers = std::min<int64_t>(options.model.layers, options.objective.heads + 2);
+    const int64_t heads = DescriptorOf(options.objective).heads(options.objective);
+    options.model.layers = std::min<int64_t>(options.model.layers, heads + 2);
     const auto whole = Declared(options);
     for (const int tensor : {2, 4}) {
       if (options.model.heads % tensor != 0 || options.model.ffn % tensor != 0) continue;

@@ -48,7 +48,7 @@ TEST(Unfit, ATrainingTakesNoMemory) {
   ASSERT_TRUE(Validate(config, 1).ok());
   const auto world = MakeSelfCommunicator();
   const int64_t before = PeakAddressSpace();
-  ExpectRefused(Train(config, "", *world), "optimizer state", before);
+  ExpectRefused(Train(config, *world), "optimizer state", before);
   EXPECT_FALSE(std::filesystem::exists(config.run.dir));
 }
 
