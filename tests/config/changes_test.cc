@@ -12,6 +12,7 @@ Config Base() {
   Config config;
   config.model.layers = 2;
   config.data.train = {{"a.tok"}};
+  config.train.steps = 100;
   config.train.sequence_length = 64;
   return config;
 }
