@@ -14,7 +14,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "config/parse.h"
 #include "objective/acceptance.h"
+#include "objective/keys.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 
@@ -169,7 +171,7 @@ TEST_F(Metrics, RunLogFillsTheFolder) {
   EXPECT_EQ(std::count(screen.begin(), screen.end(), '\n'), 1 + 4 + 1) << screen;
   EXPECT_NE(screen.find("step 20/20  loss 2.3457"), std::string::npos) << screen;
   EXPECT_NE(screen.find("1.5000 bits/byte"), std::string::npos) << screen;
-  EXPECT_EQ(ReadAll(config.run.dir + "/config.toml"), "[run]\n");
+  EXPECT_EQ(ReadAll(config.run.dir + "/config.toml"), WriteResolved(AllKeys(), config));
   const std::string lines = ReadAll(config.run.dir + "/metrics.jsonl");
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 21);
 }
