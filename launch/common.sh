@@ -17,8 +17,9 @@ local_mpi_environment() {
   # Open MPI 5 starts ranks by PRRTE, which has its own name for it.
   export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy:-none}"
   export PRTE_MCA_hwloc_default_binding_policy="${PRTE_MCA_hwloc_default_binding_policy:-none}"
-  # Ranks of one host need no TCP, which Open MPI 5 would warn about where interfaces have no network.
-  export OMPI_MCA_btl="${OMPI_MCA_btl:-^tcp}"
+  # Of TCP the ranks of one host need the loopback alone, and Open MPI 5 warns of interfaces that
+  # lead nowhere.
+  export OMPI_MCA_btl_tcp_if_include="${OMPI_MCA_btl_tcp_if_include:-lo}"
   # Chroots often lack /sys, and hwloc says so from every rank.
   export HWLOC_HIDE_ERRORS="${HWLOC_HIDE_ERRORS:-2}"
   # Open MPI looks up "localhost"; without that name here a slow DNS costs 5 s a time.
