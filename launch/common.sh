@@ -19,7 +19,9 @@ local_mpi_environment() {
   export PRTE_MCA_hwloc_default_binding_policy="${PRTE_MCA_hwloc_default_binding_policy:-none}"
   # Of TCP the ranks of one host need the loopback alone, and Open MPI 5 warns of interfaces that
   # lead nowhere.
-  export OMPI_MCA_btl_tcp_if_include="${OMPI_MCA_btl_tcp_if_include:-lo}"
+  if [[ -z ${OMPI_MCA_btl_tcp_if_exclude:-} ]]; then
+    export OMPI_MCA_btl_tcp_if_include="${OMPI_MCA_btl_tcp_if_include:-lo}"
+  fi
   # Chroots often lack /sys, and hwloc says so from every rank.
   export HWLOC_HIDE_ERRORS="${HWLOC_HIDE_ERRORS:-2}"
   # Open MPI looks up "localhost"; without that name here a slow DNS costs 5 s a time.

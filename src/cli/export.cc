@@ -24,7 +24,7 @@ absl::StatusOr<DType> WeightType(const std::string& name, const Config& config) 
 }
 
 // That of the run's folder, also where one checkpoint in it is given.
-std::string CheckpointName(const std::string& where) {
+std::string NameOfCheckpoint(const std::string& where) {
   namespace fs = std::filesystem;
   std::error_code error;
   fs::path path = fs::absolute(where, error).lexically_normal();
@@ -73,7 +73,7 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   TL_ASSIGN_OR_RETURN(job.text, LoadRunText(where, job.config));
   TL_ASSIGN_OR_RETURN(const auto source, OpenRunWeights(CheckpointFolder(job.config, where)));
   job.source = source.get();
-  job.name = CheckpointName(where);
+  job.name = NameOfCheckpoint(where);
   job.shard_bytes = shard_mb * 1'000'000;
   job.leave = trunk_only ? Leave::kHeads : Leave::kNothing;
   TL_ASSIGN_OR_RETURN(const auto report, Export(job, format, out));

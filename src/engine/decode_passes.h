@@ -17,7 +17,8 @@ class DecodePasses {
   // at most. Allocates for passes that ask for the logits of so many rows; one that asks for more
   // makes room for them then. Engine and cache outlive it.
   DecodePasses(Engine& engine, const KvCache& cache, int64_t logit_rows);
-  // What it allocates on the device: inputs and logits; scratch of kernels, the engine's included.
+  // What it allocates on the device: inputs and logits; scratch of the kernels
+  // of its passes.
   static int64_t Bytes(const Model& model, int64_t logit_rows);
   static int64_t ScratchBytes(const Model& model, int64_t cache_capacity, int64_t logit_rows);
 
