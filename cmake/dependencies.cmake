@@ -29,7 +29,7 @@ find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy libhwy-contrib)
 trunkline_serves(Highway ${hwy_libhwy_VERSION} 1.0 2)
-pkg_check_modules(hdf5 REQUIRED IMPORTED_TARGET hdf5-serial)
+pkg_search_module(hdf5 REQUIRED IMPORTED_TARGET hdf5-serial hdf5)
 trunkline_serves(HDF5 ${hdf5_VERSION} 1.10 1.15)
 # As an archive where that links: the shared library needs those of a whole web client. Debian 13's
 # archive needs them too.
