@@ -127,7 +127,7 @@ void Engine::StartReadingHeads() {
 std::vector<HeadResult> Engine::Heads() const {
   const Objective& objective = model_.objective();
   std::vector<HeadResult> results;
-  for (int head = 0; head < objective.head_count(); ++head) {
+  for (int head = 0, heads = objective.head_count(); head < heads; ++head) {
     std::array<double, kHeadSums> sums;
     std::memcpy(sums.data(), host_sums_.data() + head * sizeof(sums), sizeof(sums));
     results.push_back(objective.Result(head, sums));

@@ -42,12 +42,12 @@ void LmLoss::Declare(Plan& plan) {
   plan.LossChunk(chunk_);
   const auto scope = plan.Enter();
   y_full_.Declare(plan, g, "y_full", whole[1], Life::kForward);
-  dy_full_.Declare(plan, g, "dy_full", whole[1], Life::kForward);
+  if (plan.training()) dy_full_.Declare(plan, g, "dy_full", whole[1], Life::kForward);
   logits_ = plan.Slot("logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
   // In fp32 the gradient takes the logits' place; in a narrower type its rows would be strided
   // there, which makes the products slow.
   if (g.compute != DType::kF32)
-    d_logits_ = plan.Slot("d_logits", {chunk_, local_vocab_}, g.compute, Life::kForward);
+    d_logits_ = plan.GradientSlot("d_logits", {chunk_, local_vocab_}, g.compute, Life::kForward);
   target_logit_ = plan.Slot("target_logit", {chunk_}, DType::kF32, Life::kForward);
   stats_ = plan.Slot("stats", {chunk_, 4}, DType::kF32, Life::kForward);
   all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 4}, DType::kF32, Life::kForward);

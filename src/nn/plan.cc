@@ -29,6 +29,12 @@ SlotId Plan::Slot(std::string name, Shape shape, DType dtype, Life life) {
   return static_cast<SlotId>(slots_.size()) - 1;
 }
 
+SlotId Plan::GradientSlot(std::string name, Shape shape, DType dtype, Life life) {
+  const SlotId id = Slot(std::move(name), shape, dtype, life);
+  slots_[id].needed = training();
+  return id;
+}
+
 void Plan::End(SlotId slot) {
   TL_CHECK_EQ(slots_[slot].end, -1) << slots_[slot].name << " ended twice";
   slots_[slot].end = ++tick_;
@@ -170,7 +176,7 @@ void Plan::Finish() {
 double Plan::least_bytes() const {
   double saved = 0.0, largest = 0.0;
   for (const SlotInfo& slot : slots_) {
-    if (slot.life != Life::kSaved) continue;
+    if (slot.life != Life::kSaved || !slot.needed) continue;
     if (slot.kept() && purpose_ == Purpose::kTraining) saved += slot.size();
     largest = std::max(largest, slot.size());
   }

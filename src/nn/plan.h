@@ -55,6 +55,9 @@ class Plan {
   // Whether what is declared now has a backward pass.
   bool training() const { return purpose_ == Purpose::kTraining && !group_.frozen; }
   SlotId Slot(std::string name, Shape shape, DType dtype, Life life);
+  // Declares a slot that is written and read where something is trained alone: a gradient that is
+  // made in the forward pass, as losses make theirs. Takes no memory elsewhere.
+  SlotId GradientSlot(std::string name, Shape shape, DType dtype, Life life);
   // The last use in the forward pass (kForward), or the first in the backward pass (kBackward), is
   // before what is declared from now on.
   void End(SlotId slot);

@@ -103,7 +103,7 @@ void IndependentHeads::Declare(Plan& plan) {
   const Geometry& g = context_.geometry;
   const Shape shape{g.local_rows(), context_.hidden};
   meter_.Declare(plan);
-  d_sum_ = plan.Slot("d_trunk", shape, g.compute, Life::kSaved);
+  d_sum_ = plan.GradientSlot("d_trunk", shape, g.compute, Life::kSaved);
   if (!plan.training() && draft_heads() > 0) {
     tap_ = plan.Slot("tap", shape, g.compute, Life::kSaved);
     state_.Declare(plan, context_.hidden);
@@ -113,7 +113,7 @@ void IndependentHeads::Declare(Plan& plan) {
     const size_t before = plan.gradient_uses().size();
     const auto turn = plan.Turning();
     head.delta = plan.Slot("head_delta", shape, g.compute, Life::kSaved);
-    head.d = plan.Slot("d_head", shape, g.compute, Life::kSaved);
+    head.d = plan.GradientSlot("d_head", shape, g.compute, Life::kSaved);
     const bool again = context_.block("").recompute == Recompute::kFull;
     if (again) head.h = plan.Slot("head_h", shape, g.compute, Life::kSaved);
     {

@@ -110,12 +110,15 @@ void Medusa::DeclareHead(Plan& plan, Head& head) {
   const auto slot = [&](const char* name) {
     return plan.Slot(head.name + name, shape, g.compute, Life::kSaved);
   };
+  const auto gradient = [&](const char* name) {
+    return plan.GradientSlot(head.name + name, shape, g.compute, Life::kSaved);
+  };
   for (size_t i = 0; i < head.layers.size(); ++i) {
     Layer& layer = head.layers[i];
     const std::string name = head.name + ".blocks." + std::to_string(i);
     layer.a = slot(".a");
     layer.y = slot(".y");
-    layer.d_a = slot(".d_a");
+    layer.d_a = gradient(".d_a");
     layer.linear.Declare(
         plan,
         {.name = name + ".weight",
@@ -128,8 +131,8 @@ void Medusa::DeclareHead(Plan& plan, Head& head) {
          .kind = ParamKind::kBias,
          .reduce = g.row_reduce()});
   }
-  head.d_y = slot(".d_y");
-  head.d_x = slot(".d_x");
+  head.d_y = gradient(".d_y");
+  head.d_x = gradient(".d_x");
   head.loss.Declare(plan);
 }
 

@@ -12,7 +12,7 @@ std::unique_ptr<Stem> Objective::MakeStem() const {
 
 void Objective::Prepare(BatchUse use, HostBatch* batch) const {
   if (use != BatchUse::kTraining) return;
-  for (int head = 0; head < head_count(); ++head) {
+  for (int head = 0, heads = head_count(); head < heads; ++head) {
     if (Distills(head)) batch->MaskBeyondInputs(head + 1);
   }
 }

@@ -19,7 +19,7 @@ void Readout::Declare(Plan& plan) {
   sum_ = plan.Slot("final_sum", shape, g.compute, Life::kSaved);
   norm_.Declare(plan, g.local_rows(), 0, g.row_reduce());
   y_ = plan.Slot("final_y", shape, g.compute, y_life_);
-  if (plan.training()) d_y_ = plan.Slot("d_final_y", shape, g.compute, Life::kSaved);
+  d_y_ = plan.GradientSlot("d_final_y", shape, g.compute, Life::kSaved);
   loss_.Declare(plan);
 }
 

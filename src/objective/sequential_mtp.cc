@@ -91,17 +91,20 @@ double SequentialMtp::Weight(int head, int64_t step, int64_t steps) const {
 void SequentialMtp::DeclareModule(Plan& plan, Module& m, int head) {
   const Geometry& g = context_.geometry;
   const int64_t rows = g.local_rows(), hidden = context_.hidden;
-  const auto slot = [&](const char* name, int64_t width, Life life) {
-    return plan.Slot(m.name + name, {rows, width}, g.compute, life);
+  const auto slot = [&](const char* name, int64_t width) {
+    return plan.Slot(m.name + name, {rows, width}, g.compute, Life::kSaved);
   };
-  m.embedded = slot(".embedded", hidden, Life::kSaved);
-  m.joined = slot(".joined", 2 * hidden, Life::kSaved);
-  m.input = slot(".input", hidden, Life::kSaved);
-  m.delta = slot(".delta", hidden, Life::kSaved);
-  m.d = slot(".d", hidden, Life::kSaved);
-  m.d_joined = slot(".d_joined", 2 * hidden, Life::kSaved);
-  m.d_embedded = slot(".d_embedded", hidden, Life::kSaved);
-  if (context_.block("").recompute == Recompute::kFull) m.h = slot(".h", hidden, Life::kSaved);
+  const auto gradient = [&](const char* name, int64_t width) {
+    return plan.GradientSlot(m.name + name, {rows, width}, g.compute, Life::kSaved);
+  };
+  m.embedded = slot(".embedded", hidden);
+  m.joined = slot(".joined", 2 * hidden);
+  m.input = slot(".input", hidden);
+  m.delta = slot(".delta", hidden);
+  m.d = gradient(".d", hidden);
+  m.d_joined = gradient(".d_joined", 2 * hidden);
+  m.d_embedded = gradient(".d_embedded", hidden);
+  if (context_.block("").recompute == Recompute::kFull) m.h = slot(".h", hidden);
   m.embedding.Declare(plan);
   {
     // Where this head weighs nothing, or has no targets, those after it do not either.
@@ -125,7 +128,7 @@ void SequentialMtp::Declare(Plan& plan) {
   if (config_.freeze_trunk) {
     tap_ = plan.Slot("tap", shape, g.compute, Life::kSaved);
   } else {
-    d_tap_ = plan.Slot("d_tap", shape, g.compute, Life::kSaved);
+    d_tap_ = plan.GradientSlot("d_tap", shape, g.compute, Life::kSaved);
   }
   {
     const auto group = plan.As({.frozen = config_.freeze_trunk});

@@ -27,6 +27,8 @@ const std::vector<ObjectiveDescriptor>& Table() {
 // Adds to a key's text what another objective says of it, both as "WHO: what".
 void MergeDoc(const ConfigKey& other, ConfigKey* key) {
   const size_t who = key->doc.find(": "), other_who = other.doc.find(": ");
+  TL_CHECK(who != std::string::npos && other_who != std::string::npos)
+      << "several objectives have " << key->name << ": each must say \"WHO: what\" of it";
   if (key->doc.substr(who) == other.doc.substr(other_who)) {
     key->doc.insert(who, ", " + other.doc.substr(0, other_who));
   } else {
@@ -65,6 +67,16 @@ ConfigSection ObjectiveSection() {
   return section;
 }
 
+// Makes the objective, and sees that it is what its descriptor says of it.
+std::unique_ptr<Objective> MakeAsDescribed(const ObjectiveDescriptor& descriptor,
+                                           const ObjectiveConfig& config,
+                                           const ObjectiveContext& context) {
+  auto objective = descriptor.make(config, context);
+  TL_CHECK_EQ(objective->head_count(), descriptor.heads(config)) << descriptor.name;
+  TL_CHECK_EQ(objective->freezes_trunk(), descriptor.freezes_trunk(config)) << descriptor.name;
+  return objective;
+}
+
 }  // namespace
 
 absl::Span<const ObjectiveDescriptor> Objectives() { return Table(); }
@@ -77,7 +89,7 @@ const ConfigTable& AllKeys() {
 absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(const ObjectiveConfig& config,
                                                          const ObjectiveContext& context) {
   if (const ObjectiveDescriptor* objective = FindObjective(config.name); objective != nullptr)
-    return objective->make(config, context);
+    return MakeAsDescribed(*objective, config, context);
   return absl::InvalidArgumentError("[objective] name = \"" + config.name + "\": expected one of " +
                                     ObjectiveNames());
 }

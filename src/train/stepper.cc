@@ -93,7 +93,7 @@ void Stepper::Allocate() {
       [this](const HostBatch& batch) {
         const Objective& objective = model_->objective();
         std::vector<int64_t> counts;
-        for (int head = 0; head < objective.head_count(); ++head)
+        for (int head = 0, heads = objective.head_count(); head < heads; ++head)
           counts.push_back(objective.Count(batch, head));
         return counts;
       });

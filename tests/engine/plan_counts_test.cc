@@ -115,6 +115,29 @@ TEST(PlanCounts, AreThoseOfTheWholeModelOnAnyGrid) {
   }
 }
 
+// The logits of the loss in fp32 are by far the largest there is; their gradient in bf16 would be
+// half of them.
+TEST(PlanCounts, EvaluationHasNoGradients) {
+  for (const char* objective :
+       {"name=next_token", "name=independent_heads objective.heads=2",
+        "name=sequential_mtp objective.depth=1", "name=medusa objective.heads=2"}) {
+    SCOPED_TRACE(objective);
+    constexpr int64_t kVocab = 16384;
+    ModelOptions options = Options(
+        "tiny",
+        absl::StrCat("precision.compute=bf16 model.vocab=", kVocab, " objective.", objective)
+            .c_str());
+    const auto training = Declared(options);
+    options.purpose = Plan::Purpose::kInference;
+    const auto evaluation = Declared(options);
+    const int64_t logits = evaluation->rows() * kVocab * 4;
+    EXPECT_GE(training->activation_bytes(), logits + logits / 2);
+    EXPECT_GE(evaluation->activation_bytes(), logits);
+    EXPECT_LT(evaluation->activation_bytes(), logits + logits / 4);
+    EXPECT_EQ(evaluation->gradient_bytes(), 0);
+  }
+}
+
 TEST(PlanCounts, EveryConfigIsCounted) {
   for (const auto& entry : std::filesystem::directory_iterator(TL_SOURCE_DIR "/configs")) {
     if (entry.path().extension() != ".toml") continue;

@@ -272,6 +272,28 @@ TEST(PlanDeathTest, InferenceHasNoBackwardMemory) {
   EXPECT_DEATH(plan.View(slot, nullptr, Device{}), "d_x has no memory");
 }
 
+TEST(PlanDeathTest, GradientsOfTheForwardPassTakeMemoryWhereSomethingIsTrainedAlone) {
+  for (const auto purpose : {Plan::Purpose::kTraining, Plan::Purpose::kInference}) {
+    for (const bool frozen : {false, true}) {
+      SCOPED_TRACE(frozen);
+      ParamTable params(1, 1, 0);
+      Plan plan(params, purpose);
+      SlotId slot = -1;
+      {
+        const auto group = plan.As({.frozen = frozen});
+        slot = plan.GradientSlot("d_loss", {4}, DType::kF32, Life::kForward);
+      }
+      plan.Finish();
+      if (purpose == Plan::Purpose::kTraining && !frozen) {
+        EXPECT_GE(plan.arena_bytes(), 16);
+      } else {
+        EXPECT_EQ(plan.arena_bytes(), 0);
+        EXPECT_DEATH(plan.View(slot, nullptr, Device{}), "d_loss has no memory");
+      }
+    }
+  }
+}
+
 ParamSpec Matrix(const std::string& name, int64_t out, int64_t in) {
   return {.name = name, .parts = {{.name = name, .shape = {out, in}, .split_axis = 0}}};
 }
