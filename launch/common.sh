@@ -22,8 +22,6 @@ local_mpi_environment() {
   if [[ -z ${OMPI_MCA_btl_tcp_if_exclude:-} ]]; then
     export OMPI_MCA_btl_tcp_if_include="${OMPI_MCA_btl_tcp_if_include:-lo}"
   fi
-  # UCX, which comes with Open MPI 5, takes SIGHUP for itself.
-  export UCX_DEBUG_SIGNO="${UCX_DEBUG_SIGNO:-0}"
   # Chroots often lack /sys, and hwloc says so from every rank.
   export HWLOC_HIDE_ERRORS="${HWLOC_HIDE_ERRORS:-2}"
   # Open MPI looks up "localhost"; without that name here a slow DNS costs 5 s a time.

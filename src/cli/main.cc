@@ -7,6 +7,7 @@
 
 #include "base/crash.h"
 #include "base/exit_code.h"
+#include "base/hangup.h"
 #include "base/logging.h"
 #include "base/open_file_limit.h"
 #include "base/remove_on_signal.h"
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "train") tl::HoldUserSignal();
   const std::unique_ptr<tl::Communicator> world =
       tl::LaunchedUnderMpi() ? tl::MakeMpiWorld(&argc, &argv) : tl::MakeSelfCommunicator();
+  tl::RestoreHangup();
   tl::InstallCrashHandlers();
   tl::InstallEndSignals();
   absl::Status mine = tl::CheckLauncher();

@@ -1,4 +1,5 @@
-// Preloaded into the program by tests: what happens to the rank TL_PRELOAD_RANK.
+// Preloaded into the program by tests. Takes SIGHUP as it is loaded, as UCX does, which Open MPI 5
+// brings. What happens to the rank TL_PRELOAD_RANK:
 //   TL_PRELOAD_ACT=throw    an exception when it syncs a file of a checkpoint
 //                  hang     there, a call that does not return
 //                  hang_output  the same when it syncs an output that has no name yet
@@ -29,6 +30,12 @@ bool PathHas(int fd, const char* part) {
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   return readlink(link.c_str(), path, sizeof(path) - 1) > 0 && std::strstr(path, part) != nullptr;
 }
+[[gnu::constructor]] void TakeHangup() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  sigaction(SIGHUP, &action, nullptr);
+}
+
 bool InCheckpoint(int fd) { return PathHas(fd, "/step_"); }
 
 }  // namespace

@@ -189,7 +189,7 @@ TEST_F(RankFaults, TimeLimitSavesForARequeue) {
 TEST_F(RankFaults, TerminateAndInterruptSave) {
   for (const int signal : {SIGTERM, SIGHUP, SIGINT}) {
     const int before = Steps();
-    LiveJob job(1, TrainArguments({}), log());
+    LiveJob job(1, TrainArguments({}), log(), Preload("none", 0));
     ASSERT_TRUE(WaitForSteps(job, before + 2));
     ASSERT_TRUE(job.Signal(0, signal));
     ExpectEnd(job, 128 + signal, kPatience);
@@ -207,7 +207,7 @@ TEST_F(RankFaults, AClosedPipeSaves) {
 }
 
 TEST_F(RankFaults, UnderNohupTrainingGoesOn) {
-  LiveJob job(1, TrainArguments({}), log(), "nohup");
+  LiveJob job(1, TrainArguments({}), log(), Preload("none", 0) + " nohup");
   ASSERT_TRUE(WaitForSteps(job, 2));
   ASSERT_TRUE(job.Signal(0, SIGHUP));
   ASSERT_TRUE(WaitForSteps(job, Steps() + 20));
