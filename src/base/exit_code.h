@@ -1,5 +1,6 @@
-// The exit codes of the program and of all ranks of a job, for scripts; docs/clusters.md explains
-// them. A rank that dies of a signal gives 128 + its number, as in a shell.
+// The exit codes of the program and of all ranks of a job, for scripts;
+// docs/reference/exit-codes.md explains them. A rank that dies of a signal gives 128 + its number, as
+// in a shell.
 #pragma once
 
 #include <string>

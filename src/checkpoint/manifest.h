@@ -1,5 +1,6 @@
 // manifest.json, which makes a folder of shards a checkpoint: what was saved, by whom, and for
-// every stored piece its place and checksums. checkpoints/README.md specifies the format.
+// every stored piece its place and checksums. docs/reference/checkpoint-format.md specifies the
+// format.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Hugging Face folders as people have them: docs/folders.md has the table.
+// Hugging Face folders as people have them: docs/reference/folders.md has the table.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -2,7 +2,7 @@
 # What drafts win on a trained byte model: for each drafter that a run folder can have, at temperatures
 # 0 and 1, tokens per pass (tau), acceptance by position, passes per token and tokens per second
 # beside plain decoding in the same process; heads in a chain, in a fixed tree and in a calibrated one of
-# as many nodes. Prints the tables of docs/decoding.md.
+# as many nodes. Prints the tables of docs/results/decoding.md.
 #   tests/experiments/decoding.sh RUN...
 # PROGRAM, PROMPTS (how many, from the last tenth of TEXT), TOKENS (of each), DRAFT_MODEL (a run
 # folder) and SET (of --set, e.g. precision.compute=bf16) may be set.

@@ -2,7 +2,7 @@
 # Learning with independent heads at equal parameters: bits per byte of the main head, hit rates and
 # the accepted length for 1, 2 and 4 heads, without and with a forward curriculum, on the King James
 # Bible and on a dictionary. Writes one line for each run to RESULTS, seed by seed, and prints their
-# means over the seeds as the tables of docs/heads.md.
+# means over the seeds as the tables of docs/results/heads.md.
 #   launch/setup.sh --experiments; tests/experiments/heads.sh [RESULTS]
 # PROGRAM, TEXTS (of kjv and gcide), SEEDS, STEPS and RUNS (a scratch folder) may be set; runs that
 # RESULTS has are not made again.

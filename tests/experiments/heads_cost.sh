@@ -1,7 +1,7 @@
 #!/bin/bash
 # What heads cost: the time of a step and the memory of a training with several heads against those
 # with one, beside the ratio of their FLOPs and the memory that was planned. Makes the tables of
-# docs/heads.md.
+# docs/results/heads.md.
 #   tests/experiments/heads_cost.sh
 # PROGRAM, ROUNDS (the kinds take turns; the fastest of their medians counts) and STEPS of a round
 # may be set.

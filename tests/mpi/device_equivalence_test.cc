@@ -1,7 +1,7 @@
 // The CUDA backend trains the same model as the CPU's, on every grid and over every transport:
 // losses, the first step's gradients and the weights after the last step against one rank on the
-// CPU. On the SIMT test machine it makes the table of docs/equivalence_devices.md in the build
-// folder, and with TRUNKLINE_WRITE_DOCS=1 in docs/.
+// CPU. On the SIMT test machine it makes the table of docs/results/equivalence_devices.md in the
+// build folder, and with TRUNKLINE_WRITE_DOCS=1 in docs/results/.
 #include <cstdlib>
 #include <fstream>
 #include <vector>
@@ -200,7 +200,7 @@ TEST(DeviceEquivalence, TableIsWritten) {
 #if defined(TL_SIMT)
   std::vector<std::string> paths = {TL_BINARY_DIR "/equivalence_devices.md"};
   if (std::getenv("TRUNKLINE_WRITE_DOCS") != nullptr)
-    paths.push_back(TL_SOURCE_DIR "/docs/equivalence_devices.md");
+    paths.push_back(TL_SOURCE_DIR "/docs/results/equivalence_devices.md");
   for (const std::string& path : paths) {
     std::ofstream file(path);
     file << R"(# The CUDA backend against the CPU's

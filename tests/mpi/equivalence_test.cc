@@ -1,6 +1,6 @@
 // Every data x tensor layout trains the same model, takes the memory it should and sends the bytes
-// it should. Makes the table of docs/equivalence.md in the build folder, and with
-// TRUNKLINE_WRITE_DOCS=1 in docs/.
+// it should. Makes the table of docs/results/equivalence.md in the build folder, and with
+// TRUNKLINE_WRITE_DOCS=1 in docs/results/.
 #include <cstdlib>
 #include <iterator>
 #include <map>
@@ -288,7 +288,7 @@ TEST(Table, IsWritten) {
   const std::string name = World().size() == 4 ? "equivalence.md" : "equivalence_2_ranks.md";
   EXPECT_TRUE(Table().Write(absl::StrCat(TL_BINARY_DIR, "/", name)));
   if (World().size() == 4 && std::getenv("TRUNKLINE_WRITE_DOCS") != nullptr) {
-    EXPECT_TRUE(Table().Write(TL_SOURCE_DIR "/docs/equivalence.md"));
+    EXPECT_TRUE(Table().Write(TL_SOURCE_DIR "/docs/results/equivalence.md"));
   }
 }
 

@@ -1,4 +1,4 @@
-// The table of docs/equivalence.md.
+// The table of docs/results/equivalence.md.
 #pragma once
 
 #include <fstream>

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Reads a checkpoint as checkpoints/README.md specifies it, and once more with PyPI's h5py.
+"""Reads a checkpoint as docs/reference/checkpoint-format.md specifies it, and once more with
+PyPI's h5py.
 
     python tests/peers/checkpoint_check.py CHECKPOINT
 

@@ -1,4 +1,4 @@
-"""The table of docs/folders.md: what transformers and Trunkline do with folders as people have them.
+"""The table of docs/reference/folders.md: what transformers and Trunkline do with folders as people have them.
 
   python tests/peers/folder_variants_check.py --program build/trunkline --scratch DIR
   ... --write     writes the table's two columns anew
@@ -24,7 +24,7 @@ import command
 import folder_variants
 from folder_variants import PROMPT, TOKENS
 
-TABLE = "docs/folders.md"
+TABLE = "docs/reference/folders.md"
 MESSAGES = [{"role": "user", "content": "?"}]
 
 

@@ -1,5 +1,5 @@
-// The shipped configs with heads, a few steps of each, as their first lines and docs/heads.md tell
-// to run them, and `trunkline eval` on what comes of it.
+// The shipped configs with heads, a few steps of each, as their first lines and
+// docs/guides/several-tokens-per-step.md tell to run them, and `trunkline eval` on what comes of it.
 #include "tests/data/temp_folder.h"
 #include "tests/program/job.h"
 #include "tests/program/token_files.h"

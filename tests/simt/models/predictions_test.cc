@@ -1,6 +1,6 @@
 // What the shapes of launches say about one H200, where none has been measured: the section
-// "Predicted, not measured" of docs/gpu.md. The product's own calls are made at full size and
-// written down, not run. TRUNKLINE_WRITE_DOCS=1 writes the section anew.
+// "Predicted, not measured" of docs/internals/gpu.md. The product's own calls are made at full
+// size and written down, not run. TRUNKLINE_WRITE_DOCS=1 writes the section anew.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -304,7 +304,7 @@ TEST(Predictions, AreThoseOfTheDocs) {
   ASSERT_EQ(setenv("TL_SIMT_PROCESSORS", "132", 1), 0);
   ASSERT_EQ(setenv("TL_SIMT_SHARED_KIB", "227", 1), 0);
   ASSERT_EQ(setenv("TL_SIMT_MEMORY_GIB", "131", 1), 0);
-  const std::string path = TL_SOURCE_DIR "/docs/gpu.md";
+  const std::string path = TL_SOURCE_DIR "/docs/internals/gpu.md";
   const std::string section = Section(), page = Read(path);
   std::printf("%s", section.c_str());
   const size_t begin = page.find(kTitle);
@@ -314,7 +314,7 @@ TEST(Predictions, AreThoseOfTheDocs) {
     std::ofstream(path) << page.substr(0, begin) + section + page.substr(end);
   const std::string now = Read(path);
   EXPECT_NE(now.find(section), std::string::npos)
-      << "docs/gpu.md has other figures; TRUNKLINE_WRITE_DOCS=1 writes these";
+      << "docs/internals/gpu.md has other figures; TRUNKLINE_WRITE_DOCS=1 writes these";
 }
 
 TEST(Predictions, FillIsWhatOneCountsByHand) {
