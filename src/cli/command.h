@@ -43,6 +43,8 @@ absl::Status RunHelp(const Args& args, Communicator& world);
 // The text of `trunkline help` and of `trunkline help config [SECTION or SECTION.KEY]`.
 std::string OverviewText();
 absl::StatusOr<std::string> ConfigHelpText(const std::string& topic);
+// The page docs/reference/config.md, as `trunkline help config --markdown` prints it.
+std::string ConfigMarkdown();
 
 // False where help was asked for, which rank 0 has then printed. An error on all ranks where one
 // has one, or where options differ between ranks; --set and --data are left to those who read them.

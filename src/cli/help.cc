@@ -1,7 +1,9 @@
 #include <cstdio>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "config/suggest.h"
@@ -16,6 +18,18 @@ std::string KeyText(const ConfigKey& key) {
       key.type == ValueType::kPaths || key.type == ValueType::kText || key.type == ValueType::kPath;
   const std::string type = plain ? "" : absl::StrCat(" (", key.type_text(), ")");
   return absl::StrFormat("  %-19s %-13s %s%s\n", key.name, value, key.doc, type);
+}
+
+// A cell of a table in Markdown.
+std::string MarkdownCell(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"|", "\\|"}});
+}
+
+std::string MarkdownRow(const ConfigKey& key) {
+  const std::string value =
+      key.required ? "required" : absl::StrCat("`", ValueText(key, Config()), "`");
+  return absl::StrCat("| `", key.name, "` | ", MarkdownCell(value), " | ",
+                      MarkdownCell(key.type_text()), " | ", MarkdownCell(key.doc), " |\n");
 }
 
 }  // namespace
@@ -59,9 +73,31 @@ absl::StatusOr<std::string> ConfigHelpText(const std::string& topic) {
       absl::StrCat("no section or key ", topic, "; did you mean ", nearest, "?"));
 }
 
+std::string ConfigMarkdown() {
+  std::string text =
+      "# The config\n\n"
+      "Written by `trunkline help config --markdown`; a test compares it.\n\n"
+      "Keys stand in TOML files under their section. On the command line: `--set "
+      "SECTION.KEY=VALUE ...`. A run folder keeps the config with every key, as `config.toml`.\n";
+  std::string section;
+  for (const ConfigKey& key : AllKeys().keys()) {
+    if (section != key.section) {
+      section = key.section;
+      std::string about = *AllKeys().SectionDoc(section);
+      about[0] = absl::ascii_toupper(static_cast<unsigned char>(about[0]));
+      absl::StrAppend(&text, "\n## [", section, "]\n\n", about,
+                      ".\n\n| key | default | value | what |\n|---|---|---|---|\n");
+    }
+    text += MarkdownRow(key);
+  }
+  return text;
+}
+
 absl::Status RunHelp(const Args& args, Communicator& world) {
   std::string text = OverviewText();
-  if (!args.empty() && args[0] == "config") {
+  if (args == Args{"config", "--markdown"}) {
+    text = ConfigMarkdown();
+  } else if (!args.empty() && args[0] == "config") {
     TL_ASSIGN_OR_RETURN(text, ConfigHelpText(args.size() > 1 ? args[1] : ""));
     if (args.size() < 2) {
       absl::StrAppend(

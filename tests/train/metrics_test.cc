@@ -12,6 +12,7 @@
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "config/parse.h"
@@ -70,6 +71,46 @@ StepReport Report(int64_t step) {
   r.mfu = 0.614;
   r.memory_bytes = int64_t{5} << 30;
   return r;
+}
+
+// The keys of a line; of what has a name for each head, those below the names too.
+std::set<std::string> KeysOf(const std::string& line) {
+  std::set<std::string> keys;
+  const nlohmann::json object = nlohmann::json::parse(line);
+  for (const auto& [key, value] : object.items()) {
+    keys.insert(key);
+    if (key != "heads") continue;
+    for (const auto& head : value)
+      for (const auto& [measure, number] : head.items()) keys.insert(measure);
+  }
+  return keys;
+}
+
+// Those that a page tells: in the first cell of a table's row, in backticks.
+std::set<std::string> KeysOfPage(const std::string& path) {
+  std::set<std::string> keys;
+  std::ifstream page(path);
+  for (std::string line; std::getline(page, line);) {
+    if (line.rfind("| `", 0) != 0) continue;
+    const std::string cell = line.substr(2, line.find(" |", 2) - 2);
+    for (size_t i = 0; (i = cell.find('`', i)) != std::string::npos;) {
+      const size_t end = cell.find('`', i + 1);
+      keys.insert(cell.substr(i + 1, end - i - 1));
+      i = end + 1;
+    }
+  }
+  return keys;
+}
+
+TEST(ToJson, ThePageHasEveryKey) {
+  StepReport step = Report(7);
+  EvalReport eval = {.step = 7, .bits_per_byte = 1.5};
+  step.heads = eval.heads = Heads();
+  step.heads.pop_back();
+  eval.heads.pop_back();
+  std::set<std::string> keys = KeysOf(ToJson(step));
+  keys.merge(KeysOf(ToJson(eval)));
+  EXPECT_EQ(KeysOfPage(TL_SOURCE_DIR "/docs/reference/metrics.md"), keys);
 }
 
 TEST(ToJson, HeadsReportTheirOwnMeasures) {
