@@ -6,7 +6,8 @@
 # - In those for developers (docs/internals/) and the glossary (docs/README.md): every file named alone
 #   in backticks (`trunk.h`); every class, function and member in backticks (`Plan`, `Plan::Slot`),
 #   somewhere in the code.
-# - docs/README.md leads to every page, and a guide has fewer than 150 lines.
+# - docs/README.md leads to every page. README.md has at most 120 lines, a guide fewer than 150.
+# - Pictures are as their scripts draw them, where there is a Python.
 # docs_test.sh PAGE checks one page. Without PAGE it also shows that it would notice what is missing.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -101,9 +102,16 @@ for page in "${pages[@]}"; do
   [[ $page != docs/* || $page == docs/README.md ]] || grep -qxF -e "${page#docs/}" <<< "$index" ||
     { echo "docs/README.md does not lead to $page"; bad=1; }
 done
+(($(wc -l < README.md) <= 120)) || { echo "README.md has more than 120 lines"; bad=1; }
 for page in docs/guides/*.md; do
   (($(wc -l < "$page") < 150)) || { echo "$page has 150 lines or more"; bad=1; }
 done
+
+if type -P python3 > /dev/null; then
+  for script in docs/pictures/*.py; do
+    cmp -s "${script%.py}.svg" <(python3 "$script") || { echo "$script draws another picture"; bad=1; }
+  done
+fi
 
 echo '# Somewhere' > "$folder/other.md"
 for name in src/nn/no_such.h src/nowhere/x.hh '`NoSuchClass`' '`Plan::NoSuchMember`' '`no_such.h`' \
