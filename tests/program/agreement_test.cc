@@ -63,21 +63,12 @@ warmup_steps = 1
 
 const auto* const kNodes = testing::AddGlobalTestEnvironment(new Nodes);
 
-// Runs a line of the shell as each of two ranks. Not by `mpirun LINE : LINE`, at which that of Open
-// MPI 5.0.7 crashes.
-Outcome RunRanks(const std::string& first, const std::string& second) {
-  return RunShell(
-      "mpirun --oversubscribe -n 2 sh -c " +
-          Quote("if [ $OMPI_COMM_WORLD_RANK = 0 ]; then " + first + "; else " + second + "; fi"),
-      kSeconds);
-}
-
 // A rank on each node.
 Outcome RunBoth(const Strings& first, const Strings& second) {
   const auto part = [](int rank, const Strings& arguments) {
     return "cd " + Quote(Node(rank)) + " && exec " + ProgramLine(1, arguments);
   };
-  return RunRanks(part(kFirst, first), part(kSecond, second));
+  return RunRanks(part(kFirst, first), part(kSecond, second), kSeconds);
 }
 Outcome RunBoth(const Strings& both) { return RunBoth(both, both); }
 
@@ -160,7 +151,8 @@ TEST_F(Agreement, HomesMayHaveOtherNames) {
     return "cd " + Quote(Node(rank)) + " && HOME=" + Quote(home) + " exec " +
            ProgramLine(1, {"train", "tiny.toml", "--set", "run.dir=~/run"});
   };
-  const Outcome outcome = RunRanks(part(kFirst, At("home")), part(kSecond, At("nfs_home")));
+  const Outcome outcome =
+      RunRanks(part(kFirst, At("home")), part(kSecond, At("nfs_home")), kSeconds);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
 }
 

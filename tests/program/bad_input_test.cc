@@ -384,7 +384,7 @@ TEST(OnlyRank1, SaysWhatItMisses) {
   const auto line = [&](const Strings& settings) {
     Strings arguments = {"train", At("tiny.toml"), "--set", "run.dir=" + folder};
     arguments.insert(arguments.end(), settings.begin(), settings.end());
-    return ProgramLine(1, arguments);
+    return "exec " + ProgramLine(1, arguments);
   };
   const std::vector<std::pair<Strings, Strings>> cases = {
       {{"train.micro_batch_size=3"}, {"rank 1: ", "[train] global_batch_size"}},
@@ -392,8 +392,7 @@ TEST(OnlyRank1, SaysWhatItMisses) {
       {{"data.train=" + At("llmc.bin")}, {"rank 1: ", "/llmc.bin: token"}},
   };
   for (const auto& [settings, parts] : cases) {
-    const Outcome outcome =
-        RunShell("mpirun --oversubscribe -n 1 " + line({}) + " : -n 1 " + line(settings), kSeconds);
+    const Outcome outcome = RunRanks(line({}), line(settings), kSeconds);
     ExpectOneError(outcome, parts);
     fs::remove_all(folder);
   }
