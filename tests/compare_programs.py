@@ -199,7 +199,8 @@ class Comparison:
         def paths(root):
             return sorted(os.path.relpath(os.path.join(at, f), root)
                           for at, _, files in os.walk(root) for f in files
-                          if "tfevents" not in f and f != "lock")
+                          if "tfevents" not in f
+                          and f not in ("lock", "events.jsonl", "report.html"))
         self.lines("the list of files", paths(old_root), paths(new_root))
         checkpoints = set()
         for path in paths(old_root):

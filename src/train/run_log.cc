@@ -65,6 +65,8 @@ absl::Status RunLog::Check(const std::string& dir) {
                                                absl::StartsWith(begin, "{\"step\":");
                                       },
                                       "the metrics of a training", {}));
+  TL_RETURN_IF_ERROR(
+      CheckReplaceable(dir + "/events.jsonl", IsEvents, "the events of a training", {}));
   const auto file = OpenFile(config, O_RDONLY);
   if (!file.ok()) return absl::OkStatus();
   TL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(*file, kAnySize, config));
@@ -80,13 +82,15 @@ absl::StatusOr<RunLog> RunLog::Open(const Config& config, int64_t resume_step) {
   TL_RETURN_IF_ERROR(MakeWritableFolder(dir));
   TL_RETURN_IF_ERROR(ReplaceFile(dir + "/config.toml", WriteResolved(AllKeys(), config)));
   TL_ASSIGN_OR_RETURN(MetricsFile metrics, MetricsFile::Open(dir + "/metrics.jsonl", resume_step));
+  TL_ASSIGN_OR_RETURN(EventsFile events, EventsFile::Open(dir + "/events.jsonl", resume_step));
   TL_ASSIGN_OR_RETURN(TensorBoardFile tensorboard, TensorBoardFile::Open(dir, resume_step));
-  return RunLog(std::move(metrics), std::move(tensorboard), config, resume_step);
+  return RunLog(std::move(metrics), std::move(events), std::move(tensorboard), config, resume_step);
 }
 
-RunLog::RunLog(MetricsFile metrics, TensorBoardFile tensorboard, const Config& config,
-               int64_t resume_step)
+RunLog::RunLog(MetricsFile metrics, EventsFile events, TensorBoardFile tensorboard,
+               const Config& config, int64_t resume_step)
     : metrics_(std::move(metrics)),
+      events_(std::move(events)),
       tensorboard_(std::move(tensorboard)),
       first_step_(resume_step + 1),
       last_step_(LastStep(config)),
@@ -109,7 +113,20 @@ void RunLog::Judge(const absl::Status& metrics, const absl::Status& tensorboard)
   failing_ = failing;
 }
 
+void RunLog::Ended(int64_t step, const absl::Status& end) {
+  if (end.ok()) {
+    (void)events_.Write("end", step);
+  } else {
+    (void)events_.Write("error", step, std::string(end.message()));
+  }
+}
+
 void RunLog::Finish() {
+  if (events_.waiting() > 0) {
+    if (const absl::Status events = events_.Flush(); !events.ok())
+      LogWarning(absl::StrCat(events.message(), "; the last ", events_.waiting(),
+                              " lines of events.jsonl are lost"));
+  }
   if (!failing_) return;
   const absl::Status metrics = metrics_.Flush(), tensorboard = tensorboard_.Flush();
   Judge(metrics, tensorboard);

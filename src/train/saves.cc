@@ -131,6 +131,7 @@ absl::Status Saves::Judge(const absl::Status& save) {
   if (save.ok()) {
     saved_ = saving_;
     seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
+    durable_.push_back({saved_, seconds_});
     failed_in_a_row_ = 0;
     return absl::OkStatus();
   }

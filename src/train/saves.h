@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,6 +36,12 @@ class Saves {
   absl::Status AfterStep();
   // A checkpoint of now, durable when this returns OK. AlreadyExists: see CheckReplacesNoHealthy.
   absl::Status Now();
+  // The saves that became durable since the last call.
+  struct Durable {
+    int64_t step = 0;
+    double seconds = 0.0;  // that it took
+  };
+  std::vector<Durable> TakeDurable() { return std::exchange(durable_, {}); }
   // How long the last save took; negative: there was none. One that runs beside the training ends
   // with the step in which it is done.
   double seconds() const { return seconds_; }
@@ -50,6 +58,7 @@ class Saves {
   std::unique_ptr<Checkpointer> checkpointer_;
   int64_t saving_ = -1;  // the step of the save in flight, or of the last one
   int64_t saved_ = -1;
+  std::vector<Durable> durable_;
   int64_t failed_in_a_row_ = 0;
   std::chrono::steady_clock::time_point begun_;
   double seconds_ = -1.0;

@@ -73,6 +73,7 @@ struct Trainer {
   MemoryRoom room;                // that the plan was made for
   double roof = 0.0;              // FLOP/s of one rank
   TimeLimit limit;
+  bool told_stop = false;  // in events.jsonl
 
   int64_t LastStep() const {
     return config.run.stop_after > 0 ? std::min(config.run.stop_after, config.train.steps)
@@ -145,11 +146,17 @@ struct Trainer {
     return absl::OkStatus();
   }
 
+  void TellSave() {
+    for (const Saves::Durable& save : saves->TakeDurable())
+      if (log) log->Saved(save.step, save.seconds);
+  }
+
   // At the end a checkpoint of now, durable when this returns; before it, one where it is due.
   absl::Status Save(StopReason stop) {
     const int64_t step = stepper.run().step;
     const bool stops = stop != StopReason::kNone;
     const absl::Status saved = stops || step == LastStep() ? saves->Now() : saves->AfterStep();
+    TellSave();
     if (absl::IsAlreadyExists(saved)) {
       const std::string why =
           stops ? absl::StrCat("stopped by ", Name(stop), " after step ", step, " of ", LastStep())
@@ -203,6 +210,7 @@ struct Trainer {
     const int64_t step = stepper.run().step;
     if (error.ok() || step == begun) return error;
     const absl::Status saved = saves->Now();
+    TellSave();
     const std::string what =
         saved.ok() ? absl::StrCat(" is saved in ", CheckpointFolder(config, config.run.dir),
                                   stepper.run().unhealthy_since > 0 ? ", as unhealthy" : "")
@@ -233,6 +241,10 @@ struct Trainer {
         return SaveBeforeEnd(absl::AbortedError(why), begun);
       }
       const int64_t step = stepper.run().step;
+      if (stop != StopReason::kNone && log) {
+        log->Stopped(step, Name(stop));
+        told_stop = true;
+      }
       // First the save: a bad file to evaluate on costs no training.
       TL_RETURN_IF_ERROR(Save(stop));
       if (stop != StopReason::kNone) return Stopped(stop);
@@ -336,6 +348,18 @@ absl::Status Train(const Config& config, Communicator& world) {
     Print(BannerEnd(trainer.roof, stepper->run().step));
   }
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, opened));
+  const bool trains = stepper->run().step < trainer.LastStep();
+  if (trainer.log && trains)
+    trainer.log->Started(
+        {.step = stepper->run().step,
+         .provenance = provenance,
+         .ranks = world.size(),
+         .hosts = world.size() / local_ranks,
+         .parameters = static_cast<int64_t>(stepper->model().params().parameters()),
+         .flops_per_token = stepper->model().plan().flops_per_token(),
+         .train_tokens = trainer.train->TokenCount(),
+         .roof_tflops = trainer.roof / 1e12,
+         .data = inputs.files});
   const RunStart start = stepper->run().step > 0 ? RunStart::kResumed : RunStart::kFresh;
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, root ? SaveRunText(config, start) : absl::OkStatus()));
   if (stepper->run().step >= trainer.LastStep() && root)
@@ -348,7 +372,10 @@ absl::Status Train(const Config& config, Communicator& world) {
     end = EndWith(kExitFinding,
                   absl::StrCat("the training ends unhealthy, since step ", since, ". ",
                                WayBack(CheckpointFolder(config, config.run.dir), since)));
-  if (trainer.log) trainer.log->Finish();
+  if (trainer.log) {
+    if (trains && !trainer.told_stop) trainer.log->Ended(stepper->run().step, end);
+    trainer.log->Finish();
+  }
   return end;
 }
 
