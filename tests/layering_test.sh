@@ -1,14 +1,14 @@
 #!/bin/bash
 # Layers include only from their left, siblings never each other:
 #   base → device → {kernels, comm} → config → nn → {model, objective, optim, data} → engine → checkpoint
-#        → {train, infer, convert} → cli
+#        → {train, infer, convert} → report → cli
 # layering_test.sh ROOT prints every include of ROOT that breaks this, and fails if there is one.
 # Without ROOT it checks this project, after showing on made-up trees that it would notice.
 set -euo pipefail
 
 layers=(
   "base" "device" "kernels comm" "config" "nn" "model objective optim data" "engine" "checkpoint"
-  "train infer convert" "cli"
+  "train infer convert" "report" "cli"
 )
 
 check() (

@@ -28,6 +28,7 @@ constexpr Command kCommands[] = {
     {"tokenize", "make token files out of text", RunTokenize},
     {"verify", "read every byte of token files and checkpoints and check it", RunVerify},
     {"checkpoint", "list, inspect, verify, reshard and compare checkpoints", RunCheckpoint},
+    {"report", "the curves and numbers of trainings as one HTML page", RunReport},
     {"bench", "the speed of training steps on this machine", RunBench},
     {"info", "devices, ranks, libraries and native precisions", RunInfo},
     {"help", "this, a command's help, or the table of config keys", RunHelp},

@@ -36,6 +36,7 @@ absl::Status RunImport(const Args& args, Communicator& world);
 absl::Status RunVerify(const Args& args, Communicator& world);
 absl::Status RunTokenize(const Args& args, Communicator& world);
 absl::Status RunCheckpoint(const Args& args, Communicator& world);
+absl::Status RunReport(const Args& args, Communicator& world);
 absl::Status RunBench(const Args& args, Communicator& world);
 absl::Status RunInfo(const Args& args, Communicator& world);
 absl::Status RunHelp(const Args& args, Communicator& world);

@@ -22,25 +22,6 @@ std::string Paths(const std::vector<WeightedPath>& paths) {
   });
 }
 
-std::string ModelLine(const ModelConfig& m) {
-  std::string text = absl::StrFormat("%d layers, hidden %d, %d heads of %d", m.layers, m.hidden,
-                                     m.heads, m.head_dim_or_default());
-  if (m.kv_heads_or_default() != m.heads) absl::StrAppend(&text, " (", m.kv_heads, " key/value)");
-  absl::StrAppend(&text, ", ffn ", m.ffn, ", vocab ", m.vocab, m.tie_embeddings ? ", tied" : "");
-  if (m.sliding_window > 0) absl::StrAppend(&text, ", window ", m.sliding_window);
-  return text;
-}
-
-std::string PrecisionText(const Config& c) {
-  std::string text = Name(c.precision.compute);
-  if (c.precision.compute != Precision::kFp32) text += ", fp32 master weights and Adam state";
-  if (c.train.recompute != Recompute::kNone) {
-    absl::StrAppend(&text, "; recompute ", Name(c.train.recompute));
-  }
-  if (c.train.hidden_dropout > 0.0) absl::StrAppend(&text, "; dropout ", c.train.hidden_dropout);
-  return text;
-}
-
 std::string MemoryText(const BannerFacts& facts) {
   std::string text;
   int64_t total = 0;
@@ -78,6 +59,25 @@ std::string LossText(float loss, bool counted) {
 }
 
 }  // namespace
+
+std::string ModelLine(const ModelConfig& m) {
+  std::string text = absl::StrFormat("%d layers, hidden %d, %d heads of %d", m.layers, m.hidden,
+                                     m.heads, m.head_dim_or_default());
+  if (m.kv_heads_or_default() != m.heads) absl::StrAppend(&text, " (", m.kv_heads, " key/value)");
+  absl::StrAppend(&text, ", ffn ", m.ffn, ", vocab ", m.vocab, m.tie_embeddings ? ", tied" : "");
+  if (m.sliding_window > 0) absl::StrAppend(&text, ", window ", m.sliding_window);
+  return text;
+}
+
+std::string PrecisionText(const Config& c) {
+  std::string text = Name(c.precision.compute);
+  if (c.precision.compute != Precision::kFp32) text += ", fp32 master weights and Adam state";
+  if (c.train.recompute != Recompute::kNone) {
+    absl::StrAppend(&text, "; recompute ", Name(c.train.recompute));
+  }
+  if (c.train.hidden_dropout > 0.0) absl::StrAppend(&text, "; dropout ", c.train.hidden_dropout);
+  return text;
+}
 
 std::string Banner(const Config& c, const BannerFacts& facts) {
   const TrainConfig& t = c.train;

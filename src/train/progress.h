@@ -25,6 +25,11 @@ struct BannerFacts {
   int64_t memory_available = 0;   // per rank; 0: unknown
 };
 
+// "4 layers, hidden 128, 4 heads of 32, ffn 352, vocab 256, tied".
+std::string ModelLine(const ModelConfig& model);
+// "bf16, fp32 master weights and Adam state; recompute full".
+std::string PrecisionText(const Config& config);
+
 // What is about to run: model, parameters, grid, tokens per step, precision and the memory plan.
 std::string Banner(const Config& config, const BannerFacts& facts);
 // What is found once the plan's memory is taken: the rate of matrix products, per second and rank
