@@ -1,7 +1,10 @@
 #include "train/trainer.h"
 
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "report/page.h"
 #include "train/machine.h"
 #include "train/signals.h"
 
@@ -31,7 +34,13 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
         path + ": [data] train is missing: expected token files; `trunkline tokenize` makes them");
   }
   SetThreads(config.run.threads, world);
-  return Train(config, world);
+  TL_RETURN_IF_ERROR(Train(config, world));
+  // A training is no worse for a page that could not be made of it.
+  if (world.rank() == 0) {
+    const absl::Status report = WriteReport({config.run.dir}, config.run.dir + "/report.html");
+    if (!report.ok()) LogWarning(absl::StrCat("no report: ", report.message()));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tl
