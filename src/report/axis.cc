@@ -74,7 +74,7 @@ std::string NumberText(double value, Unit unit) {
     case Unit::kCount:
       return HumanCount(value);
     case Unit::kSeconds:
-      return value == 0.0 ? "0s" : HumanTime(value);
+      return value == 0.0 ? "0s" : HumanTime(std::min(value, 1e15));
     case Unit::kBytes:
       return HumanBytes(static_cast<int64_t>(std::clamp(value, 0.0, 9e18)));
     case Unit::kPercent:

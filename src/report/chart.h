@@ -51,7 +51,7 @@ struct Chart {
   std::string about = {};  // a line: what is drawn, in which unit
   Unit unit = Unit::kPlain;
   enum class Scale : uint8_t { kLinear, kFromZero, kLog } scale = Scale::kLinear;
-  bool null_is_fault = false;  // kNull stands for what is not finite: marked
+  bool null_is_fault = false;  // kNull is marked: not finite, or nothing was counted
   bool names_marks = false;    // a text beside marks of resumes and stops
   std::vector<Curve> curves = {};
   std::vector<Mark> marks = {};

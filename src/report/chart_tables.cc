@@ -70,7 +70,7 @@ std::string SummaryTable(const Chart& chart) {
   return absl::StrCat(
       "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th></th><th>first</th>"
       "<th>last</th><th>lowest <small>@ step</small></th><th>highest <small>@ step</small></th>",
-      faults ? "<th>not finite</th>" : "", "</tr></thead><tbody>", rows, "</tbody></table></div>");
+      faults ? "<th>no number</th>" : "", "</tr></thead><tbody>", rows, "</tbody></table></div>");
 }
 
 std::string ValuesTable(const Chart& chart) {

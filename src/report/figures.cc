@@ -99,8 +99,10 @@ class Figures {
     const bool both = !of_steps.empty() && !of_evaluations.empty();
     for (size_t i = 0; i < runs_.size(); ++i) {
       const RunMetrics& m = runs_[i].metrics;
-      const std::string training = both ? "training" : one() ? chart.title : "";
-      const std::string evaluation = both ? "evaluation" : one() ? chart.title : "";
+      const std::string training = both ? (one() ? "training" : "train") : one() ? chart.title : "";
+      const std::string evaluation = both    ? (one() ? "evaluation" : "eval")
+                                     : one() ? chart.title
+                                             : "";
       AddCurve(chart, training, i, 0, CurveKind::kNoisy, m.steps, of_steps, 0);
       AddCurve(chart, evaluation, i, both ? 1 : 0, CurveKind::kDots, m.evaluations, of_evaluations,
                both && !one() ? 1 : 0);
@@ -158,8 +160,7 @@ class Figures {
     PerHead({.id = "head-loss",
              .title = "Loss of each head",
              .about = "nats per target of the head",
-             .scale = Scale::kLog,
-             .null_is_fault = true},
+             .scale = Scale::kLog},
             "losses/", "eval_losses/", "", 2);
   }
   void Acceptance() {
@@ -204,7 +205,7 @@ class Figures {
 };
 
 // Where the curves are once so many steps are done.
-void Place(const MetricTable& steps, Mark& mark) {
+void PlaceMark(const MetricTable& steps, Mark& mark) {
   const auto after = std::upper_bound(steps.steps.begin(), steps.steps.end(), mark.step);
   if (after == steps.steps.begin()) return;
   const auto row = static_cast<size_t>(after - steps.steps.begin() - 1);
@@ -221,7 +222,7 @@ std::vector<Mark> MarksOf(const Run& run, int colour) {
   const MetricTable& steps = run.metrics.steps;
   const auto add = [&](MarkKind kind, int64_t step, const std::string& text) {
     Mark mark{.kind = kind, .step = step, .colour = colour, .text = text};
-    Place(steps, mark);
+    PlaceMark(steps, mark);
     marks.push_back(mark);
   };
   for (const RunEvent& event : run.history.events) {

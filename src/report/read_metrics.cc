@@ -120,7 +120,7 @@ class Parser {
   std::vector<double> values_;
 };
 
-double Duration(const MetricTable& table, const std::vector<float>* milliseconds, size_t row) {
+double SecondsOfRow(const MetricTable& table, const std::vector<float>* milliseconds, size_t row) {
   const float ms = milliseconds == nullptr ? 0.0f : (*milliseconds)[row];
   return table.rows() > row && std::isfinite(ms) && ms > 0.0f ? 1e-3 * ms : 0.0;
 }
@@ -136,9 +136,9 @@ void AddUpTime(RunMetrics& metrics) {
   evals.seconds.reserve(evals.rows());
   for (size_t s = 0, e = 0; s < steps.rows() || e < evals.rows();) {
     if (s < steps.rows() && (e == evals.rows() || steps.steps[s] <= evals.steps[e])) {
-      steps.seconds.push_back(now += Duration(steps, step_ms, s++));
+      steps.seconds.push_back(now += SecondsOfRow(steps, step_ms, s++));
     } else {
-      evals.seconds.push_back(now += Duration(evals, eval_ms, e++));
+      evals.seconds.push_back(now += SecondsOfRow(evals, eval_ms, e++));
     }
   }
 }

@@ -70,7 +70,7 @@ figcaption p { margin: 0; color: var(--quiet); font-size: 13px; }
 .legend path { stroke: var(--c); stroke-width: 2; fill: none; }
 .legend i { display: inline-block; width: 0; height: 10px; margin-right: 6px;
   vertical-align: -1px; border-left: 2px solid var(--quiet); }
-.legend .m-resume i { border-left-style: dashed; }
+.legend .m-resume i { border-left-style: dotted; }
 .legend .m-save i { height: 5px; vertical-align: 0; }
 .legend .m-skip i { height: 5px; vertical-align: 5px; border-color: var(--fault); }
 .plot { padding: 14px 150px 34px 58px; }
@@ -99,7 +99,8 @@ figcaption p { margin: 0; color: var(--quiet); font-size: 13px; }
 .area .name { left: 100%; max-width: 142px; margin-left: 10px; transform: translateY(-50%);
   overflow: hidden; text-overflow: ellipsis; color: var(--c); }
 .area .name b { font-weight: 600; }
-.area .markname { margin-left: 5px; font-size: 11px; background: var(--panel); padding: 0 2px; }
+.area .markname { margin-left: 5px; font-size: 11px;
+  text-shadow: 0 0 3px var(--panel), 0 0 3px var(--panel), 0 0 3px var(--panel); }
 .area .markname.left { margin-left: -5px; transform: translateX(-100%); }
 .col { position: absolute; top: 0; bottom: 0; width: 2%; }
 .col::before { content: ""; position: absolute; inset: 0 50%; border-left: 1px solid transparent; }

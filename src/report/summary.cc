@@ -165,13 +165,13 @@ std::string DataHtml(const Run& run) {
   return html;
 }
 
-struct Fact {
+struct SetupRow {
   const char* name;
   std::function<std::string(const Run&)> html;
 };
 
-const std::vector<Fact>& Facts() {
-  static const auto* const kFacts = new std::vector<Fact>{
+const std::vector<SetupRow>& SetupRows() {
+  static const auto* const kSetupRows = new std::vector<SetupRow>{
       {"outcome", [](const Run& r) { return Escaped(OutcomeText(r)); }},
       {"folder", [](const Run& r) { return absl::StrCat("<code>", Escaped(r.dir), "</code>"); }},
       {"when", [](const Run& r) { return DatesText(r); }},
@@ -210,7 +210,7 @@ const std::vector<Fact>& Facts() {
                                 r.metrics.steps.tokens.back() / all);
        }},
   };
-  return *kFacts;
+  return *kSetupRows;
 }
 
 std::string RunHead(absl::Span<const Run> runs) {
@@ -258,7 +258,7 @@ std::string OutcomeHtml(absl::Span<const Run> runs) {
 
 std::string FactsHtml(absl::Span<const Run> runs) {
   std::string rows;
-  for (const Fact& fact : Facts()) {
+  for (const SetupRow& fact : SetupRows()) {
     std::string cells;
     bool any = false;
     for (const Run& run : runs) {

@@ -14,7 +14,7 @@ template <typename Use>
 void ForEachBucket(absl::Span<const double> x, double low, double high, int buckets, Use use) {
   const double per = high > low ? buckets / (high - low) : 0.0;
   const auto bucket_of = [&](double at) {
-    return std::clamp(static_cast<int>((at - low) * per), 0, buckets - 1);
+    return static_cast<int>(std::clamp((at - low) * per, 0.0, buckets - 1.0));
   };
   for (size_t begin = 0; begin < x.size();) {
     const int bucket = bucket_of(x[begin]);

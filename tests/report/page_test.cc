@@ -171,7 +171,7 @@ TEST_F(Page, MarksWhatHappened) {
 TEST_F(Page, RunsLieOverEachOtherWithTheirDifferences) {
   const std::string a = MakeRun("one/run", 40, 1e-3), b = MakeRun("two/run", 20, 2e-3);
   const std::string html = Report({a, b});
-  for (const char* text : {"one/run", "two/run", "one/run · training", "two/run · evaluation",
+  for (const char* text : {"one/run", "two/run", "one/run · train", "two/run · eval",
                            "<code>0.001</code></td><td><code>0.002</code>"})
     EXPECT_NE(html.find(text), std::string::npos) << text;
   const size_t at = html.find("Differences of the configs");
