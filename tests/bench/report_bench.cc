@@ -60,6 +60,10 @@ int Main(int64_t steps) {
     Config config;
     config.model = {.layers = 2, .hidden = 64, .heads = 2, .ffn = 96, .vocab = 256};
     config.train.steps = steps;
+    config.train.sequence_length = 256;
+    config.train.global_batch_size = 16;
+    config.train.micro_batch_size = 8;
+    config.data.train = {{.path = "none.tok"}};
     config.run.dir = run;
     std::ofstream(run + "/config.toml") << WriteResolved(AllKeys(), config);
     WriteSteps(run + "/metrics.jsonl", steps, heads);
@@ -75,6 +79,7 @@ int Main(int64_t steps) {
                     ? static_cast<double>(std::filesystem::file_size(run + "/report.html")) / 1e3
                     : 0.0);
     std::filesystem::remove_all(run);
+    if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
     if (!status.ok() || !metrics.ok()) return 1;
   }
   return 0;
