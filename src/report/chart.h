@@ -26,8 +26,9 @@ enum class CurveKind : uint8_t {
 
 struct Curve {
   std::string name;
-  int colour = 0;  // beyond kColours they come again
-  int dash = 0;    // 0: drawn through
+  std::string label = {};  // beside its end, where its colour tells the rest of the name
+  int colour = 0;          // beyond kColours they come again
+  int dash = 0;            // 0: drawn through
   CurveKind kind = CurveKind::kLine;
   const MetricTable* table = nullptr;          // not null
   const std::vector<float>* values = nullptr;  // a column of it

@@ -81,6 +81,7 @@ class Figures {
     chart.curves.push_back({.name = one()          ? name
                                     : name.empty() ? runs_[run].name
                                                    : runs_[run].name + " · " + name,
+                            .label = name.empty() ? runs_[run].name : name,
                             .colour = one() ? which : static_cast<int>(run),
                             .dash = dash,
                             .kind = kind,

@@ -48,7 +48,8 @@ std::string PageHtml(absl::Span<const Run> runs) {
       one ? absl::StrCat("<p class=\"outcome\">", Escaped(OutcomeText(runs[0])), "</p>") : "",
       "</header>\n"
       "<input type=\"radio\" name=\"over\" id=\"over-tokens\" checked>"
-      "<input type=\"radio\" name=\"over\" id=\"over-time\">\n<main>\n",
+      "<input type=\"radio\" name=\"over\" id=\"over-time\">\n<main",
+      one ? "" : " class=\"several\"", ">\n",
       one ? OutcomeHtml(runs) : Section("outcome", "Outcome", OutcomeHtml(runs)),
       Section("differences", "Differences of the configs", DifferencesHtml(runs)),
       "<section id=\"curves\"><h2>Curves</h2><p class=\"choice\">over "

@@ -169,7 +169,7 @@ std::string NamesHtml(const Chart& chart, const PlotAxis& y) {
     absl::StrAppendFormat(&html,
                           "<span class=\"name c%d\" style=\"top:%.0fpx\"><b>%s</b> %s</span>",
                           curve.colour % kColours, name.top, NumberText(name.value, chart.unit),
-                          names.size() == 1 ? "" : Escaped(curve.name));
+                          names.size() == 1 ? "" : Escaped(curve.label));
   }
   return html;
 }

@@ -88,6 +88,7 @@ figcaption p { margin: 0; color: var(--quiet); font-size: 13px; }
 .legend .d3 path { stroke-dasharray: 9 4 2 4; }
 .legend .d1, .legend .d2, .legend .d3 { stroke-dasharray: none; }
 .mark { stroke: var(--quiet); stroke-width: 1; opacity: .8; }
+.several .mark { stroke: var(--c); }
 .mark.m-save { stroke-width: 2; opacity: .55; }
 .mark.m-resume { stroke-dasharray: 3 4; }
 .mark.m-skip, .fault { stroke: var(--fault); stroke-width: 2; opacity: 1; }
