@@ -137,13 +137,16 @@ std::string CalibrationHtml(const Run& run) {
       ", ", NumberText(NumberIn(c, "tensor"), Unit::kPlain), " tensor rank(s), ",
       NumberText(NumberIn(c, "threads"), Unit::kPlain), " thread(s) each.");
   // Of heads that draft side by side.
+  const size_t drafts = ListIn(c, "tree").size();
   if (!ListIn(c, "heads").empty())
     absl::StrAppend(&about, " Acceptance is that of ",
-                    NumberText(NumberIn(c, "tokens"), Unit::kCount),
-                    " tokens of held-out text; the best tree has ", ListIn(c, "tree").size(),
-                    " drafts: predicted ", NumberText(NumberIn(c, "predicted_tau"), Unit::kPlain),
-                    " tokens per pass, ", absl::StrFormat("%.2f", NumberIn(c, "predicted_speedup")),
-                    "× plain decoding.");
+                    NumberText(NumberIn(c, "tokens"), Unit::kCount), " tokens of held-out text.");
+  if (!ListIn(c, "heads").empty() && drafts == 0)
+    about += " No tree of drafts is predicted to be faster than plain decoding.";
+  if (drafts > 0)
+    absl::StrAppend(&about, " The best tree has ", drafts, " drafts: predicted ",
+                    NumberText(NumberIn(c, "predicted_tau"), Unit::kPlain), " tokens per pass, ",
+                    absl::StrFormat("%.2f", NumberIn(c, "predicted_speedup")), "× plain decoding.");
   return absl::StrCat("<p>", about, "</p>", TrialsTable(c), HeadsTable(c), CostsTable(c));
 }
 

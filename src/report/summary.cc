@@ -181,7 +181,7 @@ const std::vector<SetupRow>& SetupRows() {
          const std::string n = CountText(NumberFact(r, "parameters"), "");
          return n.empty() ? n
                           : absl::StrCat(n, ", ", HumanCount(NumberFact(r, "flops_per_token")),
-                                         "FLOP per token");
+                                         " FLOP per token");
        }},
       {"objective", [](const Run& r) { return Escaped(r.config.objective.name); }},
       {"starts from",
