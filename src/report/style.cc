@@ -142,11 +142,15 @@ summary:hover { color: var(--text); }
   body { padding: 18px 14px 40px; }
   figure { padding: 14px 14px 12px; }
   .plot { padding: 12px 10px 32px 46px; }
-  .area .name, .area .over, .area .fine { display: none; }
+  .area .name, .area .over, .area .fine, .area .markname { display: none; }
   .area .y { margin-right: 7px; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
   .tip { max-width: 60vw; overflow: hidden; }
   th, td { padding-right: 12px; }
+}
+@media (max-width: 480px) {
+  .numbers { font-size: 12px; }
+  .numbers small { display: none; }
 }
 @media print {
   body { max-width: none; padding: 0; }
