@@ -68,7 +68,7 @@ inline std::vector<ModelDistributionCase> HeadsDistributionCases(const SamplingO
 
 // What a test of every run draws. Sanitizers, many times slower, look for other faults.
 #if defined(__SANITIZE_ADDRESS__)
-inline constexpr int64_t kFewDraws = 4000;
+inline constexpr int64_t kFewDraws = 1000;
 #else
 inline constexpr int64_t kFewDraws = 20000;
 #endif
