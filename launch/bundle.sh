@@ -1,8 +1,8 @@
 #!/bin/bash
 # Packs what has been built to run elsewhere: trunkline, Open MPI's mpirun and the test programs of
 # tests/gpu/run.sh, stripped, with every library they load but CUDA's, the C library and its loader
-# included; the configs; and the losses of a short training on this machine's CPU, which run.sh
-# compares GPUs with. Runs on any x86-64 Linux, from any folder, without installing anything. On GPUs
+# included; the licences of them all; the configs; and the losses of a short training on this
+# machine's CPU, which run.sh compares GPUs with. Runs on any x86-64 Linux, from any folder, without installing anything. On GPUs
 # it needs the driver, and cuBLASLt and NCCL where a CUDA toolkit or Python's wheels put them.
 #   launch/bundle.sh FOLDER.tar.xz     an archive
 #   launch/bundle.sh FOLDER            the folder itself, to be copied as it is
@@ -29,9 +29,16 @@ trap 'rm -rf "$work" "$out.part.$$"' EXIT
 root=$work/$(basename "$folder")
 mkdir -p "$root"/{bin,lib/openmpi,lib/pmix,libexec,share,etc,tests/gpu,configs}
 
+# pack FOLDER FILE...: copies files of other projects, and notes them for their licences.
+pack() {
+  cp -nL "${@:2}" "$1/"
+  printf '%s\n' "${@:2}" >> "$work/packed"
+}
+
 # The programs.
 cp "$build/trunkline" "$root/libexec/"
 cp "$mpirun" "$root/libexec/mpirun"
+echo "$mpirun" > "$work/packed"
 for test in gpu_tests mpi_device_collectives_test comm_bench; do
   if [[ -x $build/tests/$test ]]; then
     cp "$build/tests/$test" "$root/libexec/"
@@ -46,19 +53,20 @@ for plugin in "$plugins"/mca_*.so; do
       mca_io_* | mca_fs_* | mca_fbtl_* | mca_fcoll_* | mca_sharedfp_* | mca_coll_hcoll* | \
       *_oshmem* | mca_spml_* | mca_memheap_* | mca_scoll_* | mca_sshmem_* | mca_atomic_* | \
       mca_vprotocol_* | mca_pml_v* | mca_crs_* | mca_ras_gridengine* | mca_plm_rsh*.xx) ;;
-    *) cp -L "$plugin" "$root/lib/openmpi/" ;;
+    *) pack "$root/lib/openmpi" "$plugin" ;;
   esac
 done
 pmix=$(ldconfig -p | awk '/libpmix\.so\.2 .*x86-64/ && !path {path = $NF} END {print path}')
 for plugins in "$(dirname "$pmix")/pmix2/lib/pmix" "$(dirname "$(readlink -f "$pmix")")/pmix"; do
   if compgen -G "$plugins/*.so" > /dev/null; then
-    cp -L "$plugins"/*.so "$root/lib/pmix/"
+    pack "$root/lib/pmix" "$plugins"/*.so
     break
   fi
 done
 cp -rL /usr/share/openmpi "$root/share/" 2> /dev/null || true
 cp -rL /usr/share/pmix "$root/share/" 2> /dev/null || true
 cp /etc/openmpi/*.conf "$root/etc/" 2> /dev/null || true
+find -L /usr/share/openmpi /usr/share/pmix /etc/openmpi -type f 2> /dev/null >> "$work/packed" || true
 
 # What all of these load. PMIx is loaded by name.
 find "$root" -type f \( -name '*.so' -o -path '*/libexec/*' \) -print0 |
@@ -70,9 +78,9 @@ while IFS= read -r library; do
   ldd "$library" | awk '$2 == "=>" && $3 ~ /^\// {print $3}'
 done < <(sort -u "$work/libraries") >> "$work/libraries.more"
 sort -u "$work/libraries" "$work/libraries.more" | while IFS= read -r library; do
-  cp -nL "$library" "$root/lib/"
+  pack "$root/lib" "$library"
 done
-cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib/"
+pack "$root/lib" /lib64/ld-linux-x86-64.so.2
 if find "$root/lib" -regex '.*/lib\(cuda\|cublas\|nccl\|nvidia\)[^/]*' | grep .; then
   die "one of CUDA's libraries is linked, and must be found at run time instead"
 fi
@@ -86,6 +94,7 @@ for program in "$root"/libexec/*; do
   ln "$work/start" "$root/bin/$(basename "$program")"  # one file under many names
 done
 
+launch/bundle_licenses.sh "$root" < "$work/packed"
 cp -r configs/. "$root/configs/"
 cp tests/gpu/*.{sh,awk,py} "$root/tests/gpu/"
 say "training on the CPU for tests/gpu/run.sh"

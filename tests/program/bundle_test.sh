@@ -82,8 +82,20 @@ grep -q "^step 3/3" "$work/log"
 if [[ -x $root/opt/moved\ elsewhere/bin/mpi_device_collectives_test ]]; then
   run_with mpirun -n 2 "$in_bundle/bin/mpi_device_collectives_test" | tail -n 3
 fi
-# The checks of GPUs come along with what they compare with, and find all of it where they lie.
+# Every library comes with its licence, and nothing is of no package.
 bundle=$root/opt/moved\ elsewhere
+licenses=$bundle/licenses
+[[ -s $bundle/LICENSE && -s $bundle/NOTICE && -s $licenses/packages.txt ]]
+for library in "$bundle"/lib/*.so* "$bundle"/lib/*/*.so "$bundle/libexec/mpirun"; do
+  name=$(basename "$library")
+  [[ $name != mpirun ]] || name=orterun
+  package=$(awk -F '\t' -v name="$name" '$1 == name {print $2}' "$licenses/files.txt")
+  [[ -s $licenses/$package/copyright ]] || { echo "$name has no licence"; exit 1; }
+  grep -q "^$package " "$licenses/packages.txt"
+done
+if grep $'\t?$' "$licenses/files.txt"; then exit 1; fi
+[[ -s $licenses/libhdf5-dev/copyright && -s $licenses/common-licenses/LGPL-2.1 ]]
+# The checks of GPUs come along with what they compare with, and find all of it where they lie.
 for file in settings train.tok eval.tok runs/cpu/metrics.jsonl runs/cpu/step_00000010/manifest.json; do
   [[ -s $bundle/tests/gpu/reference/$file ]]
 done
