@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts in launch/ share. Source it; it moves to the root of the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 trunkline=${TRUNKLINE_BUILD:-$root/build}/trunkline
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # threads that spin stand still on a busy machine
 [[ $# == 1 || ($# == 2 && $2 == --small) ]] || {
-  sed -n '4p' "${BASH_SOURCE[0]}"
+  sed -n '/^[^#]/q;s/^#   *//p' "${BASH_SOURCE[0]}"
   exit 2
 }
 mkdir -p "$1"

@@ -15,7 +15,7 @@ export root trunkline cores
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 gpu=$root/tests/gpu
 usage() {
-  sed -n '5,10s/^# *//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '/^[^#]/q;s/^#   *//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 

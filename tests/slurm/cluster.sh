@@ -104,7 +104,7 @@ case ${1:-} in
   stop) stop "$2" ;;
   missing) missing ;;
   *)
-    sed -n '2,8s/^# \?//p' "$0"
+    sed -n '/^[^#]/q;/^#!/d;/SPDX/d;s/^# \?//p' "$0"
     exit 2
     ;;
 esac
