@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -54,10 +56,11 @@ absl::StatusOr<std::string> Unescaped(const std::string& option, const std::stri
 struct Arguments::Impl {
   // Makes a path of every text that the value is given.
   void ReadAsPath(const std::string& name) {
+    paths.insert(name);
     app.get_option(name)->transform(CLI::Validator(
         [](std::string& text) {
-          absl::StatusOr<std::string> path = UserPath(text);
-          if (path.ok()) text = *std::move(path);
+          const absl::StatusOr<std::string> path = UserPath(text);
+          if (path.ok()) text = *path;
           return std::string(path.status().message());
         },
         "", "path"));
@@ -65,6 +68,8 @@ struct Arguments::Impl {
 
   CLI::App app;
   std::string command;
+  std::set<std::string> paths;
+  std::map<std::string, std::vector<std::string>> words;
 };
 
 Arguments::Arguments(const std::string& command, const std::string& about,
@@ -168,6 +173,11 @@ Arguments& Arguments::Overrides(std::vector<std::string>* overrides) {
   return *this;
 }
 
+Arguments& Arguments::Words(const std::string& name, std::vector<std::string> words) {
+  impl_->words[impl_->app.get_option(name)->get_name()] = std::move(words);
+  return *this;
+}
+
 absl::StatusOr<Arguments::Outcome> Arguments::Parse(absl::Span<const std::string> args) {
   // Every value after --set gets a --set of its own, so that a path after them stays a path.
   std::vector<std::string> list;
@@ -177,7 +187,7 @@ absl::StatusOr<Arguments::Outcome> Arguments::Parse(absl::Span<const std::string
     const bool after_set = i > 0 && args[i - 1] == "--set";
     const bool more =
         setting && !after_set && !absl::StartsWith(arg, "-") && absl::StrContains(arg, "=");
-    if (more) list.push_back("--set");
+    if (more) list.emplace_back("--set");
     setting = arg == "--set" || after_set || more;
     list.push_back(arg);
   }
@@ -203,5 +213,25 @@ std::vector<std::pair<std::string, std::vector<std::string>>> Arguments::Options
 }
 
 std::string Arguments::help() const { return impl_->app.help(); }
+
+std::vector<ArgumentOutline> Arguments::Outline() const {
+  std::vector<ArgumentOutline> outline;
+  for (const CLI::Option* option : impl_->app.get_options()) {
+    const std::string name = option->get_name();
+    const bool takes_nothing = option->get_items_expected_max() == 0;
+    ArgumentOutline argument = {.name = name, .help = option->get_description()};
+    argument.value = takes_nothing                 ? ArgumentOutline::Value::kNone
+                     : name == "--set"             ? ArgumentOutline::Value::kSetting
+                     : impl_->paths.contains(name) ? ArgumentOutline::Value::kPath
+                                                   : ArgumentOutline::Value::kText;
+    if (const auto found = impl_->words.find(name); found != impl_->words.end())
+      argument.words = found->second;
+    argument.many = option->get_items_expected_max() > 1;
+    outline.push_back(std::move(argument));
+  }
+  std::stable_partition(outline.begin(), outline.end(),
+                        [](const ArgumentOutline& a) { return a.is_option(); });
+  return outline;
+}
 
 }  // namespace tl

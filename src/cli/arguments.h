@@ -16,6 +16,18 @@ namespace tl {
 // option: "--stop", for the error.
 absl::StatusOr<std::string> Unescaped(const std::string& option, const std::string& text);
 
+// What a shell needs to know of one argument to complete it.
+struct ArgumentOutline {
+  enum class Value : uint8_t { kNone, kText, kPath, kSetting /* SECTION.KEY=VALUE */ };
+  std::string name;  // "--steps", "CONFIG"
+  std::string help;
+  Value value = Value::kText;
+  std::vector<std::string> words = {};  // that the value may be; a path may be another
+  bool many = false;                    // may be given several times
+
+  bool is_option() const { return name[0] == '-'; }
+};
+
 class Arguments {
  public:
   // command: "train". example: lines shown at the end of the help.
@@ -47,6 +59,8 @@ class Arguments {
   Arguments& Flag(const std::string& name, bool* given, const std::string& help);
   // --set section.key=value, several times or with several values.
   Arguments& Overrides(std::vector<std::string>* overrides);
+  // Names values of an argument for shells to complete; checks none.
+  Arguments& Words(const std::string& name, std::vector<std::string> words);
 
   enum class Outcome : uint8_t { kRun, kHelp /* asked for; the text is in help() */ };
   absl::StatusOr<Outcome> Parse(absl::Span<const std::string> args);
@@ -54,6 +68,8 @@ class Arguments {
   // Parse.
   std::vector<std::pair<std::string, std::vector<std::string>>> Options() const;
   std::string help() const;
+  // Everything declared, options first, --help included.
+  std::vector<ArgumentOutline> Outline() const;
 
  private:
   struct Impl;

@@ -176,6 +176,8 @@ constexpr Command kSubcommands[] = {
 
 }  // namespace
 
+absl::Span<const Command> CheckpointCommands() { return kSubcommands; }
+
 absl::Status RunCheckpoint(const Args& args, Communicator& world) {
   if (world.size() > 1)
     return absl::InvalidArgumentError(

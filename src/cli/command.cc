@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "base/watchdog.h"
 #include "checkpoint/run_config.h"
+#include "cli/outline.h"
 #include "comm/facts.h"
 #include "config/parse.h"
 #include "config/suggest.h"
@@ -27,10 +28,12 @@ constexpr Command kCommands[] = {
     {"import", "a checkpoint out of a Hugging Face folder", RunImport},
     {"tokenize", "make token files out of text", RunTokenize},
     {"verify", "read every byte of token files and checkpoints and check it", RunVerify},
-    {"checkpoint", "list, inspect, verify, reshard and compare checkpoints", RunCheckpoint},
+    {"checkpoint", "list, inspect, verify, reshard and compare checkpoints", RunCheckpoint,
+     CheckpointCommands},
     {"report", "the curves and numbers of trainings as one HTML page", RunReport},
     {"bench", "the speed of training steps on this machine", RunBench},
     {"info", "devices, ranks, libraries and native precisions", RunInfo},
+    {"completion", "what completes this program's command line in bash or zsh", RunCompletion},
     {"help", "this, a command's help, or the table of config keys", RunHelp},
 };
 
@@ -124,6 +127,10 @@ absl::Status RunCommand(const Args& args, Communicator& world) {
 }
 
 absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world) {
+  if (OutlineRequest* request = OutlineRequest::Current(); request != nullptr) {
+    request->arguments = arguments.Outline();
+    return false;
+  }
   const absl::StatusOr<Arguments::Outcome> parsed = arguments.Parse(args);
   TL_RETURN_IF_ERROR(Agree(world, parsed.status()));
   const Arguments::Outcome outcome = *parsed;

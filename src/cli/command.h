@@ -20,6 +20,8 @@ struct Command {
   const char* help;  // one line
   // Runs on every rank; what it prints it prints on rank 0.
   absl::Status (*run)(const Args& args, Communicator& world);
+  // Those of which its first argument names one; null where it has none.
+  absl::Span<const Command> (*subcommands)() = nullptr;
 };
 
 absl::Span<const Command> Commands();
@@ -39,7 +41,9 @@ absl::Status RunCheckpoint(const Args& args, Communicator& world);
 absl::Status RunReport(const Args& args, Communicator& world);
 absl::Status RunBench(const Args& args, Communicator& world);
 absl::Status RunInfo(const Args& args, Communicator& world);
+absl::Status RunCompletion(const Args& args, Communicator& world);
 absl::Status RunHelp(const Args& args, Communicator& world);
+absl::Span<const Command> CheckpointCommands();
 
 // The text of `trunkline help` and of `trunkline help config [SECTION or SECTION.KEY]`.
 std::string OverviewText();
@@ -49,7 +53,7 @@ std::string ConfigMarkdown();
 
 // False where help was asked for, which rank 0 has then printed. An error on all ranks where one
 // has one, or where options differ between ranks; --set and --data are left to those who read them.
-// Collective.
+// While there is an OutlineRequest, gives it what is declared, and returns false. Collective.
 absl::StatusOr<bool> ParseOrShowHelp(Arguments& arguments, const Args& args, Communicator& world);
 
 // A config that is valid on these ranks, and from then on its watchdog. Collective: all ranks agree

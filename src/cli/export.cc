@@ -42,8 +42,11 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   bool trunk_only = false;
   Args overrides;
   std::string formats;
-  for (const ExportFormat& f : ExportFormats())
+  std::vector<std::string> names;
+  for (const ExportFormat& f : ExportFormats()) {
     absl::StrAppend(&formats, formats.empty() ? "" : "; ", f.name, ": ", f.help);
+    names.emplace_back(f.name);
+  }
   Arguments arguments(
       "export",
       "Writes a trained model as a folder that other programs load, with its tokenizer and a "
@@ -61,7 +64,9 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       .Option("--dtype", &dtype, "fp32, bf16 or fp16; without it, what the run computed in")
       .Option("--shard-mb", &shard_mb, 1, "hf, mimo: start another file beyond so many megabytes")
       .Flag("--trunk-only", &trunk_only, "hf, gguf: leave out tensors beside the trunk (heads)")
-      .Overrides(&overrides);
+      .Overrides(&overrides)
+      .Words("--format", names)
+      .Words("--dtype", {Name(DType::kF32), Name(DType::kBF16), Name(DType::kF16)});
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();

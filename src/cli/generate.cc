@@ -67,6 +67,8 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
   GenerateOptions options;
   int64_t seed = 1;
   Args overrides;
+  std::vector<std::string> drafters = DrafterKinds();
+  drafters.emplace_back("auto");
   Arguments arguments(
       "generate",
       "Continues prompts with the model of a run folder. Several are decoded at once; texts depend "
@@ -112,7 +114,11 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       .Flag("--stream", &options.stream, "Print as it comes; with --json, an object per pass too")
       .Flag("--report", &options.report,
             "Speeds, and what became of drafts; decodes again without them to compare")
-      .Overrides(&overrides);
+      .Overrides(&overrides)
+      .Words("--speculate", drafters)
+      .Words("--verify", {Name(Verification::kMatch), Name(Verification::kRejection),
+                          Name(Verification::kTypical)})
+      .Words("--tree", {"chain"});
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
   options.seed = static_cast<uint64_t>(seed);

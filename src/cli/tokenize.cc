@@ -72,7 +72,8 @@ absl::Status RunTokenize(const Args& args, Communicator& world) {
       .Option("--begin-token", &options.begin_token,
               "The same of the token that begins each document")
       .Option("--separator", &options.separator,
-              "Text that ends a document wherever it occurs; \\n, \\t, \\x1e and \\\\ as in C");
+              "Text that ends a document wherever it occurs; \\n, \\t, \\x1e and \\\\ as in C")
+      .Words("--tokenizer", {kBytesName});
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
