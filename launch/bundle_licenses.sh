@@ -81,3 +81,4 @@ if [[ -s $terms ]]; then
   cp -L "$terms" "$licenses/cuda/"
 fi
 rm "$licenses/paths" "$licenses/names" "$licenses/packages"
+[[ -s $licenses/files.txt ]] || rm "$licenses/files.txt"

@@ -1,7 +1,19 @@
 # shellcheck shell=bash
-# What the scripts in launch/ share. Source it; it moves to the root of the project.
+# What the scripts in launch/ share. Source it. In the sources it moves to their root; of an installed
+# program the scripts work where they are called. trunkline: the program. configs: the folder of configs.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+launch=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034  # the scripts read them
+if [[ -f $launch/../CMakeLists.txt ]]; then
+  in_sources=yes
+  cd "$launch/.."
+  trunkline=build/trunkline
+  configs=configs
+else
+  in_sources=no
+  trunkline=$(cd "$launch/../../../bin" && pwd)/trunkline
+  configs=$(cd "$launch/../configs" && pwd)
+fi
 
 launch_started=$SECONDS
 say() { printf '\n== %s (at %d s)\n' "$*" $((SECONDS - launch_started)); }
@@ -57,6 +69,7 @@ make_kjv_text() {
   if [[ -s data/kjv.txt ]]; then
     return
   fi
+  command -v bible > /dev/null || die "data/kjv.txt is not there, nor is bible, which writes it: Debian's bible-kjv"
   say "writing data/kjv.txt"
   mkdir -p data
   # Before the text stand a greeting and the prompt, after it the prompt again.

@@ -6,12 +6,15 @@
 : "${RANKS_PER_NODE:=2}"  # one per socket or memory domain is a good choice
 : "${CPUS_PER_RANK:=8}"
 export RANKS_PER_NODE CPUS_PER_RANK
-cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/../..}" || exit
+# A job runs a copy of this elsewhere.
+: "${SLURM_SCRIPTS:=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}"
+[[ -f $SLURM_SCRIPTS/job.sh ]] || SLURM_SCRIPTS=$SLURM_SUBMIT_DIR/launch/slurm
+export SLURM_SCRIPTS
 # shellcheck source=launch/slurm/job.sh
-source launch/slurm/job.sh
+source "$SLURM_SCRIPTS/job.sh"
 
 if [[ -z ${SLURM_JOB_ID:-} ]]; then
-  submit launch/slurm/cpu.sh --job-name=trunkline -- "$@"
+  submit "$SLURM_SCRIPTS/cpu.sh" --job-name=trunkline -- "$@"
 else
   run train "$@" --set ${TENSOR:+parallel.tensor="$TENSOR"} run.device=cpu
 fi

@@ -8,13 +8,16 @@
 : "${CPUS_PER_RANK:=8}"
 RANKS_PER_NODE=$GPUS_PER_NODE
 export GPUS_PER_NODE RANKS_PER_NODE CPUS_PER_RANK
-cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/../..}" || exit
+# A job runs a copy of this elsewhere.
+: "${SLURM_SCRIPTS:=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}"
+[[ -f $SLURM_SCRIPTS/job.sh ]] || SLURM_SCRIPTS=$SLURM_SUBMIT_DIR/launch/slurm
+export SLURM_SCRIPTS
 # shellcheck source=launch/slurm/job.sh
-source launch/slurm/job.sh
+source "$SLURM_SCRIPTS/job.sh"
 
 if [[ -z ${SLURM_JOB_ID:-} ]]; then
   # Every rank sees the GPUs of its node and takes the one of its number there.
-  submit launch/slurm/gpu.sh --job-name=trunkline --gpus-per-node="$GPUS_PER_NODE" -- "$@"
+  submit "$SLURM_SCRIPTS/gpu.sh" --job-name=trunkline --gpus-per-node="$GPUS_PER_NODE" -- "$@"
 else
   run train "$@" --set ${TENSOR:+parallel.tensor="$TENSOR"} run.device=cuda
 fi

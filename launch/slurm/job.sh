@@ -1,9 +1,16 @@
 #!/bin/bash
-# What the SLURM scripts share. They source it, in the root of the project.
+# What the SLURM scripts share. They source it. In the sources it moves to their root; of an installed
+# program the scripts work where they are called.
 #
 # A script is called by hand, with its settings in the environment, and submits itself; SLURM then
 # runs a copy of it, which gets here again with SLURM_JOB_ID set.
 set -euo pipefail
+if [[ -f $SLURM_SCRIPTS/../../CMakeLists.txt ]]; then
+  cd "${SLURM_SUBMIT_DIR:-$SLURM_SCRIPTS/../..}"
+  program=build/trunkline
+else
+  program=$(cd "$SLURM_SCRIPTS/../../../../bin" && pwd)/trunkline
+fi
 
 # submit SCRIPT OPTIONS... -- ARGUMENTS...: as a job that is signalled ahead of its end.
 submit() {
@@ -95,5 +102,5 @@ run() {
 : "${NODES:=1}"
 : "${LAUNCHER:=}"           # pmix, pmi2 or mpirun; empty: what is there, in this order: pmix, mpirun
 : "${TENSOR:=}"             # [parallel] tensor, over that of the config; empty: the config's
-: "${TRUNKLINE:=build/trunkline}"
+: "${TRUNKLINE:=$program}"
 export ACCOUNT PARTITION TIME SAVE_SECONDS NODES LAUNCHER TENSOR TRUNKLINE

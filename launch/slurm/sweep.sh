@@ -9,9 +9,12 @@
 : "${AT_ONCE:=4}"                # elements that run at the same time
 : "${LOG:=%x-%A-%a.log}"
 export RANKS_PER_NODE CPUS_PER_RANK SWEEP LOG
-cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/../..}" || exit
+# A job runs a copy of this elsewhere.
+: "${SLURM_SCRIPTS:=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}"
+[[ -f $SLURM_SCRIPTS/job.sh ]] || SLURM_SCRIPTS=$SLURM_SUBMIT_DIR/launch/slurm
+export SLURM_SCRIPTS
 # shellcheck source=launch/slurm/job.sh
-source launch/slurm/job.sh
+source "$SLURM_SCRIPTS/job.sh"
 
 settings=(
   "optimizer.lr=1e-3 optimizer.weight_decay=0.1"
@@ -21,7 +24,7 @@ settings=(
 )
 
 if [[ -z ${SLURM_JOB_ID:-} ]]; then
-  submit launch/slurm/sweep.sh --job-name=sweep --array="0-$((${#settings[@]} - 1))%$AT_ONCE" -- "$@"
+  submit "$SLURM_SCRIPTS/sweep.sh" --job-name=sweep --array="0-$((${#settings[@]} - 1))%$AT_ONCE" -- "$@"
 else
   read -ra keys <<< "${settings[$SLURM_ARRAY_TASK_ID]}"
   run train "$@" --set ${TENSOR:+parallel.tensor="$TENSOR"} \
