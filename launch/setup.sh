@@ -2,6 +2,7 @@
 # Installs the Debian packages that are missing, and only those.
 #   launch/setup.sh           what the program and the quick start need
 #   launch/setup.sh --tests   also what launch/test.sh needs
+#   launch/setup.sh --lint    also what launch/lint.sh needs
 #   launch/setup.sh --peers   also what launch/test.sh --peers needs
 #   launch/setup.sh --experiments   also the texts of tests/experiments/
 #   launch/setup.sh --slurm   also what tests/slurm/ needs; without it that test is skipped
@@ -17,6 +18,7 @@ packages=(
 )
 while (($#)); do
   case $1 in
+    --lint) packages+=(clang-tidy-19) ;;
     --tests) packages+=(libgtest-dev clang-format-19 xz-utils) ;;
     --peers) packages+=(python3-venv) ;;
     --experiments) packages+=(dict-gcide) ;;

@@ -22,6 +22,7 @@ double Scaled(double frequency, const RopeScaling& scaling) {
 std::vector<double> RopeFrequencies(const ModelConfig& model) {
   const int64_t d = model.head_dim_or_default();
   std::vector<double> frequencies;
+  frequencies.reserve(static_cast<size_t>(d / 2));
   for (int64_t j = 0; j < d / 2; ++j) {
     frequencies.push_back(
         Scaled(std::pow(model.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(d)),

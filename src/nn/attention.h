@@ -41,7 +41,7 @@ class SelfAttention {
   };
   // Views of what goes into attention: rotated, and normed where the config says so.
   Heads Views(Tensor qkv, Tensor qk) const;
-  void Rotate(Step& step, Tensor qkv_or_qk, Tensor rope, bool inverse) const;
+  void Rotate(Step& step, Tensor x, Tensor rope, bool inverse) const;  // x: qkv or qk
   AttentionMask Mask(const Step& step) const;
   // o = attention of the rows among themselves; of each row over its past, which gets its key.
   void AttendWhole(Step& step, Tensor o, Tensor qkv, Tensor qk) const;

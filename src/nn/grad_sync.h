@@ -34,7 +34,7 @@ class GradSync {
   static int64_t WorkspaceBytes(const ParamTable& table);
 
  private:
-  void Reduce(int bucket, Stream& stream);
+  void Reduce(int index, Stream& stream);  // the bucket of this index
   void ReduceOverTensorGroup(const Bucket& bucket, TensorReduce kind, int replicas, Stream& stream);
 
   const ParamTable& table_;
