@@ -94,7 +94,8 @@ if (($# == 1)); then
   exit
 fi
 bad=0
-mapfile -t pages < <(find README.md docs tests/simt/README.md -name '*.md' | sort)
+mapfile -t pages < <(find README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs \
+  tests/simt/README.md -name '*.md' | sort)
 for page in "${pages[@]}"; do check "$page" || bad=1; done
 
 index=$(links docs/README.md)
