@@ -18,7 +18,7 @@ packages=(
 )
 while (($#)); do
   case $1 in
-    --lint) packages+=(clang-tidy-19) ;;
+    --lint) packages+=(clang-tidy-19 libomp-19-dev) ;;
     --tests) packages+=(libgtest-dev clang-format-19 xz-utils) ;;
     --peers) packages+=(python3-venv) ;;
     --experiments) packages+=(dict-gcide) ;;

@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 
-typedef struct CUstream_st* cudaStream_t;  // as in CUDA's headers
+using cudaStream_t = struct CUstream_st*;  // as in CUDA's headers
 
 namespace tl::cuda {
 

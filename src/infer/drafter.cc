@@ -76,7 +76,7 @@ constexpr std::array kDrafters = {Entry{"none", MakeNone},
 
 std::vector<std::string> DrafterKinds() {
   std::vector<std::string> kinds;
-  for (const Entry& entry : kDrafters) kinds.push_back(entry.name);
+  for (const Entry& entry : kDrafters) kinds.emplace_back(entry.name);
   return kinds;
 }
 
