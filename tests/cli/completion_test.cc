@@ -3,11 +3,13 @@
 #include "cli/completion.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -145,24 +147,30 @@ TEST(Outline, IsWhatHelpTells) {
   EXPECT_GT(seen, 50);
 }
 
-// What zsh offers on a terminal, where there is a zsh; else its syntax stays unchecked.
+// What zsh makes of a line on a terminal, where there is a zsh.
 TEST(Zsh, CompletesOnATerminal) {
   if (std::system("command -v zsh > /dev/null") != 0) GTEST_SKIP() << "no zsh";
-  const std::string path = FileWith(ZshCompletion(Outlines(), AllKeys()), "zsh");
-  const auto offers = [&](const std::string& line) {
-    return OutputOf(absl::StrCat("zsh -f " TL_SOURCE_DIR "/tests/cli/complete.zsh ", path, " '",
-                                 line, "' 2>&1"));
+  const std::vector<std::pair<std::string, std::string>> lines = {
+      {"trunkline expo", "trunkline export "},
+      {"trunkline checkpoint resh", "trunkline checkpoint reshard "},
+      {"trunkline checkpoint reshard x --ten", "trunkline checkpoint reshard x --tensor="},
+      {"trunkline generate run --speculate look", "trunkline generate run --speculate lookup "},
+      {"trunkline tokenize --tokenizer by", "trunkline tokenize --tokenizer bytes "},
+      {"trunkline train --set train.ste", "trunkline train --set train.steps="},
+      {"trunkline train --set precision.compute=b",
+       "trunkline train --set precision.compute=bf16 "},
+      {"trunkline train --set run.dir=/x optimizer.warm",
+       "trunkline train --set run.dir=/x optimizer.warmup_steps="},
+      {"trunkline help config train.sequ", "trunkline help config train.sequence_length "},
   };
-  EXPECT_EQ(offers("trunkline expo"), "trunkline export ");
-  EXPECT_EQ(offers("trunkline checkpoint resh"), "trunkline checkpoint reshard ");
-  EXPECT_EQ(offers("trunkline generate run --max"), "trunkline generate run --max-tokens=");
-  EXPECT_EQ(offers("trunkline generate run --speculate look"),
-            "trunkline generate run --speculate lookup ");
-  EXPECT_EQ(offers("trunkline train --set train.ste"), "trunkline train --set train.steps=");
-  EXPECT_EQ(offers("trunkline train --set precision.compute=b"),
-            "trunkline train --set precision.compute=bf16 ");
-  EXPECT_EQ(offers("trunkline train --set run.dir=/x optimizer.warm"),
-            "trunkline train --set run.dir=/x optimizer.warmup_steps=");
+  const std::string path = FileWith(ZshCompletion(Outlines(), AllKeys()), "zsh");
+  std::string command = absl::StrCat("zsh -f " TL_SOURCE_DIR "/tests/cli/complete.zsh ", path);
+  std::string expected;
+  for (const auto& [line, completed] : lines) {
+    absl::StrAppend(&command, " '", line, "'");
+    absl::StrAppend(&expected, completed, "|\n");
+  }
+  EXPECT_EQ(OutputOf(command + " 2>&1"), expected);
   std::remove(path.c_str());
 }
 
