@@ -72,7 +72,7 @@ std::vector<std::string> PackageFolders() {
 std::vector<std::string> Folders(const std::vector<std::string>& packages) {
   std::vector<std::string> toolkits;
   for (const char* variable : {"CUDA_HOME", "CUDA_PATH"}) {
-    if (const char* root = std::getenv(variable)) toolkits.push_back(root);
+    if (const char* root = std::getenv(variable)) toolkits.emplace_back(root);
   }
   toolkits.insert(toolkits.end(), {"/usr/local/cuda", "/usr/local/cuda-*"});
   std::vector<std::string> patterns;
@@ -84,7 +84,7 @@ std::vector<std::string> Folders(const std::vector<std::string>& packages) {
 
 std::string PathOf(void* handle) {
   link_map* map = nullptr;
-  return dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 ? map->l_name : "";
+  return dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 ? map->l_name : "";
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ class IndependentHeads : public Objective {
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return heads_[0].readout.local_vocab(); }
   int draft_heads() const override { return static_cast<int>(heads_.size()) - 1; }
-  void DraftLogits(Step& step, int head, const Taps& taps, int64_t row, Tensor logits) override;
+  void DraftLogits(Step& step, int k, const Taps& taps, int64_t row, Tensor logits) override;
 
  private:
   struct Head {

@@ -46,7 +46,7 @@ class SequentialMtp : public Objective {
   void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) override;
   int64_t local_vocab() const override { return main_.local_vocab(); }
   int draft_heads() const override { return static_cast<int>(modules_.size()); }
-  void DraftLogits(Step& step, int head, const Taps& taps, int64_t row, Tensor logits) override;
+  void DraftLogits(Step& step, int k, const Taps& taps, int64_t row, Tensor logits) override;
 
  private:
   struct Module {
