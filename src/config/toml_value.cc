@@ -127,8 +127,8 @@ class ConfigValueReader {
             return Expected("a weight above 0", Found(value));
           }
         } else {
-          return Expected(kExpected,
-                          absl::StrCat("a table with ", name.str().data(), " = ", Found(value)));
+          return Expected(kExpected, absl::StrCat("a table with ", std::string(name.str()), " = ",
+                                                  Found(value)));
         }
       }
     } else {

@@ -43,9 +43,9 @@ struct TomlText {
 
 }  // namespace
 
-std::string QuoteToml(const std::string& s) {
+std::string QuoteToml(const std::string& text) {
   std::string out = "\"";
-  for (const char ch : s) {
+  for (const char ch : text) {
     const auto byte = static_cast<unsigned char>(ch);
     if (ch == '"' || ch == '\\') {
       out += '\\';

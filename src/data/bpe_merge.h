@@ -27,8 +27,8 @@ class BpeMerger {
         rules_.find(uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right));
     return it == rules_.end() ? nullptr : &it->second;
   }
-  void MergeFew(absl::Span<int32_t> symbols, std::vector<int32_t>* ids) const;
-  void MergeMany(absl::Span<int32_t> symbols, std::vector<int32_t>* ids) const;
+  void MergeFew(absl::Span<int32_t> word, std::vector<int32_t>* ids) const;
+  void MergeMany(absl::Span<int32_t> word, std::vector<int32_t>* ids) const;
 
   absl::flat_hash_map<uint64_t, Rule> rules_;
   int32_t next_rank_ = 0;
