@@ -2,8 +2,9 @@
 # Packs what has been built to run elsewhere: trunkline, Open MPI's mpirun and the test programs of
 # tests/gpu/run.sh, stripped, with every library they load but CUDA's, the C library and its loader
 # included; the licences of them all; the configs; and the losses of a short training on this
-# machine's CPU, which run.sh compares GPUs with. Runs on any x86-64 Linux, from any folder, without installing anything. On GPUs
-# it needs the driver, and cuBLASLt and NCCL where a CUDA toolkit or Python's wheels put them.
+# machine's CPU, which run.sh compares GPUs with. Runs on any x86-64 Linux, from any folder, without
+# installing anything. On GPUs it needs the driver, and cuBLASLt and NCCL where a CUDA toolkit or
+# Python's wheels put them.
 #   launch/bundle.sh FOLDER.tar.xz     an archive
 #   launch/bundle.sh FOLDER            the folder itself, to be copied as it is
 # Then: FOLDER/bin/trunkline info;  FOLDER/bin/mpirun -n 2 FOLDER/bin/trunkline train CONFIG
