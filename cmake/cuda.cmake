@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sets TRUNKLINE_WITH_CUDA, and defines trunkline_add_cuda(target), which adds the CUDA backend to a
 # library. The runtime is linked statically and finds the driver by itself when the program runs, so
 # the program starts where there is none; cuBLASLt is looked up at run time too.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Finds the libraries that every build needs, and refuses versions that do not serve.
 include(CheckCSourceCompiles)
 

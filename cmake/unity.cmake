@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # trunkline_unity(TARGET SOURCE..): with TRUNKLINE_UNITY, compiles the sources of one folder together
 # in batches of up to ten, since most of a file's time is its headers'. Names in the anonymous
 # namespaces of a folder must differ for it. Off, a change of one file compiles that file alone.

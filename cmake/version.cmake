@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Writes OUTPUT from INPUT with the version of this very commit; run at every build.
 find_package(Git QUIET)
 set(TRUNKLINE_COMMIT)

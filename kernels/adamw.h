@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AdamW (Loshchilov and Hutter 2019) with unscaling, clipping, decay and the low-precision weight
 // write in one pass over memory.
 #pragma once

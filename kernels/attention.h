@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention without a T x T matrix in memory: FlashAttention (Dao et al. 2022; Dao 2023).
 #pragma once
 

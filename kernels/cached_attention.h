@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention of new tokens over a K/V cache, in which several possible continuations of a sequence
 // may lie side by side: a tree of drafted tokens (tree attention, Miao et al. 2023; Cai et al.
 // 2024).

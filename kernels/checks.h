@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an op's CheckArgs is written with. A check that fails tells what it found, what it expected
 // and where it stands.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What oneDNN, which multiplies matrices on CPUs, makes of this one.
 #pragma once
 

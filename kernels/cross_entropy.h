@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The collective-free pieces of the chunked, vocab-parallel softmax cross-entropy.
 #pragma once
 

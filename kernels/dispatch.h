@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TL_DECLARE_OP(Name) declares one op on every backend and the call that checks the arguments and
 // picks by the stream's device: Name(stream, {.y = y, .x = x}) with NameArgs as its arguments.
 // CheckArgs, in the .cc beside the op's header, ends the program where they break what the header

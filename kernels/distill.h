@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Distillation: logits learn the distribution that a teacher's logits give, instead of one target.
 // The vocabulary may be divided over ranks, see kernels/cross_entropy.h, whose statistics give both
 // sides' lse.

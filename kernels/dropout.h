@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dropout (Srivastava et al. 2014), with a mask that depends on a key and on an element's place
 // alone: the same on every grid, and again wherever it is wanted a second time.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Conversions, sums and scaling over flat ranges.
 #pragma once
 

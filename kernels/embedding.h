@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token embedding over a slice of the vocabulary.
 #pragma once
 

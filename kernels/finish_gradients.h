@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The decision of a step, made on the device: clip, unscale, or skip.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a head's predictions were worth, summed on the device from micro-batch to micro-batch, so
 // that the host reads a few numbers once a step.
 #pragma once

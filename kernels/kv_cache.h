@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rows of a K/V cache: written where new tokens stand, and moved onto the prefix once accepted.
 // Places outside of a cache end the program on CPUs; on CUDA devices they are left out.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matrix products: C = op(A) op(B) + beta C + bias.
 #pragma once
 

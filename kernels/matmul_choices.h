@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What cuBLASLt offers for the products that were made. It is for people to read and compare:
 // Matmul takes the first of its own list, whatever the others are timed at, so that a layout of
 // ranks repeats to the bit.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Root-mean-square norm (Zhang and Sennrich 2019), optionally fused with the residual addition.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What both backends know a matrix product by, to find again what they made for it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The activation of a residual SiLU layer, y = x + silu(a) with a = W x + b.
 #pragma once
 

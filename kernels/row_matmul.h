@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products whose rows know nothing of each other, for decoding.
 #pragma once
 

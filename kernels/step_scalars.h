@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Numbers that change from step to step. They live on the device, so that a step needs no host
 // synchronisation and can be captured; kernels take a pointer.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SwiGLU (Shazeer 2020) on a fused gate|up product.
 #pragma once
 

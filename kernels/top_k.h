@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The largest elements of rows: the tokens that greedy and top-k decoding choose among.
 #pragma once
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds the program as build/trunkline.
 #   launch/build.sh                the program
 #   launch/build.sh --tests        and the tests

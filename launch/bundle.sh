@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Packs what has been built to run elsewhere: trunkline, Open MPI's mpirun and the test programs of
 # tests/gpu/run.sh, stripped, with every library they load but CUDA's, the C library and its loader
 # included; the licences of them all; the configs; and the losses of a short training on this

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Starts a program of a bundle (launch/bundle.sh) with the bundle's own loader and libraries,
 // wherever the bundle lies. Linked statically, it needs nothing of the machine but its kernel; a
 // copy of it stands in bin/ for every program, and libexec/ holds the program of that name.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The test of the quick start: a bare Debian in a chroot (debootstrap's minbase and git, nothing
 # else), a clean clone of this commit in it, and the two commands of the README, timed. As root, on
 # a Debian with debootstrap; apt's mirror and settings are this machine's.

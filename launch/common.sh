@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # What the scripts in launch/ share. Source it. In the sources it moves to their root; of an installed
 # program the scripts work where they are called. trunkline: the program. configs: the folder of configs.

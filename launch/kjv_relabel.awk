@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Gives every chapter of the King James text a made-up book in place of its own, letter for letter:
 # "Acts22:3 I am verily" becomes "Qogz22:3 I am verily" in the whole chapter. The names of books stand
 # before every verse; under these a model cannot know them by heart, and learns to look what the last

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # From a bare Debian 12 or 13 to a trained model and its text: installs what is missing, builds, makes
 # token files of the King James Bible, trains a small byte-level model on two ranks and lets it
 # write. What is already done is not done again; remove checkpoints/quickstart to train anew.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that are missing, and only those.
 #   launch/setup.sh           what the program and the quick start need
 #   launch/setup.sh --tests   also what launch/test.sh needs

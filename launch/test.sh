@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs the tests.
 #   launch/test.sh              format, layering, unit tests, tests on 2 and 4 ranks
 #   launch/test.sh --long       and the long ones

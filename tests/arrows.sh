@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Tells which folder of src/ (and kernels/) includes which, how often, and how many lines of code
 # each folder has: those that are neither empty nor comments alone. Fails where folders include each
 # other in a circle.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Shows that two builds of the program do the same: for changes that must change nothing.
 
   tests/compare_programs.py OLD NEW [--only REGEX] [--keep DIR] [--ranks N]

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What the pages name is there.
 # - In all pages: what their links lead to, the heading after a # too; every path below src/,
 #   kernels/, tests/, docs/, configs/, launch/ or cmake/, with or without its extension. A name that

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Every test that docs/internals/faults.md names is there: `Suite.Name` of GoogleTest, or a test of
 # CTest as `program.relabel`.
 # faults_test.sh TABLE checks another table. Without TABLE it also shows that it would notice one.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Layers include only from their left, siblings never each other:
 #   base → device → {kernels, comm} → config → nn → {model, objective, optim, data} → engine → checkpoint
 #        → {train, infer, convert} → report → cli

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The main program of the tests of a folder. --file=NAME_test.cc, given any number of times, leaves
 // of what --gtest_filter matches the tests of these files alone.
 #include <fnmatch.h>

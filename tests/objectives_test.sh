@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # An objective is named in its own files, its line of the table, and the drafter and exporters that
 # it has, and nowhere else in src/.
 # objectives_test.sh ROOT prints every other mention in ROOT, and fails if there is one. Without ROOT

@@ -1,1 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
 // Holds the headers of precompiled.h; has no code of its own.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What most tests include, compiled once. A test includes what it uses all the same.
 #pragma once
 

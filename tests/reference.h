@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fp64 twins of every op, layer and the model, in plain loops.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Masks of attention as ranges. Causal, window and segment masks, and any intersection of them, let
 // every query see one contiguous range of keys whose ends never decrease from query to query; so
 // every key is seen by one contiguous range of queries.

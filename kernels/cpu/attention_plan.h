@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Shapes, views and scratch memory that the forward and backward passes share.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The element-wise half of attention tiles, through the SIMD target of the machine.
 #pragma once
 

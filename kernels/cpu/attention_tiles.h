@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of attention tiles by oneDNN, each on the calling thread: attention runs one tile per
 // thread, so a product must not start threads of its own. Primitives are made once per thread and
 // shape; shapes are few because tiles are padded to fixed granules.

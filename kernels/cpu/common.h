@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the CPU kernels share outside SIMD code: threads, element types, row views.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What every user of oneDNN here shares.
 #pragma once
 

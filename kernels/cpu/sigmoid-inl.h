@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The logistic function in vectors, compiled once per SIMD target.
 #if defined(TL_KERNELS_CPU_SIGMOID_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TL_KERNELS_CPU_SIGMOID_INL_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Vector helpers shared by the CPU kernels, compiled once per SIMD target: loads as fp32 from fp32,
 // bf16 or fp16 memory, stores rounded to nearest even, loops with a short last vector, exp.
 #if defined(TL_KERNELS_CPU_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)

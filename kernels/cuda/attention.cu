@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention on CUDA devices: the choice of a path.
 #include "kernels/attention.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The backward pass on tensor cores (mma.sync), after FlashAttention-2 (Dao 2023). Three kernels:
 // one prepares each query's statistics, one makes dK and dV and adds up dQ in fp32, one rounds dQ.
 // In the second a block owns kN keys of one query head and walks over the queries that see them,

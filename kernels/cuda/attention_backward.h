@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What comes before and after the backward kernel of attention_backward.cu: the kernel that
 // prepares each query's statistics and the one that rounds dQ, with the tiles and the scratch that
 // the three share.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which keys and which head a block of the backward kernel takes, and the turns in which blocks add
 // to the same sums: to a tile of dQ in the order of their keys, to dK and dV in the order of a
 // group's query heads. So the bits of the sums depend on the shapes alone.

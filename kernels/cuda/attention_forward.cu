@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The forward pass on tensor cores (mma.sync). A block owns kM queries of one head and walks over
 // the keys that they see, last tile first; keys and values each have one buffer, filled while the
 // other is in use.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The main kernel of attention's backward pass on tensor cores, as the pass itself starts it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the attention kernels take: views, masks, and sizes.
 #pragma once
 

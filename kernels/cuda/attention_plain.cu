@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention by fused multiply-adds: for fp32, and for views that the tensor cores' copies cannot
 // read. A warp owns one query or one key and meets the others 32 at a time: each lane has the
 // scores of one of them, then each lane has some of the vectors' columns. Sums follow the order of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention over a K/V cache. A block has a chunk of one row's keys and the query heads of one key
 // head: it makes their scores, the softmax within the chunk, and the weighted sum of the values. A
 // second kernel merges the chunks of a row. Which key goes where follows from its number among the

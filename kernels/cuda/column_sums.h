@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The second half of a sum over rows: the first leaves one row of partial sums for each part.
 #pragma once
 

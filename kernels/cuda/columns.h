@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Columns of rows that may end anywhere, in the same packs whether or not they can be loaded as
 // vectors: so sums made of them have the same bits either way.
 #pragma once

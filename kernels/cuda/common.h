@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the memory-bound CUDA kernels share: element types, 16-byte vectors, row views and sums in a
 // fixed order.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The calls of cuBLASLt that are used here, found when the first product is made.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels/finish_gradients.h"
 
 #include "kernels/cuda/common.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What every CUDA source includes first: the CUDA headers, the call that starts a kernel, and the
 // declaration of dynamic shared memory. Sources compile twice, by nvcc for GPUs and by g++ for the
 // machine in tests/simt, hence no <<<>>>.

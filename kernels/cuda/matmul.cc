@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by cuBLASLt. It thinks in columns: our row-major C is its C^T, so C^T = op(B)^T op(A)^T
 // is asked for, with B first and the same transpositions.
 #include "kernels/matmul.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tiles for tensor-core kernels: 16-bit matrices in shared memory, swizzled so that ldmatrix and
 // the copies that fill them meet no bank conflicts, and the fragments of mma.m16n8k16 made from
 // them. Fragment layouts are those of the PTX manual: lane l of a warp holds, of an accumulator's

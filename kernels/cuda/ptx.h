@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Single PTX instructions. Under g++ the machine in tests/simt supplies each of them.
 //
 // Fragments of mma.m16n8k16, with g = lane / 4 and t = lane % 4, two 16-bit values to a register,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels/row_matmul.h"
 
 #include "kernels/cuda/columns.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels/top_k.h"
 
 #include "kernels/cuda/common.h"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Trains on CPU nodes under SLURM. Called by hand it submits itself, in the root of the project; the
 # job saves ahead of its time limit, goes back into the queue and goes on, until training is done:
 #   PARTITION=cpu TIME=4:00:00 NODES=2 launch/slurm/cpu.sh configs/kjv-10m.toml [--set KEY=VALUE...]

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Trains on GPU nodes under SLURM, a rank for each GPU. Called by hand it submits itself, in the root
 # of the project; the job saves ahead of its time limit, goes back into the queue and goes on, until
 # training is done:

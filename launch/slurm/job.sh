@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What the SLURM scripts share. They source it. In the sources it moves to their root; of an installed
 # program the scripts work where they are called.
 #

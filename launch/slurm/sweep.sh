@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A sweep under SLURM: one training per line of the table below, each an element of a job array with
 # a folder of its own, saved and requeued by itself like any job. An example; change the table.
 #   PARTITION=cpu TIME=1:00:00 launch/slurm/sweep.sh configs/kjv-10m.toml

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What control groups allow this process: the tightest limit of its own group and of those above
 // it, in version 2 and in version 1. SLURM, container runtimes and systemd nest groups, and set
 // limits at any level.

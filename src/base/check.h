@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CHECK macros for programmer errors: print file, line, rank and message, then end every rank.
 // What the world can break (files, configs, networks) is an absl::Status instead, see status.h.
 #pragma once

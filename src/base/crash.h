@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The last words of a rank that crashes: rank, host, step and signal or exception, before the
 // default takes its course (a backtrace by MPI, a core file), which ends the other ranks too.
 #pragma once

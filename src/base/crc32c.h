@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CRC32C (Castagnoli, polynomial 0x1EDC6F41, reflected), as in RFC 3720.
 #pragma once
 

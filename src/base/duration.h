@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A length of time as people write it: "3h50m", "90s", "1.5h", "2d", or seconds: "600".
 #pragma once
 

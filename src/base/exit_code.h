@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The exit codes of the program and of all ranks of a job, for scripts;
 // docs/reference/exit-codes.md explains them. A rank that dies of a signal gives 128 + its number, as
 // in a shell.

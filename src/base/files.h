@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // System calls on files, with errors that name the path and the system's reason.
 #pragma once
 

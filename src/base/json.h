@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON from files that others wrote: read whole, checked harder than the parser does by itself.
 #pragma once
 

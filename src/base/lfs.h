@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Git LFS leaves small texts in the place of big files until they are fetched.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What must not stay in the file system when a signal ends the process.
 #pragma once
 

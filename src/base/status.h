@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Macros over absl::Status for errors the world can cause. Messages name the file or key, what was
 // expected and what was found.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files and folders that appear whole or not at all: made under a temporary name beside their own,
 // and renamed.
 //   NAME.tmp-trunkline-<process>@<host>    locked (flock) as long as its process lives

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Paths as people write them, in config files and on command lines.
 #pragma once
 

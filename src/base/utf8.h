@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // UTF-8: no surrogates, nothing overlong, nothing above U+10FFFF.
 #pragma once
 

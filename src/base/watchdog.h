@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Finds out that a rank hangs, and ends the job. Whatever makes progress calls Beat(). Two look on:
 //   - a loop that waits for others asks its Patience, which knows what it waits for;
 //   - a thread ends the job where the main thread neither beats nor turns in such a loop: a read

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where this process is: rank, host, step and what it is doing, for messages about crashes and
 // hangs. Written by the main thread; read by any thread and by signal handlers.
 #pragma once

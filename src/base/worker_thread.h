@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One thread that does one job at a time while the main thread goes on.
 #pragma once
 

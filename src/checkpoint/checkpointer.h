@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Saves of a run. Every rank writes its shard, rank 0 makes them a checkpoint:
 //   Start   makes step_N.tmp-<id>/, copies this rank's state to host memory where training goes on
 //           meanwhile, and lets a thread write the shard and sync it

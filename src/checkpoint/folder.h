@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A folder of checkpoints: step_00000100/ and so on, and what keeps it in order.
 //   step_00000100/            committed: complete, durable, never changed
 //   step_00000200.tmp-<id>/   being written, or left by a run that died

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/hdf5_image.h"
 
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An HDF5 file made in memory, so that the library never touches a real file: on a full disk it
 // crashes (HDF5 1.10). All calls come from one thread at a time: the library is not thread-safe.
 #pragma once

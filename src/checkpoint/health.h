@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which checkpoints of a folder may be trusted. A training marks what it saves while its steps fail
 // (train/health.h): such a checkpoint is whole, and unhealthy.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The files that a command reads on every rank: that they are the same there, and that data and
 // model are of one tokenizer. All of it before anything is allocated.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The elements that two pieces of a tensor share.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From checkpoints into a model on any grid, in any precision.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/local_pieces.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What of every tensor is on this rank: from the declared parameters and the sharded state to
 // pieces of a checkpoint, and the memory that holds them.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // manifest.json, which makes a folder of shards a checkpoint: what was saved, by whom, and for
 // every stored piece its place and checksums. docs/reference/checkpoint-format.md specifies the
 // format.

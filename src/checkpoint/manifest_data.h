@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of a manifest that tells what a training read: "data" and "tokenizer".
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads checkpoints by the manifest alone: HDF5 is not parsed. Every byte that is returned has
 // passed its checksum.
 #pragma once

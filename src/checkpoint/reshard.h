@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checkpoints as wholes: written again for another grid, compared, summed up.
 #pragma once
 

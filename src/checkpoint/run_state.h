@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where training stands: with the weights and the optimizer's state, all that resuming needs. Every
 // random number follows from the seed and the position.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tokenizer and the text rules of a run, which stand in its folder and in each checkpoint's.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The safetensors format: u64 header length, a JSON header of names, types, shapes and offsets,
 // then the tensors' bytes without gaps. All little-endian.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes one file of a checkpoint. HDF5 lays it out in memory: contiguous datasets, allocated
 // early. What the library wrote is copied and the tensors' data are put at the datasets' offsets
 // with fallocate and pwrite, each result checked; checksums are computed on the way.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The command line of one command: what it takes, read from its arguments or shown as help.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What commands that look after files and checkpoints find, and with which exit code they end.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <absl/base/config.h>
 #include <hwy/highway.h>
 #include <spdlog/version.h>

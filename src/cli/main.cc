@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // trunkline: the program. Its commands are in the table of cli/command.cc.
 #include <cstdio>
 #include <exception>

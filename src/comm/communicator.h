@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Collectives between ranks. Every operation is enqueued on a stream: on a compute stream it is
 // complete for later work of that stream; on an async stream it stays in flight, moves on in
 // Stream::Poll and is waited for by an Event. Every rank of a group must make the same calls on it

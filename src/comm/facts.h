@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What all ranks of a command must have alike before they work together.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The arrangement of a run's ranks, and where one of them stands in it, as numbers alone.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What this process can know of its host and launcher.
 #pragma once
 

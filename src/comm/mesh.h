@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The grid of ranks, and what each of them computes on. Axes that are not used have size 1; their
 // groups are no-ops.
 #pragma once

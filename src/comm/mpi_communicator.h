@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ranks over MPI. Tensors of CUDA devices are staged through host memory (staging.h).
 #pragma once
 

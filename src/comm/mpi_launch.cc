@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The start and the end of MPI in this process.
 #include <mpi.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Collectives as state machines of MPI_Isend, MPI_Irecv and MPI_Testall: Debian's Open MPI makes no
 // progress by itself, so an operation moves on only when its stream is polled.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ranks with a GPU each, over NCCL: collectives of tensors in device memory run on the device's
 // streams while the host goes on. Tensors of the host, splits and aborts go over MPI.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of NCCL's C interface that is used here, as NCCL 2.14 and later have it. Declared anew,
 // so that a build needs neither its header nor its library: it is looked for when the program runs.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "comm/nccl_watchdog.h"
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Watches the operations that NCCL has in flight, in a thread of its own: the one that made them
 // may be waiting for a GPU that never finishes. An error of a communicator, or an operation that
 // neither completes nor lets another one complete for the given time, is reported with rank, group,

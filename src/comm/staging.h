@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Collectives of the host on tensors of a device: copied to pinned host memory, sent from there,
 // copied back. For several ranks on one GPU and for machines without a GPU network: the host waits
 // for the device at each of them.

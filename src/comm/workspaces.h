@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Receive memory for operations in flight, kept for reuse.
 #pragma once
 

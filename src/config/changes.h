@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a training that goes on from a checkpoint has changed in its config since the save.
 #pragma once
 

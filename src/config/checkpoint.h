@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [checkpoint]: what is saved, and resumed from.
 #pragma once
 

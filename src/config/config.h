@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A run: the sections of the config file. What a section's keys are stands beside its struct, what
 // they must satisfy together in rules.h, and the whole table in table.h.
 #pragma once

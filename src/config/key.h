@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A config key: what the parser, the writer, `trunkline help config`, suggestions and the
 // comparison at resume know of it.
 #pragma once

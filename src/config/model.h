@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [model]: what a trunk looks like.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [objective]: what is trained on top of the trunk. Its keys are those of the objectives, which are
 // not known here: each reads its own by ObjectiveKeys.
 #pragma once

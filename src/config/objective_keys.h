@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The keys that an objective gives the [objective] section.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [optimizer]: the update and its learning rate.
 #pragma once
 

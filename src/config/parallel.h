@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [parallel]: the grid of ranks.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Config files: TOML to Config and back, by a table of keys.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [precision]: number formats and loss scaling.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the keys of a run must satisfy together. The ranges of single keys are the parser's.
 // Messages name keys, values and what would fit.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Builds the rows of a section from the fields of its struct.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one table of config keys: the parser, the writer, `trunkline help config`, suggestions and
 // the comparison at resume all use it.
 #pragma once

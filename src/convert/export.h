@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hands a trained model over to other programs: one folder per format, complete or absent.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/status.h"
 #include "convert/export.h"
 #include "convert/shards.h"

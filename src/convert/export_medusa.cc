@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Medusa heads, beside the trunk that --format hf --trunk-only writes. Two layouts:
 //   vLLM's (MedusaModel): config.json of model_type "medusa"; model.safetensors with
 //     blocks.HEAD.layers.LAYER.{weight,bias} and lm_heads.HEAD.weight, or lm_heads.0.weight alone

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A trunk with one sequential MTP module as MiMoForCausalLM, which vLLM and SGLang draft with.
 // The architecture is Qwen2's: q, k and v have biases, zeros where the model has none. The module's
 // tensors are model.mtp_layers.0.*, and its input_proj takes [hidden | embedding]. The unembedding

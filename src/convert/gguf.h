@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The GGUF format, version 3: magic, metadata, a table of tensors, then their data, each aligned to
 // 32 bytes. All little-endian; dimensions are given fastest first.
 #pragma once

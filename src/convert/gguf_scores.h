@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A BPE over characters, as a tokenizer.json has it, as llama.cpp's "llama" tokenizer, which merges
 // by the scores of what is made.
 #pragma once

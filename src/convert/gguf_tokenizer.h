@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tokenizer as GGUF metadata, for the tokenizers that llama.cpp has.
 #pragma once
 

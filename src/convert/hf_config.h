@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // config.json of Hugging Face's transformers, for the architectures that this trunk is.
 #pragma once
 

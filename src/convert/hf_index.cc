@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "convert/hf_index.h"
 
 #include "absl/strings/match.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tokenizer files as Hugging Face's transformers and tokenizers load them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Hugging Face checkpoint made a checkpoint of this program's.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where every tensor of a conversion went.
 #pragma once
 

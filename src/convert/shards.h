@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tensors into one or several safetensors files with an index, as Hugging Face keeps them.
 #pragma once
 

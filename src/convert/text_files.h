@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The files of a Hugging Face folder beside its weights, for a run's trunk: as the imported folder
 // had them, with what the run has changed; made anew where the run was not imported.
 #pragma once

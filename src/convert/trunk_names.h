@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The trunk's tensors under the names of other formats.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights by name, whoever wrote them: what exporters and importers read, and the one place where
 // tensors are carried over.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "data/added_tokens.h"
 
 #include <utf8proc.h>

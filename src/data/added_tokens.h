@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The added tokens of a tokenizer.json, e.g. <|endoftext|>: found in text before anything else.
 #pragma once
 

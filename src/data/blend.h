@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token files as numbered samples: blended and shuffled for training, in order for evaluation.
 //
 // Training. A file of N tokens has W windows of T = sequence_length tokens each (plus what they

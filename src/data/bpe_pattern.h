@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Patterns of a tokenizer.json, which PCRE2 must read as Oniguruma does.
 #pragma once
 

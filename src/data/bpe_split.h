@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The pre-tokenizers of a tokenizer.json: text to words, each of which is then merged by itself.
 #pragma once
 

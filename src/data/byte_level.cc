@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "data/byte_level.h"
 
 #include "data/characters.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // GPT-2's stand-ins: a printable character for each of the 256 bytes, of which the tokens of
 // byte-level vocabularies are made.
 #pragma once

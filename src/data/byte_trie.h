@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A trie over bytes, made once and then only read: which of a set of strings a text begins with.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SentencePiece's precompiled_charsmap: rules of normalising as a double-array trie of what is
 // replaced, and what stands for it.
 #pragma once

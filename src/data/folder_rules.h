@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules of texts as a Hugging Face folder tells them, all over its files.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading the parts of a tokenizer.json, each an object with a "type".
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model's tokenizer with all that its folder says of texts. A run, and each of its checkpoints,
 // keeps them in a folder of its own:
 //   tokenizer/rules.json                        the rules, and which tokenizer they are for

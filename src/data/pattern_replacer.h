@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // tokenizers' Replace, a normalizer and a decoder.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The pre_tokenizer of a tokenizer.json: text to words, each of which the model encodes by itself.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SentencePiece in standard types only: its headers put std::string_view into namespace absl, where
 // Debian's Abseil has a class of that name, so no file can include both.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a SentencePiece .model file holds, for writing it in other formats. Encoding and decoding
 // stay with the library.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where training and evaluation get their samples from.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file that is read in pieces for as long as a training lasts, and must stay what it was.
 #pragma once
 

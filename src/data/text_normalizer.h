@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The normalizers of a tokenizer.json: what is done to a text before it is cut into words.
 #pragma once
 

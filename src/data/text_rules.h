@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a model's folder says of its texts beyond the tokenizer: where they begin and end.
 #pragma once
 

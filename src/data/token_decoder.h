@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The decoder of a tokenizer.json: the text of a row of tokens.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token files: Trunkline's own, llm.c's .bin and Megatron's .bin with .idx.
 //
 // Own format, version 1, little-endian. A header of 128 bytes:

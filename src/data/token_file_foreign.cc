@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Other people's formats: llm.c's .bin and Megatron's .bin with .idx.
 #include "absl/strings/str_cat.h"
 #include "data/token_file.h"

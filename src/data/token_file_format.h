@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the readers and the writer of token files share: the own header's bytes, other formats'
 // magics, messages.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tokens by the names that people and config files give them, e.g. "<|im_end|>".
 #pragma once
 

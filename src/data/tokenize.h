@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text files to token files: the work of `trunkline tokenize`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is asked of a tokenizer for the rules of its texts: apart from folder_rules.cc and
 // token_names.cc, which read files alone.
 #include "absl/strings/escaping.h"

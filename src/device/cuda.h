@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CUDA half of the device layer, without CUDA's headers: what there is, and a stream's handle.
 // Present in every build; one without CUDA finds no devices and says so.
 #pragma once

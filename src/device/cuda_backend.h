@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What device.cc asks of CUDA: in cuda_backend.cc, or cuda_none.cc where the build has no CUDA.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TL_CHECK_CUDA(call): a call of the CUDA runtime that must succeed.
 #pragma once
 

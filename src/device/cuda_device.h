@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is asked about a CUDA device beyond cuda.h: who it is, and how much of its memory this
 // process has.
 #pragma once

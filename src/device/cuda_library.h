@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CUDA's libraries beyond the runtime, found when first asked for: by the loader, in a toolkit, or
 // in the Python wheels that bring them. The program starts without them.
 #pragma once

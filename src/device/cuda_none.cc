@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CUDA half of a build without CUDA.
 #include "base/check.h"
 #include "device/cuda.h"

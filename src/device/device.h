@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where data lives and work runs: devices, streams, events and owned memory. The CPU's stream runs
 // an operation when it is called; only communication may be left in flight on it (see Task). A
 // CUDA device's stream runs all its work later, in order.

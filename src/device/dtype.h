@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Element types, and conversions of single values between them (round to nearest even).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Names what is enqueued while it lives, for profilers of GPUs (NVTX). Without a profiler, or
 // without CUDA, it costs next to nothing.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tensor is a view: a pointer, a shape, strides in elements, an element type and a device. It
 // never owns. The last axis is contiguous (stride 1) unless an op's header says otherwise.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one decoding pass runs: rows, each one token of some sequence, and what is wanted of them.
 #pragma once
 

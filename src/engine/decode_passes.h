@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Passes of decoding through an engine's model, and the memory that they need beside the engine's.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a model on one rank: allocates the memory that the model plans, and makes the passes of
 // training and evaluation over it.
 #pragma once

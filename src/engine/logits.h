@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the host gets of a decoding pass's logits: whole rows, or the largest of each row alone.
 #pragma once
 

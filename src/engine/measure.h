@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Times what a stream is given, over memory full of random numbers.
 #pragma once
 

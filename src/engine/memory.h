@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether a model fits into a host's memory, found out before any of it is allocated.
 #pragma once
 

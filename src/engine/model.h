@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model as one rank declares it: stem, trunk and objective, their parameters and the plan of
 // their activations.
 #pragma once

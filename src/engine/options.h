@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From a run's config to the model it describes.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model's own products, each timed by every choice that the device's library lists.
 #pragma once
 

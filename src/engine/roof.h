@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What this machine's products, copies and attention reach, measured in the same process as what is
 // compared to it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether a run can be trained by this build on these ranks.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `trunkline calibrate`: which drafts are worth their time, for one model on one machine.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `trunkline calibrate` found out about a model on a machine, as a JSON file.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many prompts through one decoder: as many at once as it has slots, the next one taking the place
 // of one that is done.
 #pragma once

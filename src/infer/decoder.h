@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decoding, pass by pass: every live sequence gets at least one token per pass of the model, and as
 // many more as its drafter guessed right.
 #pragma once

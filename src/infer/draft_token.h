@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From a drafting model's logits to drafts.
 #pragma once
 

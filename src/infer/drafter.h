@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What guesses the next tokens of sequences, for the model to check many of them in one pass.
 #pragma once
 

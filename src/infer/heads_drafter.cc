@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "infer/heads_drafter.h"
 
 #include <algorithm>

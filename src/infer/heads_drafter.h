@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drafts by heads that the model was trained with beside its main one.
 #pragma once
 

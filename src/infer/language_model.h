@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model made for decoding: its engine and the K/V cache of the sequences it works on.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drafters that run a model: a smaller one, or the first layers of the model itself.
 #include <algorithm>
 

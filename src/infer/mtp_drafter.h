@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drafts by the sequential modules that the model was trained with beside its main head
 // (self-speculation as in DeepSeek-V3 2024).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How often the token that the model itself goes on with stands at which rank among a head's: what
 // trees of drafts are grown from.
 #pragma once

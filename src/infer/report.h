@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What decoding cost and what speculation gained, beside plain decoding measured in the same run.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From logits to a token: the distribution a token is drawn from, and the draw.
 #pragma once
 

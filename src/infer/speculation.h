@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What generate's options about speculation come to for one run: who drafts, what, and by which
 // rule drafts are taken.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A sequence's text as it comes: held back while it may turn out to be a stop string, or is part of
 // a character; cut before a stop string.
 #pragma once

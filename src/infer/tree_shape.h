@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which drafts a tree of drafts holds, told by rank: a node at depth d stands for "the r-th
 // likeliest token of the head that drafts d places ahead", r from 0. Fixed from pass to pass (Cai
 // et al. 2024); the tokens are filled in by the heads.

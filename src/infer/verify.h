@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which drafted tokens a sequence takes, and the token that follows them.
 #pragma once
 

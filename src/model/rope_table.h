@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cosines and sines of the rotary embedding, with Llama 3's frequency scaling where configured.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The shared trunk: blocks alone. Residual stream in, residual stream out; what enters it is made
 // by the stem, and what reads it is an objective.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Self-attention with rotary positions and grouped key/value heads, heads divided over the tensor
 // group; key/value heads are replicated where there are fewer than ranks.
 #pragma once

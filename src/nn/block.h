@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One transformer block, pre-norm. The residual stream travels as a pair (h, delta) whose sum it
 // is, so that each addition is fused into the norm that follows:
 //   h1 = h + delta;  a = attention(norm1(h1));  h2 = h1 + a;  m = mlp(norm2(h2));  -> (h2, m),

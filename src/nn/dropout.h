@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dropout of rows of the residual stream, or of what is added to it, as GPT-2 and Megatron's
 // --hidden-dropout have it: while training, each element is dropped with a probability and the
 // others are scaled up to keep the mean. The mask is a function of the seed, the layer's name, the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token embedding with its vocabulary divided over the tensor group.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Gradients made one over the grid while the backward pass goes on: a bucket whose last gradient of
 // the last micro-batch is there is summed over the data group, each rank keeping its own part
 // (ZeRO-1, Rajbhandari et al. 2020).

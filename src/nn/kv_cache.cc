@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "nn/kv_cache.h"
 
 #include "kernels/kv_cache.h"

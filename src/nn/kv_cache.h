@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keys and values that attention layers keep of the tokens they have seen, so that the next token
 // costs one row. A plan counts the layers (Plan::Cache); the cache of a model is made from it.
 #pragma once

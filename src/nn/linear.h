@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // y = x W^T (+ b) with this rank's shard of W. The collectives that make it column- or row-parallel
 // stand in the layer that uses it.
 #pragma once

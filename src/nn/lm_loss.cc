@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "nn/lm_loss.h"
 
 #include <algorithm>

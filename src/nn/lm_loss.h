@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Linear unembedding and cross-entropy as one operation, in chunks of tokens: logits are never
 // whole, and their gradient is made in the same pass (Liger kernels; Wijmans et al. 2024 for the
 // idea of not keeping logits). The vocabulary is divided over the tensor group; one small

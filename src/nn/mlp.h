@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The SwiGLU feed-forward layer: y = (silu(x G^T) * x U^T) D^T, its inner width divided over the
 // tensor group.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // RMSNorm with its weight; see kernels/norm.h for the formulas.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Parameters: what they are (ParamSpec, declared once), where a rank's part of them lies (buckets),
 // and the memory that holds them.
 #pragma once

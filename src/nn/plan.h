@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a model will need, told before anything is allocated: parameters, every activation with its
 // lifetime, the matrix products, and the ops' scratch. From the lifetimes comes one arena with
 // offsets, so memory is known, printed and refused before a step runs, and nothing is allocated

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hidden states that a decoding pass leaves for later ones, beside keys and values: what draft
 // heads start from. A row of them lies at its token's place in the K/V cache, as a layer of its
 // own with one head of half the width: the first half is the key, the second the value. So states

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What makes the residual stream from the inputs of a pass.
 #pragma once
 

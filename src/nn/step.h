@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a layer sees while it runs: the stream, the grid, this pass, and the memory behind the ids
 // it declared.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where an objective taps the trunk: what it reads there, and where it leaves gradients.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The collectives of tensor parallelism (Shoeybi et al. 2019) and its sequence-parallel form
 // (Korthikanti et al. 2022): activations between the split products are whole on every rank, or,
 // with sequence parallelism, divided over the group by rows.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What heads that predict tokens are worth: how often they hit the data, and how long the drafts
 // are that decoding with them would accept. The sums come from kernels/head_metrics.h.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the rest of the program knows of an objective, beside how to run it (objective.h).
 #pragma once
 

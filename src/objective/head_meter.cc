@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "objective/head_meter.h"
 
 #include "kernels/head_metrics.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A head's loss with the counts that go beside it. Heads of one pass come by ascending offset; head
 // i (from 0, the main head) predicts the token at offset i + 1.
 #pragma once

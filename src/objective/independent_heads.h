@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Independent heads (Gloeckle et al. 2024): each head is one block on the trunk's output, then the
 // final norm and the unembedding that all share,
 //   loss = sum_i w_i CE_i,  CE_i the mean over the targets that head i has at offset i.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table of all config keys, those of the objectives included.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Medusa heads (Cai et al. 2024): head k, which predicts the token k + 1 after each input, is a
 // stack of residual layers y <- y + silu(W y + b) on the trunk's state after its final norm, and an
 // unembedding of its own that starts as a copy of the trunk's (or the trunk's). W and b start as

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Plain language modelling: final norm, unembedding, cross-entropy of the next token.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a trunk is trained for: heads on the residual stream, their losses and gradients.
 #pragma once
 

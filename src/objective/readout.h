@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A residual stream read out: final norm, unembedding, loss.
 #pragma once
 

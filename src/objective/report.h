@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an objective reports of its heads: names and numbers, whatever they mean.
 #pragma once
 

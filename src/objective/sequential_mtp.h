@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sequential multi-token prediction (DeepSeek-V3 2024): module k = 1..D extends the prediction by
 // one token, from the state before it and the embedding of the token it may look at,
 //   u_k = M_k [norm(h_{k-1}) ; norm(emb(x_{t+k}))],  h_k = norm(block_k(u_k)),

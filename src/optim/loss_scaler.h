@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dynamic loss scaling for fp16 (Micikevicius et al. 2018): the loss gradient is multiplied by a
 // scale that keeps small gradients representable, and falls when some gradient overflows.
 #pragma once

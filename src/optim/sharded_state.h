@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // This rank's part of every bucket (ZeRO-1): masters and an optimizer's states exist for that part
 // alone.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file that grows by whole records, each visible at once. One that cannot be written, as on a
 // full disk, waits in memory for the next that can.
 #pragma once

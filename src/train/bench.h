@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The speed of training steps against what this machine's matrix products reach.
 #pragma once
 

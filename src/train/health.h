@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether the state of a training may be trusted.
 //   A step whose loss is not finite is bad at once: a loss is never scaled, and no lower scale
 //   heals it. A step whose update was skipped because gradients were not finite, while the loss is,

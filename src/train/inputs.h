@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a training reads: where it goes on or starts from, its data, and whether both belong
 // together.
 #pragma once

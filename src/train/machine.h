@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The processors a rank runs on, and its share of them.
 #pragma once
 

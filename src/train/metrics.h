@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a training reports of itself, and metrics.jsonl, which keeps it: one JSON object per line.
 #pragma once
 

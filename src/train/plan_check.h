@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Refuses a run that has not the memory it plans.
 #pragma once
 

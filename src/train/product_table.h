@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `bench` prints of the choices that cuBLASLt has for a model's products.
 #pragma once
 

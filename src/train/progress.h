@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a person sees of a training: the banner before it and a line per step.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What decides the bits of a training beside its config and its data.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the micro-batches of the next step in a thread of its own while a step runs. Which batches
 // a step gets, and which error, does not depend on that.
 #pragma once

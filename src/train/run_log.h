@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Everything a training says about itself, on one rank: the screen, metrics.jsonl, events.jsonl and
 // TensorBoard.
 #pragma once

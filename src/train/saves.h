@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When a training saves, what a save that fails means, and what a training goes on from.
 #pragma once
 

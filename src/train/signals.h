@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests to stop a training before its end: signals to this process. The handlers only set a
 // flag; the ranks agree on it at the end of a step, so that all save the same step.
 #pragma once

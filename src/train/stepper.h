@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One optimizer step over a global batch: forward and backward passes of its micro-batches,
 // gradients made one over the grid, clipping, update. The training loop, benchmarks and tests share
 // it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scalars in TensorBoard's event files: TFRecords (u64 length, masked CRC32C of it, data, masked
 // CRC32C of it; little-endian) of Event protocol buffers, encoded here by hand.
 #pragma once

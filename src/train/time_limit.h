@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When to stop so that a save still fits into the time that a job has. Time counts from the start
 // of the program.
 //   stop at the end of a step if  now + slowest turn + 1.5 x last save >= limit

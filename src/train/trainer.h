@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Training: from a config to a trained model in the run folder.
 #pragma once
 

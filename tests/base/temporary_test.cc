@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Outputs that appear whole or not at all, however the process ends that makes them.
 #include "base/temporary.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Times attention, forward and backward, beside the rate of oneDNN's GEMM in the same process.
 #include <omp.h>
 

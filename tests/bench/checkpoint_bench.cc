@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Speed of checkpoints: a shard's write and read beside a plain write and fsync of the same bytes,
 // in turns, and what an asynchronous save costs a training; under mpirun the training alone, data
 // parallel.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rates of the collectives: mpirun -n 2 comm_bench. GB/s are the bytes one rank sends, per second,
 // at the best of several rounds.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a sample costs that is read from a token file in memory, as most are: microseconds.
 #include <chrono>
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decoding without speculation beside the roof that memory sets it: every token reads the weights
 // once. decode_bench [fp32|bf16] prints, for two sizes of model, tokens per second of one sequence,
 // bytes of weights per token over the rate at which a buffer of their size is read, measured in

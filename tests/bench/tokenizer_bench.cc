@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tokenizer's speed on one thread, and what it makes of texts, for tests/peers/.
 //   build/tests/tokenizer_bench TOKENIZER TEXTS OUT
 // TEXTS and OUT are rows of numbers of 32 bits, little-endian, and bytes: a length and a text each;

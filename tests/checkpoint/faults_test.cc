@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Damage of every kind to the newest of two checkpoints: the other one is taken, or what is wrong
 // is said; never a crash, wrong data or a lost good checkpoint. Prints the tally.
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The files of a checkpoint: read back on any grid, in any part, and by HDF5 alone.
 #include <gtest/gtest.h>
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checkpoints that were saved while a training failed: marked, passed over, and never the reason
 // for which a healthy one goes.
 #include "checkpoint/health.h"

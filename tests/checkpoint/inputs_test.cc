@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is found out about a command's files before it begins.
 #include "checkpoint/inputs.h"
 

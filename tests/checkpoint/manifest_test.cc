@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The manifest's parser: what it writes it reads, and what anybody else writes it survives.
 #include "checkpoint/manifest.h"
 

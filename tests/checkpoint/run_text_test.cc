@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a run's tokenizer and text rules come from, and that they stay with it.
 #include "checkpoint/run_text.h"
 

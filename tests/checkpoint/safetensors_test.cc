@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // safetensors files, good and bad.
 #include "checkpoint/safetensors.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checkpoints of a run: complete, exact, kept and replaced in order, refused for another model.
 #include <gtest/gtest.h>
 

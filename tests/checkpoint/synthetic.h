@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checkpoints of made-up tensors on any grid, without a model: what every element is follows from
 // its tensor, its place and the step.
 #pragma once

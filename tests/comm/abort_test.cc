@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How jobs end when a rank fails: mpirun runs this program itself, with the failure to act out.
 #include <gtest/gtest.h>
 #include <sys/wait.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Folders with heads: every tensor is where the loading engine looks for it, to the bit; every
 // tensor of the source is in the report; what a format cannot hold is refused.
 #include <gtest/gtest.h>

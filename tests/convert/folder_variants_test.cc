@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hugging Face folders as people have them: docs/reference/folders.md has the table.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // GGUF files, read back by the format's definition.
 #include "convert/gguf.h"
 

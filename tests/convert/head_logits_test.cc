@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The logits of heads on rows whose past is cached, against the fp64 twin of the whole model. With
 // TL_HEADS_DUMP=FOLDER the models are also exported there, beside their logits, for
 // tests/peers/heads_check.py.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // config.json: both ways, and what is refused by name.
 #include "convert/hf_config.h"
 

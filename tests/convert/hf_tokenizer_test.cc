@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Exported tokenizer files: what they decode and encode, as far as can be told without their
 // readers; tests/peers/ has those.
 #include "convert/hf_tokenizer.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model's weights made up in memory, and a job to export them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Exported as a Hugging Face folder and imported again: every weight to the bit, the same model.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an imported folder says of texts comes back from every export as it was.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What tells a file from another of the same name.
 #include "data/file_identity.h"
 

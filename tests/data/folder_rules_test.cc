@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What Hugging Face folders say of texts, in the ways in which they say it.
 #include "data/folder_rules.h"
 

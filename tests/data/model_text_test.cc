@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The folder that runs and checkpoints keep their tokenizer in.
 #include "data/model_text.h"
 

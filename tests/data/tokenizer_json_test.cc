@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // tokenizer.json files of SentencePiece's kinds, and byte-level ones that lack bytes. The files are
 // the seeds of tests/fuzz/tokenizer_json_fuzz.cc; what is expected is PyPI's tokenizers', written
 // by tests/peers/json_tokenizers_check.py --golden.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Parts of a tokenizer.json one by one, in small ones made here. What is expected is what PyPI's
 // tokenizers 0.23.3 gives.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where CUDA's libraries are found: made-up trees with a copy of a small library under the name
 // that is looked for.
 #include "device/cuda_library.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streams, events and memory of every device that is here.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What dropout does to a run beside its gradients, which are in gradients_test.cc and
 // objectives_test.cc.
 #include <gtest/gtest.h>

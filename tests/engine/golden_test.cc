@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Losses and gradients of an independent implementation: tests/peers/torch_model.py computes them
 // with PyTorch from the weights and the made-up batch that this test uses, and writes
 // tests/engine/golden/<case>.json. TL_GOLDEN_DUMP=DIR makes this test write those inputs to DIR.

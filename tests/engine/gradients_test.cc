@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The product's loss and every gradient against the fp64 twin, for the models, batches and ways of
 // running that exist.
 #include <gtest/gtest.h>

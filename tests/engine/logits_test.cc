@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The largest logits of a vocabulary that is divided over ranks are those of the whole one.
 #include "engine/logits.h"
 

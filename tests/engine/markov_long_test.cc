@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Heads on a source whose best prediction is known: a first-order Markov chain. What a head at
 // offset i can know of the token is the chain's i-step transition from the last token it has seen,
 // so its least loss, its best hit rate and the acceptance of the loss-optimal draft are sums over

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The objectives with several heads: losses and every gradient against the fp64 twin, which
 // computes all heads jointly; their normalisation; what is frozen; what they remember.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The counts of a declared model against numbers that were written down before the plan counted:
 // by formulas of the whole model and of each objective.
 #include <gtest/gtest.h>

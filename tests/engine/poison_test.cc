@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A whole model over memory that is filled with NaN before every pass gives the same bits as over
 // any other: no pass reads what it has not written, whatever its plan shares.
 #include <gtest/gtest.h>

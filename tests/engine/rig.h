@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model under training in one process, with weights set and gradients read by the names of the
 // tensors.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An objective that reads the stream between blocks and sends gradients there, over a stem of its
 // own: values, gradients and memory. The twin is proved by finite differences.
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What drafts win on a trained byte model: for each drafter that a run folder can have, at temperatures
 # 0 and 1, tokens per pass (tau), acceptance by position, passes per token and tokens per second
 # beside plain decoding in the same process; heads in a chain, in a fixed tree and in a calibrated one of

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Learning with independent heads at equal parameters: bits per byte of the main head, hit rates and
 # the accepted length for 1, 2 and 4 heads, without and with a forward curriculum, on the King James
 # Bible and on a dictionary. Writes one line for each run to RESULTS, seed by seed, and prints their

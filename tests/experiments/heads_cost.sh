@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What heads cost: the time of a step and the memory of a training with several heads against those
 # with one, beside the ratio of their FLOPs and the memory that was planned. Makes the tables of
 # docs/results/heads.md.

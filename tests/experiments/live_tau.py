@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """The accepted length (tau) as training and `trunkline eval` count it, beside the decoder's, on one set of
 prefixes: every fifth place of texts that the model itself continued greedily, so that each token is
 the trunk's own. eval reads the texts; the decoder drafts and verifies once after each prefix.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any text as a Hugging Face folder's config.json, as its index of shards and as each file that
 // says where texts begin and end: refused, or a model and rules that can be written and read again,
 // and files of this folder alone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The manifest's parser and the reader behind it, on anything. The input is a manifest without its
 // checksum, which is put behind it here, so that the fuzzer gets past it. What parses is opened
 // as a checkpoint whose files are there with the sizes that it says, where they are small, and

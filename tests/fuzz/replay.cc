@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Gives every file of a folder to a fuzz target, once: the seeds, and inputs that once failed. Then
 // as many more made of them by chance, the same ones in every run.
 //   fuzz_NAME_replay FOLDER [MORE]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as a safetensors file: refused, or every tensor can be read.
 //   build/tests/safetensors_fuzz -max_total_time=600 -rss_limit_mb=512 SCRATCH
 //   tests/fuzz/safetensors

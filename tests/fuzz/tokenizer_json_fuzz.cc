@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as a tokenizer.json: refused, or a tokenizer that encodes texts, cuts them where it
 // says that it may, and decodes what it gave.
 //   build/tests/tokenizer_json_fuzz -max_total_time=600 -rss_limit_mb=2048 -timeout=60

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2154
 # The checks of tests/gpu/run.sh that are more than one program, in the folder that it makes; it sets
 # `root`, `trunkline` and `cores`. tests/gpu/checks.sh CHECK ARGUMENT...

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 # Runs the lines of tests/gpu/run.sh: commands with a name and a limit in seconds. Sourced, with

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Trains the quick start's model on the CPU for some steps, on a language made by rule: what
 # tests/gpu/run.sh compares GPUs with.
 #   tests/gpu/reference.sh FOLDER [--small]     --small: a model for the SIMT test machine

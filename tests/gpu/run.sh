@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Every check on a GPU, without network and without installing anything: from a bundle
 # (launch/bundle.sh) or from a tree built with launch/build.sh --tests. What matters most comes first:
 # does every kernel start and is it right, then speed, training, tools, the rest.

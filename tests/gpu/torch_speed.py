@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch's speed on this GPU, in the shapes that `trunkline bench` prints: attention by SDPA's flash
 and cuDNN backends, or a compiled model's training step. Prints "value NAME VALUE UNIT" rows, and exits
 with 77 where there is no PyTorch.

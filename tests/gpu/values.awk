@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Prints the figures in the output of a line of tests/gpu/run.sh as "NAME VALUE UNIT".
 #   awk -v name=LINE -f tests/gpu/values.awk LOG
 function tell(what, value, unit) { print name "_" what, value, unit }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What calibration makes of its measurements: chances of paths, the number of drafts that is worth
 // its time, and the file it writes.
 #include "infer/calibration.h"

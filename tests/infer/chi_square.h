@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether counts follow a distribution, as a standard normal deviate: above about 5 they do not.
 #pragma once
 

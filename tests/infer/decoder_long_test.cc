@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A hundred texts and a million draws of three tokens by every drafter.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decoding with a K/V cache against the model's fp64 twin, and every drafter's text against plain
 // decoding's, to the token.
 #include "infer/decoder.h"

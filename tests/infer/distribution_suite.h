@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Is speculation lossless in distribution? A made-up model over 8 tokens, whose logits are a table
 // by the last two tokens, and a drafter with another table; the joint distribution of the first
 // three tokens that come out of repeated passes against the exact product of the model's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drafts by heads: their logits against the model's fp64 twin, their caches against models that
 // read everything anew, and the texts against plain decoding's.
 #include "infer/heads_drafter.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The distribution of the first three tokens that a real model and a real drafter write, against
 // the product of the model's own distributions.
 #pragma once

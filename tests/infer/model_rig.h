@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small models for decoding tests, and what they write.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drafts by sequential modules: the text is plain decoding's; every draft is the one that the whole
 // model's fp64 twin makes from the same tokens, so that what the modules keep is right after every
 // rejection; and what is taken is what the twin would take.

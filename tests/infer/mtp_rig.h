@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Models with sequential modules whose drafts are often right and often wrong.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What decoding counts stops where texts end: at an end token, a stop string or the last token that
 // is asked for.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A text that comes in pieces is the text, whatever the pieces cut apart.
 #include "infer/text_output.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trees of drafts: their two notations, and growth against all trees there are.
 #include "infer/tree_shape.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The suite of verify_test.cc with a million draws per case.
 #include <gtest/gtest.h>
 

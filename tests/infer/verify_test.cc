@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verification rules one by one, and the distribution of what they let through; verify_long_test.cc
 // draws more.
 #include "infer/verify.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels/adamw.h"
 
 #include "tests/kernels/kernel_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The backward formulas of attention, by finite differences of the fp64 twin's forward.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention against its fp64 twin: max|out - ref| <= 2 max|naive - ref| + atol, where naive is the
 // same arithmetic in fp32 with every intermediate rounded to the type, and atol is 4 ulp of
 // max|ref|; lse stays in fp32, with the error of tensor cores' scores.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention over a K/V cache: right against fp64, and every row with the same bits wherever its
 // keys lie and whatever goes with it.
 #include "kernels/cached_attention.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Arguments that an op refuses end the program before any backend sees them, with what was found,
 // what was expected, and the line of the op's check.
 #include "kernels/adamw.h"

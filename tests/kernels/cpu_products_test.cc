@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `info` says of oneDNN, by its version and the instruction sets that it uses.
 #include "kernels/cpu_products.h"
 

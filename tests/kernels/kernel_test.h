@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the op tests share: tensors that own their memory, values, and the bound that a kernel
 // keeps.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products for decoding: right against fp64, and every row with the same bits whatever goes with
 // it.
 #include "kernels/row_matmul.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The device that a test runs on: the CPU, or cuda:0 where TL_TEST_DEVICE=cuda and in a build for
 // the SIMT machine. Every test of a program that includes this is skipped where there is no such
 // device.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The largest elements of rows against a full sort of them.
 #include "kernels/top_k.h"
 

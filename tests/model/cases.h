@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of whole models share: random weights by name, batches with packed documents and
 // masked targets, and the model families.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Finite differences prove the fp64 twins of the layers and of the whole model, on which every
 // gradient test stands.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The objectives with several heads that tests go through.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Finite differences prove the fp64 twins of the objectives with several heads.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decoding on the ranks of a tensor group: speculation still changes nothing, and the logits are
 // those of one rank.
 #include <cmath>

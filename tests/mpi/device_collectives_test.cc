@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Collectives of tensors in the memory of CUDA devices, by every transport that can serve them
 // here: staged through the host, on any number of ranks, and NCCL, where each rank has a GPU of its
 // own.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CUDA backend trains the same model as the CPU's, on every grid and over every transport:
 // losses, the first step's gradients and the weights after the last step against one rank on the
 // CPU. On the SIMT test machine it makes the table of docs/results/equivalence_devices.md in the

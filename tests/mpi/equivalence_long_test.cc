@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sweep of equivalence_test over a larger model: every layout with every kind of recompute, for
 // variants that meet each other.
 #include "grid_compare.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every data x tensor layout trains the same model, takes the memory it should and sends the bytes
 // it should. Makes the table of docs/results/equivalence.md in the build folder, and with
 // TRUNKLINE_WRITE_DOCS=1 in docs/results/.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What ranks must have alike.
 #include "comm/facts.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs many layouts on the world's ranks, several grids at a time, and holds the results against
 // the bounds.
 #pragma once

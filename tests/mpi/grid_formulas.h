@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bytes that a layout should take and send per rank, written out from the shape of the model
 // and the algorithms' descriptions rather than taken from the code.
 #pragma once

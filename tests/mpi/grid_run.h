@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trains a small model on a grid made of some of the world's ranks, and keeps what two layouts are
 // compared by: losses, the first step's gradients and the weights as whole tensors, and the bytes
 // that the layout takes and sends.

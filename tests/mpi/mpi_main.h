@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The main program of tests that run on several ranks. Every rank runs the same tests in the same
 // order; the exit code is agreed, and what succeeds is printed by rank 0 alone.
 #pragma once

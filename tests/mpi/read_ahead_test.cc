@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The batches of a step are read while the step before runs; a training does not show it.
 #include "grid_run.h"
 #include "train/evaluate.h"

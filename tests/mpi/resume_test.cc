@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is saved on one grid resumes on any other: weights and optimizer state to the bit, and the
 // losses that follow within the bounds of two layouts; on the same grid everything to the bit.
 #include <filesystem>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The counting of gradients over uses and micro-batches.
 #include "nn/grad_sync.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Layers on one rank over memory that starts as NaN: what a layer reads it must have written.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every layer by itself against its fp64 twin, forward and backward, over NaN-poisoned memory.
 #include <gtest/gtest.h>
 

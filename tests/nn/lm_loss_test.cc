@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many tokens' logits exist at once where the config does not say.
 #include "nn/lm_loss.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The layout of parameters, and initial values that no grid can change.
 #include "nn/params.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The memory plan against a machine that only remembers which bytes were last written by whom: it
 // runs a random model the way layers run (forward, then the mirror image, some scopes twice, some
 // there and back) and looks at every use whether the bytes are still there.

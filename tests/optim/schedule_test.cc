@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Learning rates by hand.
 #include "optim/schedule.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whole steps: AdamW against its fp64 twin, clipping, decay by kind, and what happens when fp16
 // overflows.
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Reads a checkpoint as docs/reference/checkpoint-format.md specifies it, and once more with
 PyPI's h5py.
 

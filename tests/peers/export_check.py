@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exported folders in Hugging Face's transformers and tokenizers, and GGUF in llama.cpp.
 
   python tests/peers/export_check.py --program build/trunkline --text data/kjv.txt --scratch DIR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hugging Face folders as people have them, made of one small Llama, for folder_variants_check.py.
 
 VARIANTS has for each row of docs/reference/folders.md what makes its folder out of that of a plain model.

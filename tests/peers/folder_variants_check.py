@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of docs/reference/folders.md: what transformers and Trunkline do with folders as people have them.
 
   python tests/peers/folder_variants_check.py --program build/trunkline --scratch DIR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exported heads as the engines that load them define them, against Trunkline's own head logits.
 
   TL_HEADS_DUMP=DIR build/tests/convert_tests --file=head_logits_test.cc   writes models, tokens and logits

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes tokenizer.json files of every kind that Trunkline reads, small ones, with PyPI's `tokenizers`.
 
 build(name, files, vocab, path) trains one on text files and writes it to path. Called as a program

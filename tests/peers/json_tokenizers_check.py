@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 r"""Compares what Trunkline makes of tokenizer.json files, ids and their text, with PyPI's `tokenizers`.
 
   tests/peers/json_tokenizers_check.py --bench build/tests/tokenizer_bench --text FILE [JSON ...]

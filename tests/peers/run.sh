@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Every comparison with an independent implementation; launch/test.sh --peers makes the
 # environment (.venv) and the program, and calls this.
 #   tests/peers/run.sh                     all, tokenizers last: they take longest

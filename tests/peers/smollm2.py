@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SmolLM2-135M-Instruct (Apache-2.0) as a Hugging Face folder, for the checks beside it.
 
   python tests/peers/smollm2.py OUT

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SmolLM2-135M-Instruct in Trunkline, transformers and llama.cpp.
 
   python tests/peers/smollm2_check.py --program build/trunkline --text data/kjv.txt --scratch DIR

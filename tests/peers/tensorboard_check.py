@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Reads a run folder with PyPI's tensorboard and compares it with metrics.jsonl.
 
     python tests/peers/tensorboard_check.py RUN_DIR

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Compares our byte-level BPE with PyPI's `tokenizers`, id by id.
 
 Trains a tokenizer with each of the pre-tokenizers that GPT-2, Llama 3 and Qwen ship on a text, and

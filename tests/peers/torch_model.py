@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model in PyTorch, written from its definition: an independent check of losses and gradients.
 
   TL_GOLDEN_DUMP=DIR build/tests/engine_tests --file=golden_test.cc   writes each case's initial weights to DIR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training speed beside PyTorch on the CPU, in one run: the same model shapes, precisions, threads.
 
   python tests/peers/torch_speed.py --program build/trunkline [--threads 2] [--shapes 10m,124m]

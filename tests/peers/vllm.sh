@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Exports in vLLM's CPU engine; build/trunkline must be there.
 #   tests/peers/vllm.sh         installs vLLM into .venv-vllm/ (6 GB), where it is not, and compares
 #   tests/peers/vllm.sh --only smollm2/mimo bytes/hf

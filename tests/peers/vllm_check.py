@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """vLLM's CPU engine with what Trunkline exports: hf, medusa and mimo, of SmolLM2 and of bytes.
 
   python tests/peers/vllm_check.py --program build/trunkline --text data/kjv.txt --scratch DIR

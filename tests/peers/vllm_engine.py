@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One engine of vLLM on the CPU, for vllm_check.py: a job as JSON on stdin, its answer in a file.
 
   python tests/peers/vllm_engine.py ANSWER < JOB

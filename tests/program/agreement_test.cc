@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ranks that read different configs or files, or run different commands, do not work together. On
 // two nodes the files differ under one path; here under one relative path in two folders.
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bad input to the real program, on one rank and on two: one clear message from one rank that names
 // the key or the file, an error as exit code everywhere, no hang, and nothing half-written.
 #include <fcntl.h>

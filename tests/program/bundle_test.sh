@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Packs the build folder given, moves the bundle, and runs it where there is nothing but itself: in a
 # root folder that holds it and device files alone, else (not root) with an empty environment.
 #   tests/program/bundle_test.sh BUILD

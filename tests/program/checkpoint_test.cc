@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `trunkline checkpoint` and resuming, as a user and a script see them.
 #include <algorithm>
 

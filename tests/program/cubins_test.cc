@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Machine code for the architectures that the build promises is in the program: the fat binaries in
 // it are walked, and where there is cuobjdump, its list is compared.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Data of another tokenizer than the model's, and other content under the same path.
 #include <cstring>
 

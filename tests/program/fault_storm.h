@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A storm of faults over a training on two ranks, one after the other: what a cluster does to it in
 // years. After every fault
 //   - each committed checkpoint that was not damaged on purpose verifies and equals, to the bit,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // At least 200 faults; see fault_storm.h.
 #include "tests/program/fault_storm.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `trunkline generate` on a model that it trained itself: batches, stdin, JSON, drafters and ranks
 // change how fast the text comes, not the text.
 #include "tests/program/trained_runs.h"

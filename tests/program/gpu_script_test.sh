@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # tests/gpu/run.sh where there is no GPU: what it takes for equal losses; skipping every line by
 # name; on the SIMT test machine, with lines that fail and lines that hang; at the end of its
 # budget; and ended by a signal.

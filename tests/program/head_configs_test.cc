@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The shipped configs with heads, a few steps of each, as their first lines and
 // docs/guides/several-tokens-per-step.md tell to run them, and `trunkline eval` on what comes of it.
 #include "tests/data/temp_folder.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Heads in use, on models trained here: `trunkline generate --speculate heads` writes the text of
 // plain decoding, `trunkline calibrate` finds what eval finds, and what it writes is used.
 #include <cmath>

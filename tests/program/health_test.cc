@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trainings whose losses and gradients are not finite, and steps without targets, as a user and a
 // script see them.
 #include <algorithm>

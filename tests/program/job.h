@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs the real program, alone or under mpirun, and tells how it ended.
 #pragma once
 

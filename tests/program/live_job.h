@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The real program on several ranks that goes on while a test looks at it, stops ranks or kills
 // them.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the program's commands hold in memory, as the system counts it.
 #include <sys/resource.h>
 #include <unistd.h>

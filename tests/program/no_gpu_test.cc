@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program on a machine without a GPU: it says so, and its CPU path is unaffected.
 #include "device/cuda.h"
 #include "tests/data/temp_folder.h"

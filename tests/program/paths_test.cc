@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program with paths that shells and people write.
 #include "tests/program/trained_runs.h"
 

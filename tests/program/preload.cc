@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Preloaded into the program by tests. Takes SIGHUP as it is loaded, as UCX does, which Open MPI 5
 // brings. What happens to the rank TL_PRELOAD_RANK:
 //   TL_PRELOAD_ACT=throw    an exception when it syncs a file of a checkpoint

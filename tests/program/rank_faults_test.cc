@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a training ends when it is asked to, and when a rank dies, hangs or throws: always soon, with
 // the right exit code and a message that names rank, host and step.
 #include <regex>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `trunkline tokenize --separator` as a shell passes it on.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Run folders, checkpoints, copies, resharded ones and imports need nothing beside them: they are
 // used from another working directory when the token files are gone. Texts end where the imported
 // folder says.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A training on two ranks whose checkpoints are compared with those of a run that nobody disturbed,
 // and which knows the checkpoints that were damaged on purpose.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token files of bytes for tests that run the program.
 #pragma once
 

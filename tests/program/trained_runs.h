@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small models of a text that repeats itself, trained by the program, for tests of what is done
 // with them.
 #pragma once

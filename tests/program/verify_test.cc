@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // trunkline verify: every token of every file, and where the first bad one is.
 #include <cstring>
 

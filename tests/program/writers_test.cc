@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the commands that write leave where they may not write, and when they are ended or meet the
 // limit on a file's size: their inputs and what is not theirs as it was, outputs whole or not
 // there.

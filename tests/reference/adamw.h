@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Twin of kernels/adamw.h in plain loops. S = double is the reference; S = float the naive one.
 #pragma once
 

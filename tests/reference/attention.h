@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention in plain loops, forward and backward: in fp64 the twin that kernels are tested against,
 // and with a narrower number and rounded intermediates the naive implementation that sets the
 // bound.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Twins of the layers in src/nn in plain fp64 loops, forward and backward, each keeping what its
 // backward pass needs. With a storage type other than fp64 every tensor that the product stores in
 // its compute type is rounded to it: the naive low precision that bounds the product's.

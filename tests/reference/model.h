@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Twin of the whole model in plain fp64 loops: embedding, blocks, final norm, unembedding and the
 // loss, forward and backward, over the micro-batches of a step. Proved by finite differences in
 // tests/model/gradcheck_test.cc.

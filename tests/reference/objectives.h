@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Twins of the objectives with several heads in plain fp64 loops, as one joint computation: the
 // forward passes of all heads, then all backward passes. Proved by finite differences in
 // tests/model/objectives_gradcheck_test.cc.

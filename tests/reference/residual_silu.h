@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Twin of kernels/residual_silu.h in plain loops.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cosines and sines of the rotary embedding with Llama 3's frequency scaling (Llama 3 herd of
 // models, section 3.2; the formula as in Meta's reference code), in fp64.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Twin of kernels/swiglu.h in plain loops. S = double is the reference; S = float the naive one.
 #pragma once
 

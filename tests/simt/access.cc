@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every load and store of a kernel: g++ -fsanitize=thread calls these functions before each, and
 // -fsanitize=alignment and bounds call theirs where a check fails. Neither sanitizer's library is
 // linked.

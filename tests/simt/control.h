@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a test steers the machine, and what it hears from it.
 #pragma once
 

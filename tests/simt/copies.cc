@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Copies and fills. Pageable memory is read or written at once, or as late as the stream comes to
 // it: CUDA leaves open which, so a program may rely on neither.
 #include <sys/mman.h>

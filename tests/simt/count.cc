@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bank conflicts and sectors: each lane notes its accesses; where its warp meets, the n-th access
 // of all lanes at one place in the code is taken for one instruction.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // cuBLASLt's calls that the product makes, after its documentation: matrices are column-major,
 // D = alpha op(A) op(B) + beta C (+ a bias for each row), summed in fp32, or of 16-bit factors as
 // CurrentMmaSums() says. Attributes that nobody sets keep their defaults; those that are not known

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a kernel finds when g++ compiles it for the machine: CUDA's built-in variables and
 // functions. Included by kernels/cuda/launch.h after the CUDA headers.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Devices: which there are, which is a host thread's current one, which have a context, and the
 // errors of each thread.
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the stand-ins for the runtime's parts share: errors, devices and the rules that several of
 // their calls keep.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels as the driver knows them, and its rules of a launch: each is kept at the call, which
 // reports what it refuses and returns the error.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The inside of the machine. One OS thread runs everything: the kernel's threads are fibers, blocks
 // run one after the other. Whoever waits hands over to the next fiber that can run.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Device memory: one reserved region. An allocation ends where a page begins that cannot be
 // touched, starts at a multiple of 256, and is full of NaNs.
 #include <sys/mman.h>

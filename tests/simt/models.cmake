@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Whole models and the whole program on the machine. What lies above the kernels comes from the
 # product's own library; the machine's kernels and calls are all linked, so they come before the
 # product's.

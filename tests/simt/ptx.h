@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The machine's twins of the instructions in kernels/cuda/ptx.h, which tells what they do.
 #pragma once
 

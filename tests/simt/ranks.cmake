@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Several ranks on the machine: NCCL's stand-in over MPI, and tests/mpi on it as simt2.<name> and
 # simt4.<name>. TL_SIMT_DEVICES GPUs, so that each rank has its own.
 add_library(trunkline_simt_nccl OBJECT nccl/nccl.cc)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CUDA runtime's memory: allocations of devices and of pinned host memory.
 #include "tests/simt/runtime.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Queues of work that run as late and as interleaved as events and synchronizations allow.
 // Ascending order: nothing runs before somebody waits for it, and only what that wait needs;
 // descending: everything else that can run goes first; random: by lot.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Shared memory: dynamic in one arena, static in the thread-local storage of this program, and a
 // shadow cell for every two bytes of both, which knows the last write and the last two reads.
 #include <link.h>

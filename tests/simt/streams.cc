@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The runtime's streams and events: what they belong to, and how long they live.
 #include "tests/simt/control.h"
 #include "tests/simt/driver.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the program's own symbol table tells of kernels: their names, and the __shared__ arrays that
 // they declare, which are thread-locals here.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sums of products of 16-bit numbers as Hopper's tensor cores make them. Measured by Khattak and
 // Mikaitis ("Accurate Models of NVIDIA Tensor Cores", arXiv 2512.07004, 2025) and by Xie et al.
 // ("MMA-Sim", arXiv 2511.10909, 2025), who find the same with methods of Fasi, Higham, Mikaitis and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Operations of a warp: each lane posts its operands, the last to come executes for all.
 #include "tests/simt/device_side.h"
 #include "tests/simt/machine.h"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A real SLURM of two nodes, n1 and n2, on this host, for tests: its own munge, controller and two
 # slurmd, everything in one folder. As root; launch/setup.sh --slurm installs it.
 #   tests/slurm/cluster.sh start DIR    then: export SLURM_CONF=DIR/slurm.conf

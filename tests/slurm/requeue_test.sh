@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A training under a real SLURM of two nodes, 4 ranks, by launch/slurm/cpu.sh as users call it:
 #   1. the job's time runs out    -> saved, exit code 85, requeued
 #   2. scancel --signal=USR1      -> saved, exit code 85, requeued

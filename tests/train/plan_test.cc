@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What does not fit takes no memory: neither for what is planned nor on the way to the plan.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configs of the speed comparisons on GPUs: their sizes, and that their memory fits GPUs of 80
 // and of 141 GB as tests/gpu/run.sh runs them. They are planned and not run.
 #include <gtest/gtest.h>

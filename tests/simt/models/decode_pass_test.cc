@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A pass of decoding on a device: the host waits for it once, nothing is allocated once the plan's
 // memory is, and the plan is what the allocator counts.
 #include <gtest/gtest.h>

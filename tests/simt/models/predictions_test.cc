@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the shapes of launches say about one H200, where none has been measured: the section
 // "Predicted, not measured" of docs/internals/gpu.md. The product's own calls are made at full
 // size and written down, not run. TRUNKLINE_WRITE_DOCS=1 writes the section anew.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The products of whole models as cuBLASLt's stand-in sees them: equal layers make equal products,
 // whatever lies around them in memory; and what timing them finds and leaves alone.
 #include "engine/products.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A communicator of NCCL's stand-in, and NCCL's rules of who may call it and in which order its
 // operations run.
 #pragma once

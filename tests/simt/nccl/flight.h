@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Operations of NCCL's stand-in on their way.
 #pragma once
 

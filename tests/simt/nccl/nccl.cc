@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // NCCL's calls that the product makes, over MPI: operations are pieces of a stream's work that are
 // done when the messages of all ranks are there. Found by comm/nccl_api.cc as symbols of the
 // program.

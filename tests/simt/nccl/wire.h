@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Messages of NCCL's stand-in between processes, and its arithmetic.
 #pragma once
 

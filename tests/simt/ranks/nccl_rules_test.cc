@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // NCCL's rules on its stand-in, and what the product makes of them: one thread at a time in a
 // communicator, calls that are in progress until somebody asks, and operations of a communicator
 // one after the other on whatever stream.

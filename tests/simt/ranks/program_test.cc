@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program itself on the SIMT test machine: training on several ranks over NCCL's stand-in and
 // staged, what it says where ranks and GPUs do not match, and how a job ends whose NCCL fails.
 #include <cmath>

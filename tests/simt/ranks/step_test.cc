@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A step on devices: the host waits for them once, at its end, when weights are still being
 // gathered, and nothing is allocated once the plan's memory is; the plan is what the allocator
 // counts.

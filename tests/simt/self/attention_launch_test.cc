@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a pass of attention starts: blocks and scratch of the shapes that tests/gpu/run.sh times.
 #include "kernels/cuda/attention_launch.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bank conflicts and sectors: the count on patterns whose cost is known, and what the attention
 // kernels have.
 #include <gtest/gtest.h>

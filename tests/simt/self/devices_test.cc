@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Several devices: a host thread's current one, what belongs to which, and who starts contexts.
 #include <thread>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small kernels for the machine's own tests: each right with Fault::kNone, or wrong in one named
 // way.
 #pragma once

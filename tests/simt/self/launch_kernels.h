@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels that meet the driver's rules of a launch.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The driver's rules of a launch: shared memory and its attribute, shapes, arguments, streams. What
 // breaks one is refused at the call.
 #include "tests/simt/self/launch_kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long streams, events and memory must live: what is used after its end, or ends before its
 // use.
 #include <sys/mman.h>

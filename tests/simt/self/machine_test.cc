@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads, warps, barriers and memory: right kernels run silently in every order, and each fault is
 // found in every order.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Arrays on the machine's device, and every order to run in.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What breaks one of the driver's rules, and what keeps them.
 #pragma once
 

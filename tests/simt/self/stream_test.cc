@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streams run as late and as interleaved as they may: a missing event shows in some order.
 #include "tests/simt/self/kernels.h"
 #include "tests/simt/self/on_device.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The instructions that tensor-core kernels live on: ldmatrix, mma and cp.async.
 #include <gtest/gtest.h>
 
