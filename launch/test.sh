@@ -26,7 +26,7 @@ git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' |
   xargs -0 -n 16 -P "$cores" clang-format-19 --dry-run -Werror
 
 if command -v shellcheck > /dev/null; then
-  shellcheck -x launch/slurm/*.sh tests/slurm/*.sh tests/gpu/*.sh
+  git ls-files -z '*.sh' | xargs -0 shellcheck -x -S warning
 fi
 
 say "building"
