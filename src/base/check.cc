@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "base/exit_code.h"
+#include "base/live_line.h"
 
 namespace tl {
 namespace {
@@ -37,6 +38,7 @@ CheckFailure::CheckFailure(const char* file, int line, const char* condition) {
 
 CheckFailure::~CheckFailure() {
   const std::string message = stream_.str();
+  EraseLiveLine();
   std::fprintf(stderr, "%s\n", message.c_str());
   std::fflush(stderr);
   Fatal(kExitError);

@@ -13,6 +13,7 @@
 #include <iterator>
 #include <string>
 
+#include "base/live_line.h"
 #include "base/remove_on_signal.h"
 #include "base/where.h"
 
@@ -46,6 +47,7 @@ void OnCrash(int signal) {
     add(kCrashes[i].text);
     sigaction(signal, &g_before[i], nullptr);
   }
+  EraseLiveLine();
   if (write(STDERR_FILENO, line.data(), used) < 0) {
     // Nobody to tell.
   }
@@ -63,6 +65,7 @@ void OnCrash(int signal) {
     } catch (...) {
     }
   }
+  EraseLiveLine();
   std::fprintf(stderr, "error: %s: nobody caught: %s\n", Where().c_str(), what.c_str());
   std::abort();
 }

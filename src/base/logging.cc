@@ -3,8 +3,11 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "base/check.h"
+#include "base/live_line.h"
+#include "base/screen.h"
 
 namespace tl {
 namespace {
@@ -13,6 +16,9 @@ spdlog::logger& Logger() {
   static const auto logger = [] {
     auto result = spdlog::stderr_color_mt("trunkline");
     result->set_pattern("%^%l%$: %v");
+    const bool colours = ScreenOf(STDERR_FILENO).there();
+    static_cast<spdlog::sinks::stderr_color_sink_mt&>(*result->sinks()[0])
+        .set_color_mode(colours ? spdlog::color_mode::always : spdlog::color_mode::never);
     return result;
   }();
   return *logger;
@@ -24,8 +30,17 @@ std::string WithRank(const std::string& message) {
 
 }  // namespace
 
-void LogInfo(const std::string& message) { Logger().info(WithRank(message)); }
-void LogWarning(const std::string& message) { Logger().warn(WithRank(message)); }
-void LogError(const std::string& message) { Logger().error(WithRank(message)); }
+void LogInfo(const std::string& message) {
+  const NoLiveLine none;
+  Logger().info(WithRank(message));
+}
+void LogWarning(const std::string& message) {
+  const NoLiveLine none;
+  Logger().warn(WithRank(message));
+}
+void LogError(const std::string& message) {
+  const NoLiveLine none;
+  Logger().error(WithRank(message));
+}
 
 }  // namespace tl

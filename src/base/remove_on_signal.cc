@@ -18,6 +18,8 @@
 #include <ctime>
 #include <iterator>
 
+#include "base/live_line.h"
+
 namespace tl {
 namespace {
 
@@ -92,6 +94,7 @@ void OnEndSignal(int signal) {
     pthread_kill(g_main, signal);
     return;
   }
+  EraseLiveLine();
   RemoveWhatSignalsRemove();
   struct sigaction by_default{};
   by_default.sa_handler = SIG_DFL;

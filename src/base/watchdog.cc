@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/exit_code.h"
+#include "base/live_line.h"
 #include "base/where.h"
 
 namespace tl {
@@ -31,6 +32,7 @@ std::atomic<uint64_t> g_beats = 0;
 std::atomic<uint64_t> g_looks = 0;
 
 void Print(double seconds, const std::string& what) {
+  EraseLiveLine();
   std::fprintf(stderr, "error: %s: no progress for %.0f s: %s\n", Where().c_str(),
                std::floor(seconds), what.c_str());
 }

@@ -11,6 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/crc32c.h"
+#include "base/live_line.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "base/watchdog.h"
 #include "checkpoint/intersect.h"
@@ -180,10 +182,12 @@ absl::Status CheckpointReader::ReadRest(const File& file, const std::string& pat
 }
 
 absl::Status CheckpointReader::VerifyFiles(const std::function<void(const std::string&)>& report) {
+  ProgressBar bar("verify", manifest_.bytes(), ProgressUnit::kBytes, path_);
   absl::Status first;
   const auto note = [&](const absl::Status& status) {
     if (status.ok()) return;
     if (first.ok()) first = status;
+    EraseLiveLine();  // the report may be printed
     report(std::string(status.message()));
   };
   for (size_t i = 0; i < manifest_.files.size(); ++i) {
@@ -201,8 +205,11 @@ absl::Status CheckpointReader::VerifyFiles(const std::function<void(const std::s
       read_rest(piece.offset);
       const auto width = static_cast<int64_t>(SizeOf(manifest_.tensors[piece.tensor].dtype));
       const int64_t block = manifest_.block_bytes / width;
-      for (int64_t at = 0; at < piece.elements() && status.ok(); at += block)
-        note(ReadBlock({static_cast<int>(i), &piece}, at, std::min(block, piece.elements() - at)));
+      for (int64_t at = 0; at < piece.elements() && status.ok(); at += block) {
+        const int64_t count = std::min(block, piece.elements() - at);
+        note(ReadBlock({static_cast<int>(i), &piece}, at, count));
+        bar.Add(count * width);
+      }
       rest = piece.offset + manifest_.piece_bytes(piece);
     }
     read_rest(record.bytes);

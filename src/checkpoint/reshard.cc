@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/progress_bar.h"
 #include "base/remove_on_signal.h"
 #include "base/status.h"
 #include "checkpoint/folder.h"
@@ -50,7 +51,19 @@ Part PartOf(const TensorRecord& record, int data, int tensor, int data_rank, int
   return part;
 }
 
+int64_t Bytes(const TensorRecord& record, int64_t elements) {
+  return elements * static_cast<int64_t>(SizeOf(record.dtype));
+}
+
+int64_t TensorBytes(const Manifest& manifest) {
+  int64_t bytes = 0;
+  for (const TensorRecord& record : manifest.tensors)
+    bytes += Bytes(record, record.shape.elements());
+  return bytes;
+}
+
 absl::Status WriteAllShards(CheckpointReader& from, const std::string& folder, Manifest* manifest) {
+  ProgressBar bar("reshard", TensorBytes(*manifest), ProgressUnit::kBytes, from.path());
   const int data = manifest->data_size, tensor = manifest->tensor_size;
   for (int rank = 0; rank < data * tensor; ++rank) {
     std::vector<ShardPiece> pieces;
@@ -63,7 +76,9 @@ absl::Status WriteAllShards(CheckpointReader& from, const std::string& folder, M
       piece.box = part.box;
       piece.begin = part.begin;
       piece.end = part.end;
-      piece.fill = [&from, index, part](int64_t first, int64_t count, std::byte* out) {
+      piece.fill = [&from, &bar, &record = manifest->tensors[i], index, part](
+                       int64_t first, int64_t count, std::byte* out) {
+        bar.Add(Bytes(record, count));
         return from.Read(index, part.box, part.begin + first, part.begin + first + count, out);
       };
       pieces.push_back(std::move(piece));
@@ -94,13 +109,14 @@ absl::Status ForEachChunk(CheckpointReader& reader, int tensor, const Visit& vis
 bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
 
 absl::StatusOr<TensorDifference> CompareTensor(CheckpointReader& a, int in_a, CheckpointReader& b,
-                                               int in_b) {
+                                               int in_b, ProgressBar& bar) {
   TensorDifference difference;
   difference.tensor = DatasetName(a.manifest().tensors[in_a]).substr(1);
   const Shape& shape = a.manifest().tensors[in_a].shape;
   std::vector<float> others;
   TL_RETURN_IF_ERROR(
       ForEachChunk(a, in_a, [&](const float* values, int64_t begin, int64_t count) -> absl::Status {
+        bar.Add(Bytes(a.manifest().tensors[in_a], count));
         others.resize(static_cast<size_t>(count));
         TL_RETURN_IF_ERROR(
             b.ReadFloats(in_b, Box::Whole(shape), begin, begin + count, others.data()));
@@ -185,6 +201,7 @@ absl::StatusOr<TensorStatistics> ReadStatistics(CheckpointReader& reader, int te
 }
 
 absl::StatusOr<std::vector<TensorDifference>> Compare(CheckpointReader& a, CheckpointReader& b) {
+  ProgressBar bar("compare", TensorBytes(a.manifest()), ProgressUnit::kBytes);
   std::vector<TensorDifference> differences;
   const auto add = [&](const TensorRecord& tensor, const std::string& why) {
     TensorDifference difference;
@@ -205,7 +222,7 @@ absl::StatusOr<std::vector<TensorDifference>> Compare(CheckpointReader& a, Check
       continue;
     }
     TL_ASSIGN_OR_RETURN(TensorDifference difference,
-                        CompareTensor(a, static_cast<int>(i), b, in_b));
+                        CompareTensor(a, static_cast<int>(i), b, in_b, bar));
     if (difference.elements > 0) differences.push_back(std::move(difference));
   }
   for (const TensorRecord& tensor : b.manifest().tensors) {

@@ -12,6 +12,7 @@
 #include "base/logging.h"
 #include "base/open_file_limit.h"
 #include "base/remove_on_signal.h"
+#include "base/screen.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "comm/communicator.h"
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   tl::RestoreHangup();
   tl::InstallCrashHandlers();
   tl::InstallEndSignals();
+  if (world->rank() == 0) tl::FindScreens(tl::LaunchedUnderMpi());
   absl::Status mine = tl::CheckLauncher();
   try {
     if (mine.ok()) mine = tl::AgreeOnProgram(*world, tl::kVersion, argc > 1 ? argv[1] : "");

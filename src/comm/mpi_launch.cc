@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/live_line.h"
 #include "comm/communicator.h"
 #include "comm/host.h"
 #include "comm/mpi_communicator.h"
@@ -72,6 +73,7 @@ void AbortJob(int exit_code) {
   if (MpiRunning()) {
     int size = 1;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
+    EraseLiveLine();
     std::fprintf(stderr, "%s: ends all %d ranks, exit code %d\n", Where().c_str(), size, code);
     std::fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, code);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/exit_code.h"
+#include "base/live_line.h"
 #include "base/watchdog.h"
 #include "base/where.h"
 #include "comm/host.h"
@@ -143,6 +144,7 @@ void NcclWatchdog::Run() {
       int exit_code = kExitError;
       const std::string trouble = Inspect(*watched, Clock::now(), &exit_code);
       if (trouble.empty()) continue;
+      EraseLiveLine();
       std::fprintf(stderr, "error: %s: %s\n", Where().c_str(), trouble.c_str());
       std::fflush(stderr);
       // A call that asks whether it is done leaves meanwhile, one that hangs is what abort is for.

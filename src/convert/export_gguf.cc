@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "convert/export.h"
 #include "convert/gguf.h"
@@ -111,9 +112,11 @@ absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
     TL_RETURN_IF_ERROR(
         writer->Append(divisors.data(), static_cast<int64_t>(divisors.size() * sizeof(float))));
   }
+  ProgressBar bar("write", BytesOf(placements), ProgressUnit::kBytes, kFile);
   for (const TensorPlacement& p : placements) {
     if (p.left_out()) continue;
     TL_RETURN_IF_ERROR(CopyTensor(*job.source, p, [&](const void* data, int64_t bytes) {
+      bar.Add(bytes);
       return writer->Append(data, bytes);
     }));
   }

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/json.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "checkpoint/safetensors.h"
 
@@ -28,7 +29,8 @@ std::vector<Shard> Divide(std::vector<TensorPlacement>& placements, int64_t shar
 }
 
 absl::Status WriteShard(const WeightSource& source, const OutputFolder& out,
-                        const std::string& file, const Shard& shard) {
+                        const std::string& file, const Shard& shard, ProgressBar& bar) {
+  bar.SetOf(file);
   std::vector<TensorInfo> infos;
   for (TensorPlacement* placement : shard) {
     placement->file = file;
@@ -40,6 +42,7 @@ absl::Status WriteShard(const WeightSource& source, const OutputFolder& out,
       auto writer, SafetensorsWriter::Create(out.At(file), std::move(infos), {{"format", "pt"}}));
   for (const TensorPlacement* placement : shard) {
     TL_RETURN_IF_ERROR(CopyTensor(source, *placement, [&](const void* data, int64_t bytes) {
+      bar.Add(bytes);
       return writer->Append(data, bytes);
     }));
   }
@@ -52,13 +55,14 @@ absl::Status WriteShards(const WeightSource& source, const OutputFolder& out,
                          const std::string& stem, int64_t shard_bytes,
                          std::vector<TensorPlacement>& placements) {
   const std::vector<Shard> shards = Divide(placements, shard_bytes);
-  if (shards.size() == 1) return WriteShard(source, out, stem + ".safetensors", shards[0]);
+  ProgressBar bar("write", BytesOf(placements), ProgressUnit::kBytes);
+  if (shards.size() == 1) return WriteShard(source, out, stem + ".safetensors", shards[0], bar);
   int64_t total = 0;
   nlohmann::json map = nlohmann::json::object();
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string file =
         absl::StrFormat("%s-%05d-of-%05d.safetensors", stem, i + 1, shards.size());
-    TL_RETURN_IF_ERROR(WriteShard(source, out, file, shards[i]));
+    TL_RETURN_IF_ERROR(WriteShard(source, out, file, shards[i], bar));
     for (const TensorPlacement* placement : shards[i]) {
       map[placement->target] = file;
       total += placement->bytes();

@@ -51,6 +51,12 @@ int64_t TensorPlacement::elements() const {
   return elements;
 }
 
+int64_t BytesOf(const std::vector<TensorPlacement>& placements) {
+  int64_t bytes = 0;
+  for (const TensorPlacement& p : placements) bytes += p.left_out() ? 0 : p.bytes();
+  return bytes;
+}
+
 absl::Status CopyTensor(const WeightSource& source, const TensorPlacement& placement,
                         const std::function<absl::Status(const void*, int64_t)>& append) {
   const int64_t elements = placement.elements();

@@ -63,6 +63,9 @@ struct TensorPlacement {
   int64_t bytes() const { return elements() * static_cast<int64_t>(SizeOf(dtype)); }
 };
 
+// Sums the bytes of those that are not left out.
+int64_t BytesOf(const std::vector<TensorPlacement>& placements);
+
 // Reads a tensor piece by piece, lays it out and rounds it as the placement says, and gives the
 // bytes to append in order. An error where a number does not fit the type.
 absl::Status CopyTensor(const WeightSource& source, const TensorPlacement& placement,

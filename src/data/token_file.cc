@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "data/token_file_format.h"
 
@@ -281,6 +282,7 @@ absl::Status TokenFile::Verify(int64_t vocab) const {
   if (vocab == 0) vocab = vocab_size_ > 0 ? vocab_size_ : int64_t{1} << 31;
   uint32_t crc = 0;
   absl::Status range;
+  ProgressBar bar("verify", token_count_ * width_, ProgressUnit::kBytes, path_);
   for (int64_t begin = 0; begin < token_count_; begin += kChunk) {
     const int64_t n = std::min(kChunk, token_count_ - begin);
     if (format_ == TokenFormat::kOwn) {
@@ -288,6 +290,7 @@ absl::Status TokenFile::Verify(int64_t vocab) const {
       crc = ExtendCrc32c(crc, raw.data(), n * width_);
     }
     if (range.ok()) range = ReadTokens(begin, n, vocab, tokens.data());
+    bar.Add(n * width_);
   }
   if (format_ == TokenFormat::kOwn && crc != token_crc_) {
     return BadFile(path_, absl::StrCat("damaged tokens: expected CRC32C ", absl::Hex(token_crc_),

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "base/philox.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "data/model_text.h"
@@ -85,19 +86,21 @@ class TextWriter {
  public:
   // dropout: see TokenizeOptions; ends: what documents begin and end with, -1: nothing.
   TextWriter(const TokenizeOptions& options, double dropout, const Tokenizer& tokenizer,
-             const DocumentEnds& ends, TokenFileWriter* writer)
+             const DocumentEnds& ends, TokenFileWriter* writer, ProgressBar* bar)
       : separator_(options.separator),
         dropout_(dropout),
         seed_(static_cast<uint64_t>(options.seed)),
         tokenizer_(tokenizer),
         ends_(ends),
-        writer_(*writer) {
+        writer_(*writer),
+        bar_(*bar) {
     writer->SetEnds(ends.begin, ends.end);
   }
 
   // The bytes [begin, end) of the file; what is there is a document, or several with separators.
   absl::Status AddFile(const std::string& path, int64_t begin, int64_t end) {
     TL_ASSIGN_OR_RETURN(StdioFile file, OpenAt(path, begin));
+    bar_.SetOf(path);
     std::string text;
     size_t searched = 0;  // of text: holds no separator's beginning before this
     int64_t offset = begin, read = begin;
@@ -114,6 +117,7 @@ class TextWriter {
                      : absl::DataLossError(absl::StrCat(path, ": became shorter while being read"));
         }
         read += static_cast<int64_t>(n);
+        bar_.Add(static_cast<int64_t>(n));
       }
       size_t used = 0;  // of text, from the front
       while (!separator_.empty()) {
@@ -191,6 +195,7 @@ class TextWriter {
   const Tokenizer& tokenizer_;
   const DocumentEnds ends_;
   TokenFileWriter& writer_;
+  ProgressBar& bar_;
   bool in_document_ = false;
   std::vector<int32_t> ids_;
 };
@@ -297,6 +302,7 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
           "bytes");
     }
     const int64_t kept = std::accumulate(sizes.begin(), sizes.begin() + cut_file, cut_at);
+    const ProgressBar bar("learn the vocabulary", 0, ProgressUnit::kBytes, options.tokenizer);
     TL_RETURN_IF_ERROR(TrainSentencePiece(options.texts, options.train_vocab, options.tokenizer,
                                           std::min(kept, kMostTrainingText)));
   }
@@ -311,16 +317,17 @@ absl::Status TokenizeFiles(const TokenizeOptions& options, TokenizeReport* repor
     std::vector<int32_t> none;
     TL_RETURN_IF_ERROR(tokenizer->EncodeWithDropout("", options.bpe_dropout, 0, &none));
   }
+  ProgressBar bar("tokenize", total, ProgressUnit::kBytes);
   std::unique_ptr<TokenFileWriter> out, holdout;
   int64_t held_separators = 0;
   TL_ASSIGN_OR_RETURN(out, TokenFileWriter::Create(options.out, *tokenizer));
-  TextWriter text(options, options.bpe_dropout, *tokenizer, ends, out.get());
+  TextWriter text(options, options.bpe_dropout, *tokenizer, ends, out.get(), &bar);
   for (size_t i = 0; i < sizes.size() && i <= cut_file; ++i) {
     TL_RETURN_IF_ERROR(text.AddFile(options.texts[i], 0, i == cut_file ? cut_at : sizes[i]));
   }
   if (holds_out) {
     TL_ASSIGN_OR_RETURN(holdout, TokenFileWriter::Create(options.holdout_out, *tokenizer));
-    TextWriter held_text(options, /*dropout=*/0.0, *tokenizer, ends, holdout.get());
+    TextWriter held_text(options, /*dropout=*/0.0, *tokenizer, ends, holdout.get(), &bar);
     for (size_t i = cut_file; i < sizes.size(); ++i) {
       TL_RETURN_IF_ERROR(held_text.AddFile(options.texts[i], i == cut_file ? cut_at : 0, sizes[i]));
     }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "checkpoint/health.h"
 #include "checkpoint/inputs.h"
@@ -78,6 +79,8 @@ std::vector<DrafterTrial> RunTrials(LanguageModel& model, std::vector<Candidate>
   const ContinueOptions how{.max_tokens = std::max<int64_t>(1, std::min(kTrialTokens, room)),
                             .decode = [](int32_t) { return std::string(); }};
   std::vector<DecodeStats> stats(candidates.size());
+  ProgressBar bar("try drafters", kTrialRounds * static_cast<int64_t>(candidates.size()),
+                  ProgressUnit::kCount);
   // In turns, so that what else the machine does meets all.
   for (int round = 0; round < kTrialRounds; ++round) {
     for (size_t i = 0; i < candidates.size(); ++i) {
@@ -86,6 +89,7 @@ std::vector<DrafterTrial> RunTrials(LanguageModel& model, std::vector<Candidate>
       ContinueAll(prompts, 1, how, decoder);
       const bool faster = decoder.stats().tokens_per_second() > stats[i].tokens_per_second();
       if (faster) stats[i] = decoder.stats();
+      bar.Add();
     }
   }
   std::vector<DrafterTrial> trials;

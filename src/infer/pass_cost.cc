@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/progress_bar.h"
 
 namespace tl {
 namespace {
@@ -55,11 +56,13 @@ PassCosts MeasurePassCosts(LanguageModel& model, int heads, int64_t prefix, int6
                   .draft = std::vector<double>(static_cast<size_t>(heads) + 1, 1e30)};
   costs.draft[0] = 0.0;
   const auto keep_least = [](double& least, double now) { least = std::min(least, now); };
+  ProgressBar bar("measure passes", kRounds * tokens, ProgressUnit::kCount);
   for (int round = 0; round < kRounds; ++round) {
     for (int64_t n = 1; n <= tokens; ++n) {
       const DecodeBatch batch = rows_at(n);
       for (int repeat = 0; repeat < kRepeats; ++repeat)
         keep_least(costs.verify[static_cast<size_t>(n - 1)], Seconds([&] { verify(batch); }));
+      bar.Add();
     }
     const DecodeBatch read = rows_at(std::min(kTokensRead, tokens));
     for (int count = 1; count <= heads; ++count)

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "infer/sampling.h"
 
@@ -103,6 +104,7 @@ absl::Status MeasureRanks(LanguageModel& model, const DataSource& text, int64_t 
     return absl::InvalidArgumentError("there is no held-out text to measure acceptance on");
   const int64_t wanted = std::clamp<int64_t>((tokens + length - 1) / length, 1, windows);
   HostBatch batch;
+  ProgressBar bar("measure acceptance", wanted, ProgressUnit::kCount);
   for (int64_t w = 0; w < wanted; ++w) {
     TL_RETURN_IF_ERROR(text.FillBatch(w * windows / wanted, 1, length, 1, &batch));
     const WindowHeads all =
@@ -122,6 +124,7 @@ absl::Status MeasureRanks(LanguageModel& model, const DataSource& text, int64_t 
       }
       statistics->Add(ranks);
     }
+    bar.Add();
   }
   return absl::OkStatus();
 }

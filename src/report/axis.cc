@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/host_memory.h"
-#include "train/progress.h"
+#include "base/human.h"
 
 namespace tl {
 namespace {

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/human.h"
 #include "report/axis.h"
 #include "report/chart.h"
 #include "report/escape.h"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/host_memory.h"
+#include "base/human.h"
 #include "base/philox.h"
 #include "base/status.h"
 #include "device/cuda_device.h"

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/logging.h"
+#include "base/progress_bar.h"
 #include "base/status.h"
 #include "checkpoint/inputs.h"
 #include "checkpoint/load.h"
@@ -127,6 +128,7 @@ absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int6
   int64_t rounds = (samples + round - 1) / round;
   if (batches > 0) rounds = std::min(rounds, batches);
   HostBatch batch;
+  ProgressBar bar("evaluate", rounds, ProgressUnit::kCount);
   engine.ClearHeadSums();
   for (int64_t i = 0; i < rounds; ++i) {
     TL_RETURN_IF_ERROR(AgreeOnStatus(
@@ -134,6 +136,7 @@ absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int6
                                      o.sequence_length, engine.model().lookahead(), &batch)));
     engine.model().objective().Prepare(BatchUse::kEvaluation, &batch);
     engine.Evaluate(batch);
+    bar.Add();
   }
   engine.StartReadingHeads();
   engine.stream().Synchronize();

@@ -51,7 +51,4 @@ class Progress {
   int64_t skipped_ = 0;
 };
 
-std::string HumanCount(double n);       // "950", "22.7k", "124M"
-std::string HumanTime(double seconds);  // "123ms", "8.4s", "45s", "2m13s", "3h05m", "2d04h"
-
 }  // namespace tl

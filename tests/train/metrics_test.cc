@@ -19,6 +19,7 @@
 #include "config/parse.h"
 #include "objective/acceptance.h"
 #include "objective/keys.h"
+#include "base/human.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 
