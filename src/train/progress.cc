@@ -123,6 +123,17 @@ std::string BannerEnd(double roof_flops, int64_t resume_step) {
   return text;
 }
 
+std::string Progress::Eta(int64_t step) const {
+  const auto left = static_cast<double>(std::max<int64_t>(0, last_step_ - step));
+  return HumanTime(left * mean_ms_ / 1000.0);
+}
+
+std::string Progress::LiveLine(const StepReport& r) const {
+  const int width = static_cast<int>(absl::StrCat(last_step_).size());
+  return absl::StrFormat("step %*d/%d  loss %s  %s tok/s  ETA %s", width, r.step, last_step_,
+                         LossText(r.loss, r.counted), HumanCount(r.tokens_per_second), Eta(r.step));
+}
+
 std::string Progress::Line(const StepReport& r) {
   // The first step warms up; later ones count for about ten steps.
   mean_ms_ = mean_ms_ == 0.0 || r.step <= 2 ? r.step_ms : 0.9 * mean_ms_ + 0.1 * r.step_ms;
@@ -132,8 +143,7 @@ std::string Progress::Line(const StepReport& r) {
                                      r.grad_norm, r.step_ms, HumanCount(r.tokens_per_second));
   absl::StrAppend(&line, HeadsText(r.heads));
   if (r.mfu > 0.0) absl::StrAppendFormat(&line, "  %.0f%% of roof", 100.0 * r.mfu);
-  const double left = static_cast<double>(std::max<int64_t>(0, last_step_ - r.step));
-  absl::StrAppend(&line, "  ETA ", HumanTime(left * mean_ms_ / 1000.0));
+  absl::StrAppend(&line, "  ETA ", Eta(r.step));
   if (r.skipped > skipped_) absl::StrAppendFormat(&line, "  skipped, scale %g", r.loss_scale);
   skipped_ = r.skipped;
   return line;

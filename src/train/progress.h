@@ -43,9 +43,13 @@ class Progress {
  public:
   explicit Progress(int64_t last_step) : last_step_(last_step) {}
   std::string Line(const StepReport& report);
+  // The same of the step that Line has had last, in short: between two lines, for a moment.
+  std::string LiveLine(const StepReport& report) const;
   std::string Line(const EvalReport& report) const;
 
  private:
+  std::string Eta(int64_t step) const;
+
   int64_t last_step_;
   double mean_ms_ = 0.0;
   int64_t skipped_ = 0;

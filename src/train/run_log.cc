@@ -2,6 +2,7 @@
 #include "train/run_log.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,10 +15,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/files.h"
+#include "base/live_line.h"
 #include "base/logging.h"
+#include "base/screen.h"
 #include "base/status.h"
 #include "config/parse.h"
 #include "objective/keys.h"
+#include "train/colours.h"
+#include "train/signals.h"
 
 namespace tl {
 namespace {
@@ -25,8 +30,10 @@ namespace {
 // A config names every data file, and there may be many.
 constexpr int64_t kAnySize = std::numeric_limits<int64_t>::max();
 
+// On a terminal with colours.
 void PrintLine(const std::string& line) {
-  std::printf("%s\n", line.c_str());
+  const NoLiveLine none;
+  std::printf("%s\n", ScreenOf(STDOUT_FILENO).there() ? Coloured(line).c_str() : line.c_str());
   std::fflush(stdout);
 }
 
@@ -123,6 +130,7 @@ void RunLog::Ended(int64_t step, const absl::Status& end) {
 }
 
 void RunLog::Finish() {
+  EraseLiveLine();
   if (events_.waiting() > 0) {
     if (const absl::Status events = events_.Flush(); !events.ok())
       LogWarning(absl::StrCat(events.message(), "; the last ", events_.waiting(),
@@ -139,7 +147,11 @@ void RunLog::Finish() {
 
 void RunLog::Step(const StepReport& r) {
   const std::string line = progress_.Line(r);
-  if (r.step % log_every_ == 0 || r.step == first_step_ || r.step == last_step_) PrintLine(line);
+  if (r.step % log_every_ == 0 || r.step == first_step_ || r.step == last_step_) {
+    PrintLine(line);
+  } else if (LiveLineDue(STDOUT_FILENO) && StopSignal() == StopReason::kNone) {
+    ShowLiveLine(STDOUT_FILENO, progress_.LiveLine(r));
+  }
   std::vector<Scalar> scalars = {
       {"train/lr", static_cast<float>(r.lr)},
       {"train/grad_norm", static_cast<float>(r.grad_norm)},

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 
 #include "base/exit_code.h"
+#include "base/live_line.h"
 #include "base/watchdog.h"
 
 namespace tl {
@@ -44,7 +46,9 @@ void OnSignal(int signal) {
     by_default.sa_handler = SIG_DFL;
     sigaction(SIGINT, &by_default, nullptr);
     constexpr char kText[] = "\nsaving after this step; once more ends at once\n";
-    if (write(STDERR_FILENO, kText, sizeof(kText) - 1) < 0) {
+    // Below the "^C" that the terminal wrote, if that was not erased with the live line.
+    const char* text = EraseLiveLine() ? &kText[1] : kText;
+    if (write(STDERR_FILENO, text, strlen(text)) < 0) {
       // Nobody to tell.
     }
   }

@@ -16,10 +16,11 @@
 #include <set>
 #include <string>
 
+#include "base/human.h"
 #include "config/parse.h"
 #include "objective/acceptance.h"
 #include "objective/keys.h"
-#include "base/human.h"
+#include "train/colours.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 
@@ -288,6 +289,22 @@ TEST(Progress, LineSaysWhatMatters) {
   EXPECT_EQ(progress.Line(r),
             "step 2000/2000  loss 2.3457  lr 3.00e-04  norm 0.812  45.1 ms  90.8k tok/s  ETA 0s  "
             "skipped, scale 65536");
+}
+
+TEST(Progress, LiveLineIsShort) {
+  Progress progress(2000);
+  const StepReport r = Report(120);
+  progress.Line(r);
+  EXPECT_EQ(progress.LiveLine(r), "step  120/2000  loss 2.3457  90.8k tok/s  ETA 1m25s");
+}
+
+TEST(Progress, ColoursAddNothingElse) {
+  EXPECT_EQ(Coloured("step  1/4  loss 2.5  lr 1e-3"),
+            "\033[2mstep\033[0m  1/4  \033[2mloss\033[0m \033[1m2.5\033[0m  \033[2mlr\033[0m 1e-3");
+  EXPECT_EQ(Coloured("eval loss nan skipped,"),
+            "\033[36meval\033[0m \033[2mloss\033[0m \033[1;31mnan\033[0m \033[33mskipped,\033[0m");
+  EXPECT_EQ(Coloured("  a  b "), "  a  b ");
+  EXPECT_EQ(Coloured(""), "");
 }
 
 TEST(Progress, ShowsWhatIsNoNumberAndWhatIsNotThere) {
