@@ -24,7 +24,7 @@ constexpr int kMostWait = 100;  // milliseconds
 constexpr char kErase[] = "\r\033[K";
 
 std::mutex g_mutex;
-std::atomic<bool> g_shown = false;
+std::atomic<int> g_shown = -1;       // on which it is; -1: there is none
 std::atomic<Clock::rep> g_last = 0;  // when one was shown
 
 // A terminal that is stopped (Ctrl-S) takes nothing, nor does a launcher's pipe in the end: no
@@ -110,24 +110,29 @@ void ShowLiveLine(int fd, absl::string_view text) {
   // In the last column some terminals go on to the next line.
   const std::string line =
       absl::StrCat("\r", CutToColumns(text, ScreenWidth(screen) - 1), &kErase[1]);
-  g_shown = true;
+  g_shown = fd;
   Write(fd, line.data(), line.size());
   g_last = Clock::now().time_since_epoch().count();
 }
 
 bool EraseLiveLine() {
-  if (!g_shown.exchange(false)) return false;
-  // A launcher gets stdout and stderr apart: each in its own order, so that what follows on either
-  // finds the line erased.
-  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
-    if (ScreenOf(fd).in_place && TakesText(fd, kMostWait)) Write(fd, kErase, sizeof(kErase) - 1);
-  }
+  const int fd = g_shown.exchange(-1);
+  if (fd < 0) return false;
+  if (TakesText(fd, kMostWait)) Write(fd, kErase, sizeof(kErase) - 1);
   return true;
 }
 
-NoLiveLine::NoLiveLine() {
+int ProgressOutput() {
+  const Screen& out = ScreenOf(STDOUT_FILENO);
+  return out.in_place && out.terminal != STDOUT_FILENO ? STDOUT_FILENO : STDERR_FILENO;
+}
+
+NoLiveLine::NoLiveLine(int fd) {
   g_mutex.lock();
-  EraseLiveLine();
+  const int shown = g_shown;
+  // A launcher gets the two apart, and perhaps what comes on `fd` first.
+  if (EraseLiveLine() && shown != fd && ScreenOf(fd).in_place && ScreenOf(fd).terminal != fd)
+    Write(fd, kErase, sizeof(kErase) - 1);
 }
 NoLiveLine::~NoLiveLine() { g_mutex.unlock(); }
 

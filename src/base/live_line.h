@@ -18,10 +18,14 @@ void ShowLiveLine(int fd, absl::string_view text);
 // Tells whether there was one. For signal handlers too.
 bool EraseLiveLine();
 
-// Erases it and keeps it away as long as this lives: while another line is written.
+// Returns where bars belong: stderr; under a launcher stdout, where it is a terminal, since what
+// comes on the two may overtake each other.
+int ProgressOutput();
+
+// Erases it and keeps it away as long as this lives: while another line is written, to fd.
 class NoLiveLine {
  public:
-  NoLiveLine();
+  explicit NoLiveLine(int fd);
   NoLiveLine(const NoLiveLine&) = delete;
   NoLiveLine& operator=(const NoLiveLine&) = delete;
   ~NoLiveLine();

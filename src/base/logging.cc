@@ -31,15 +31,15 @@ std::string WithRank(const std::string& message) {
 }  // namespace
 
 void LogInfo(const std::string& message) {
-  const NoLiveLine none;
+  const NoLiveLine none(STDERR_FILENO);
   Logger().info(WithRank(message));
 }
 void LogWarning(const std::string& message) {
-  const NoLiveLine none;
+  const NoLiveLine none(STDERR_FILENO);
   Logger().warn(WithRank(message));
 }
 void LogError(const std::string& message) {
-  const NoLiveLine none;
+  const NoLiveLine none(STDERR_FILENO);
   Logger().error(WithRank(message));
 }
 

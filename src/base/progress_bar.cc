@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/progress_bar.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -55,12 +53,12 @@ std::string ProgressText(const ProgressState& s, int columns) {
 }
 
 ProgressBar::ProgressBar(std::string what, int64_t total, ProgressUnit unit, std::string of)
-    : shown_(ScreenOf(STDERR_FILENO).in_place && !g_has_bar) {
+    : shown_(ScreenOf(ProgressOutput()).in_place && !g_has_bar) {
   if (!shown_) return;
   g_has_bar = true;
   state_ = {.what = std::move(what), .of = std::move(of), .unit = unit, .total = total};
   start_ = std::chrono::steady_clock::now();
-  ShowLiveLine(STDERR_FILENO, ProgressText(state_, ScreenWidth(ScreenOf(STDERR_FILENO))));
+  Draw();
 }
 
 ProgressBar::~ProgressBar() {
@@ -69,10 +67,15 @@ ProgressBar::~ProgressBar() {
   EraseLiveLine();
 }
 
+void ProgressBar::Draw() {
+  const int fd = ProgressOutput();
+  ShowLiveLine(fd, ProgressText(state_, ScreenWidth(ScreenOf(fd))));
+}
+
 void ProgressBar::Show() {
-  if (!LiveLineDue(STDERR_FILENO)) return;
+  if (!LiveLineDue(ProgressOutput())) return;
   state_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  ShowLiveLine(STDERR_FILENO, ProgressText(state_, ScreenWidth(ScreenOf(STDERR_FILENO))));
+  Draw();
 }
 
 }  // namespace tl

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far a long command is, as a live line on stderr; nothing where stderr is no terminal.
+// How far a long command is, as a live line on the user's terminal (see ProgressOutput); nothing
+// where there is none.
 #pragma once
 
 #include <chrono>
@@ -42,6 +43,7 @@ class ProgressBar {
 
  private:
   void Show();
+  void Draw();
 
   bool shown_;
   ProgressState state_;

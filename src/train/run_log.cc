@@ -32,7 +32,7 @@ constexpr int64_t kAnySize = std::numeric_limits<int64_t>::max();
 
 // On a terminal with colours.
 void PrintLine(const std::string& line) {
-  const NoLiveLine none;
+  const NoLiveLine none(STDOUT_FILENO);
   std::printf("%s\n", ScreenOf(STDOUT_FILENO).there() ? Coloured(line).c_str() : line.c_str());
   std::fflush(stdout);
 }

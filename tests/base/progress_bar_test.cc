@@ -53,7 +53,9 @@ TEST(ProgressBar, FitsWhateverWidth) {
     const std::string text = Text(kMiB, 4 * kMiB, 30.0, columns, std::string(200, 'p'));
     EXPECT_LE(CutToColumns(text, columns).size(), static_cast<size_t>(columns));
     // The bar gives way to the figures.
-    if (columns >= 44) EXPECT_LE(text.find("1m30s") + 5, static_cast<size_t>(columns)) << text;
+    if (columns >= 44) {
+      EXPECT_LE(text.find("1m30s") + 5, static_cast<size_t>(columns)) << text;
+    }
   }
   EXPECT_EQ(Text(kMiB, 4 * kMiB, 30.0, 40),
             "tokenize   25%  1.00 MiB of 4.00 MiB  ETA 1m30s  web.txt");

@@ -29,14 +29,18 @@ inline Seen RunOnTerminal(const std::string& line, int columns = 100,
                           const std::string& signal_at = "", int signal = SIGINT,
                           const std::string& typed = "") {
   Seen seen;
-  winsize size{.ws_row = 24, .ws_col = static_cast<unsigned short>(columns)};
+  winsize size{};
+  size.ws_row = 24;
+  size.ws_col = static_cast<unsigned short>(columns);
   int terminal = -1;
   const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
   if (child == 0) {
     execl("/bin/sh", "sh", "-c", ("exec " + line).c_str(), nullptr);
     _exit(127);
   }
-  if (!typed.empty()) EXPECT_EQ(write(terminal, typed.data(), typed.size()), ssize_t(typed.size()));
+  if (!typed.empty()) {
+    EXPECT_EQ(write(terminal, typed.data(), typed.size()), ssize_t(typed.size()));
+  }
   std::array<char, 4096> buffer;
   bool sent = signal_at.empty();
   while (true) {
