@@ -22,8 +22,8 @@ class RunLog {
   // there: it would replace them. The one check that keeps a config that somebody wrote.
   static absl::Status Check(const std::string& dir);
   // Makes [run] dir, writes the resolved config into it as config.toml, and opens metrics.jsonl,
-  // events.jsonl and an event file of TensorBoard. What the first and the last hold of steps after resume_step is
-  // dropped. Errors name the path.
+  // events.jsonl and an event file of TensorBoard. What the first and the last hold of steps after
+  // resume_step is dropped. Errors name the path.
   static absl::StatusOr<RunLog> Open(const Config& config, int64_t resume_step);
 
   // Files get every step; the screen every [run] log_every-th, the first and the last. A file that
