@@ -83,9 +83,9 @@ absl::StatusOr<FileIdentity> ParseIdentity(const Json& object, const std::string
 
 }  // namespace
 
-void WriteData(const Manifest& manifest, nlohmann::ordered_json* root) {
-  nlohmann::ordered_json files = nlohmann::ordered_json::array();
-  for (const FileIdentity& file : manifest.data) {
+nlohmann::ordered_json DataJson(const std::vector<FileIdentity>& files) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const FileIdentity& file : files) {
     nlohmann::ordered_json object = {
         {"key", file.key},         {"path", file.path},
         {"bytes", file.bytes},     {"header_crc32c", Crc(file.header_crc)},
@@ -93,22 +93,32 @@ void WriteData(const Manifest& manifest, nlohmann::ordered_json* root) {
     if (file.sampled) object["samples"] = file.samples;
     if (file.tokens > 0) object["tokens"] = file.tokens;
     if (file.tokenizer_hash != 0) object["tokenizer"] = Hash(file.tokenizer_hash);
-    files.push_back(std::move(object));
+    list.push_back(std::move(object));
   }
-  (*root)["data"] = std::move(files);
+  return list;
+}
+
+absl::StatusOr<std::vector<FileIdentity>> ParseFiles(const Json& object) {
+  std::vector<FileIdentity> files;
+  const auto list = object.find("data");
+  if (list == object.end()) return files;
+  if (!list->is_array()) return Expected("data", "a list");
+  for (size_t i = 0; i < list->size(); ++i) {
+    TL_ASSIGN_OR_RETURN(FileIdentity file,
+                        ParseIdentity((*list)[i], absl::StrCat("data[", i, "]")));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+void WriteData(const Manifest& manifest, nlohmann::ordered_json* root) {
+  (*root)["data"] = DataJson(manifest.data);
   if (manifest.tokenizer_hash != 0) (*root)["tokenizer"] = Hash(manifest.tokenizer_hash);
 }
 
 absl::Status ParseData(const Json& root, Manifest* manifest) {
   TL_RETURN_IF_ERROR(Hex(root, "tokenizer", "", 16, &manifest->tokenizer_hash));
-  const auto files = root.find("data");
-  if (files == root.end()) return absl::OkStatus();
-  if (!files->is_array()) return Expected("data", "a list");
-  for (size_t i = 0; i < files->size(); ++i) {
-    TL_ASSIGN_OR_RETURN(FileIdentity file,
-                        ParseIdentity((*files)[i], absl::StrCat("data[", i, "]")));
-    manifest->data.push_back(std::move(file));
-  }
+  TL_ASSIGN_OR_RETURN(manifest->data, ParseFiles(root));
   return absl::OkStatus();
 }
 

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
 
 #include "absl/strings/str_split.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "checkpoint/manifest_data.h"
 #include "train/events.h"
 
 namespace tl {
@@ -38,25 +40,6 @@ std::optional<RunEvent::Kind> KindOf(const std::string& name) {
   return std::nullopt;
 }
 
-std::vector<FileIdentity> DataOf(const json& start) {
-  std::vector<FileIdentity> files;
-  const auto list = start.find("data");
-  if (list == start.end() || !list->is_array()) return files;
-  for (const json& item : *list) {
-    if (!item.is_object()) continue;
-    FileIdentity file{.key = TextOf(item, "key"), .path = TextOf(item, "path")};
-    file.bytes = WholeOf(item, "bytes");
-    file.tokens = WholeOf(item, "tokens");
-    file.tokenizer_hash = static_cast<uint64_t>(WholeOf(item, "tokenizer_hash"));
-    file.header_crc = static_cast<uint32_t>(WholeOf(item, "header_crc"));
-    file.crc = static_cast<uint32_t>(WholeOf(item, "crc"));
-    file.samples = static_cast<int>(WholeOf(item, "samples"));
-    file.sampled = file.samples > 0;
-    files.push_back(file);
-  }
-  return files;
-}
-
 void Take(const json& object, History& history) {
   const std::optional<RunEvent::Kind> kind = KindOf(TextOf(object, "event"));
   if (!kind) return;
@@ -73,7 +56,8 @@ void Take(const json& object, History& history) {
       if (value.is_string()) history.facts[key] = value.get<std::string>();
       if (value.is_number()) history.facts[key] = value.dump();
     }
-    history.data = DataOf(object);
+    // A list that cannot be read costs a report no more than the list.
+    history.data = ParseFiles(object).value_or(std::vector<FileIdentity>());
   }
   history.events.push_back(std::move(event));
 }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "base/status.h"
+#include "checkpoint/manifest_data.h"
 
 namespace tl {
 namespace {
@@ -20,17 +21,6 @@ int64_t Now() { return static_cast<int64_t>(std::time(nullptr)); }
 
 std::string EventLine(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-ordered_json DataJson(const FileIdentity& file) {
-  return {{"key", file.key},
-          {"path", file.path},
-          {"bytes", file.bytes},
-          {"tokens", file.tokens},
-          {"tokenizer_hash", static_cast<int64_t>(file.tokenizer_hash)},
-          {"header_crc", file.header_crc},
-          {"crc", file.crc},
-          {"samples", file.sampled ? file.samples : 0}};
 }
 
 }  // namespace
@@ -44,8 +34,7 @@ std::string ToJson(const StartEvent& event, int64_t time) {
   json["flops_per_token"] = event.flops_per_token;
   json["train_tokens"] = event.train_tokens;
   json["roof_tflops"] = event.roof_tflops;
-  json["data"] = ordered_json::array();
-  for (const FileIdentity& file : event.data) json["data"].push_back(DataJson(file));
+  json["data"] = DataJson(event.data);
   return EventLine(json);
 }
 
