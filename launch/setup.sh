@@ -4,6 +4,7 @@
 #   launch/setup.sh           what the program and the quick start need
 #   launch/setup.sh --tests   also what launch/test.sh needs
 #   launch/setup.sh --lint    also what launch/lint.sh needs
+#   launch/setup.sh --package also what cpack makes the Debian package with
 #   launch/setup.sh --peers   also what launch/test.sh --peers needs
 #   launch/setup.sh --experiments   also the texts of tests/experiments/
 #   launch/setup.sh --slurm   also what tests/slurm/ needs; without it that test is skipped
@@ -20,7 +21,8 @@ packages=(
 while (($#)); do
   case $1 in
     --lint) packages+=(clang-tidy-19 libomp-19-dev) ;;
-    --tests) packages+=(libgtest-dev clang-format-19 xz-utils) ;;
+    --tests) packages+=(libgtest-dev clang-format-19 xz-utils dpkg-dev file) ;;
+    --package) packages+=(dpkg-dev file) ;;
     --peers) packages+=(python3-venv) ;;
     --experiments) packages+=(dict-gcide) ;;
     --slurm) packages+=(slurmctld slurmd slurm-client munge) ;;

@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "cli/command.h"
@@ -35,13 +36,14 @@ absl::Status RunTrain(const Args& args, Communicator& world) {
         path + ": [data] train is missing: expected token files; `trunkline tokenize` makes them");
   }
   SetThreads(config.run.threads, world);
-  TL_RETURN_IF_ERROR(Train(config, world));
+  const absl::Status trained = Train(config, world);
+  const int code = ExitCodeOf(trained);
   // A training is no worse for a page that could not be made of it.
-  if (world.rank() == 0) {
+  if (world.rank() == 0 && (code == kExitDone || code == kExitFinding)) {
     const absl::Status report = WriteReport({config.run.dir}, config.run.dir + "/report.html");
     if (!report.ok()) LogWarning(absl::StrCat("no report: ", report.message()));
   }
-  return absl::OkStatus();
+  return trained;
 }
 
 }  // namespace tl

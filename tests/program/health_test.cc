@@ -96,6 +96,9 @@ TEST_F(HealthOfTrainings, AnUnhealthyOneLosesNothing) {
           "the training ends unhealthy, since step 6"});
   EXPECT_EQ(Count(poisoned_->output, "is not finite, and its update"), 1) << "once per streak";
   EXPECT_EQ(Steps(At("ill")), (std::vector<int64_t>{12, 4, 2}));
+  // The page that was copied here ends at step 4.
+  EXPECT_EQ(Count(ReadFile(At("run/report.html")), "step 12"), 0);
+  EXPECT_GT(Count(ReadFile(At("ill/report.html")), "step 12"), 0);
   Expect(Program({"checkpoint", "list", At("ill")}), 3,
          {"whole, but unhealthy since step 6: " + At("ill/step_00000012"), "good: " + healthy,
           "1 of 3 checkpoints are unhealthy"});

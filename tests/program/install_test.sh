@@ -56,8 +56,8 @@ bash --norc -c 'source "$1" && complete -p trunkline' _ \
   "$prefix/share/bash-completion/completions/trunkline" | grep -q 'F _trunkline '
 head -n 1 "$prefix/share/zsh/site-functions/_trunkline" | grep -qx '#compdef trunkline'
 
-if ! type -P cpack dpkg-deb dpkg-shlibdeps > /dev/null; then
-  echo "installed; skipped the Debian package: no dpkg-dev"
+if ! type -P cpack dpkg-deb dpkg-shlibdeps file > /dev/null; then
+  echo "installed; skipped the Debian package: launch/setup.sh --package brings what it needs"
   exit 0
 fi
 cd "$work"
