@@ -48,6 +48,7 @@ local_mpi_environment() {
 launch_mpi() {
   local ranks=$1
   shift
+  command -v mpirun > /dev/null || die "mpirun is not there, which starts ranks: Debian's openmpi-bin"
   local options=()
   if [[ $(id -u) == 0 ]]; then
     options+=(--allow-run-as-root)
