@@ -56,6 +56,8 @@ std::string ConfigKey::type_text() const {
     }
     case ValueType::kDuration:
       return "duration such as \"3h50m\", \"90s\" or seconds";
+    case ValueType::kIntegers:
+      return "list of integers, each " + range.ToString();
     case ValueType::kNumbers:
       return "list of numbers, each " + range.ToString();
     case ValueType::kPaths:

@@ -24,6 +24,7 @@ enum class ValueType : uint8_t {
   kPath,    // as UserPath reads it
   kChoice,  // one of the key's choices
   kDuration,
+  kIntegers,
   kNumbers,
   kPaths,
 };
@@ -65,7 +66,7 @@ struct ConfigKey {
   std::function<void(Config&, const ConfigValue&)> set = {};  // a value of the type, in its range
   Range range = kAnyNumber;                                   // of numbers
   std::vector<std::string> choices = {};
-  bool required = false;
+  bool required = false;  // where it is used
   AtResume at_resume = AtResume::kFree;
   std::function<bool(const Config&)> used = {};  // whether the rest of the config asks for it
   std::vector<const char*> aliases = {};         // what other trainers call it
@@ -94,6 +95,7 @@ constexpr ValueType TypeOf() {
   if constexpr (std::is_same_v<T, int> || std::is_same_v<T, int64_t>) return ValueType::kInteger;
   if constexpr (std::is_same_v<T, double>) return ValueType::kNumber;
   if constexpr (std::is_same_v<T, Duration>) return ValueType::kDuration;
+  if constexpr (std::is_same_v<T, std::vector<int64_t>>) return ValueType::kIntegers;
   if constexpr (std::is_same_v<T, std::vector<double>>) return ValueType::kNumbers;
   if constexpr (std::is_same_v<T, std::vector<WeightedPath>>) return ValueType::kPaths;
   return ValueType::kText;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -24,6 +25,9 @@ bool HeadDimFits(int64_t d) {
 
 // Planning takes time with the square of the layers.
 constexpr int64_t kMaxLayers = 1024;
+
+// Of every axis of a sample, so that counts of its values stay in an int64.
+constexpr int64_t kMaxAxis = 1 << 16;
 
 absl::Status Positive(const char* key, int64_t value) {
   if (value >= 1 && value <= std::numeric_limits<int32_t>::max()) return absl::OkStatus();
@@ -83,6 +87,56 @@ absl::Status ValidateHeads(const ModelConfig& m) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateTokens(const ModelConfig& m) {
+  TL_RETURN_IF_ERROR(Positive("vocab", m.vocab));
+  if (m.sliding_window < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[model] sliding_window = ", m.sliding_window,
+                     ": expected 0 (none) or the number of keys seen"));
+  }
+  const auto foreign = [](const char* key, int64_t value) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[model] ", key, " = ", value, " is a key of models with [model] shape"));
+  };
+  if (m.patch != 1) return foreign("patch", m.patch);
+  return m.classes == 0 ? absl::OkStatus() : foreign("classes", m.classes);
+}
+
+absl::Status ValidateShape(const ModelConfig& m) {
+  const std::string shape = absl::StrCat("[model] shape = [", absl::StrJoin(m.shape, ", "), "]");
+  const bool in_range = std::all_of(m.shape.begin(), m.shape.end(),
+                                    [](int64_t size) { return size >= 1 && size <= kMaxAxis; });
+  if (m.shape.size() != 3 || !in_range) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        shape, ": expected channels, height and width of a sample, each from 1 to ", kMaxAxis));
+  }
+  if (m.patch < 1 || m.shape[1] % m.patch != 0 || m.shape[2] % m.patch != 0) {
+    std::vector<int64_t> fit;
+    for (int64_t p = 1; p <= std::min(m.shape[1], m.shape[2]); ++p) {
+      if (m.shape[1] % p == 0 && m.shape[2] % p == 0) fit.push_back(p);
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("[model] patch = ", m.patch, " does not divide height and width of ", shape,
+                     "; patches that fit: ", absl::StrJoin(fit, ", ")));
+  }
+  TL_RETURN_IF_ERROR(Positive("shape: values of a patch", m.patch_values()));
+  TL_RETURN_IF_ERROR(Positive("shape: patches of a sample", m.patches()));
+  if (m.classes < 0 || m.classes >= std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "[model] classes = ", m.classes, ": expected 0 (none) or their number, below 2^31-1"));
+  }
+  const auto foreign = [&](const char* key, const std::string& value) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "[model] ", key, " = ", value, " is a key of models of tokens, but ", shape, " is given"));
+  };
+  if (m.vocab != 0) return foreign("vocab", absl::StrCat(m.vocab));
+  if (m.sliding_window != 0) return foreign("sliding_window", absl::StrCat(m.sliding_window));
+  if (!m.tie_embeddings) return foreign("tie_embeddings", "false");
+  if (m.rope_scaling.factor != 1.0)
+    return foreign("rope_scaling.factor", absl::StrCat(m.rope_scaling.factor));
+  return absl::OkStatus();
+}
+
 absl::Status ValidateRope(const ModelConfig& m) {
   TL_RETURN_IF_ERROR(Finite("rope_theta", m.rope_theta, false));
   const RopeScaling& s = m.rope_scaling;
@@ -112,17 +166,11 @@ absl::Status Validate(const ModelConfig& m) {
   TL_RETURN_IF_ERROR(Positive("hidden", m.hidden));
   TL_RETURN_IF_ERROR(Positive("heads", m.heads));
   TL_RETURN_IF_ERROR(Positive("ffn", m.ffn));
-  TL_RETURN_IF_ERROR(Positive("vocab", m.vocab));
+  TL_RETURN_IF_ERROR(m.of_values() ? ValidateShape(m) : ValidateTokens(m));
   TL_RETURN_IF_ERROR(ValidateHeads(m));
   TL_RETURN_IF_ERROR(ValidateRope(m));
   TL_RETURN_IF_ERROR(Finite("norm_eps", m.norm_eps, false));
-  TL_RETURN_IF_ERROR(Finite("init_std", m.init_std, true));
-  if (m.sliding_window < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("[model] sliding_window = ", m.sliding_window,
-                     ": expected 0 (none) or the number of keys seen"));
-  }
-  return absl::OkStatus();
+  return Finite("init_std", m.init_std, true);
 }
 
 ConfigSection ModelSection() {
@@ -131,6 +179,8 @@ ConfigSection ModelSection() {
   const auto key = [&](const char* name, auto field, const char* doc) -> ConfigKey& {
     return s.Key(name, field, doc).Changes(AtResume::kModel);
   };
+  const auto values = [](const Config& c) { return c.model.of_values(); };
+  const auto tokens = [](const Config& c) { return !c.model.of_values(); };
   key("layers", &M::layers, "transformer blocks")
       .In(kCount)
       .Required()
@@ -156,10 +206,24 @@ ConfigSection ModelSection() {
       .Required()
       .Known({"ffn_hidden_size", "intermediate_size"});
   key("vocab", &M::vocab,
-      "tokens in the vocabulary; padded where it is split, padding never gets probability")
-      .In(kCount)
+      "tokens in the vocabulary, where there is no shape; padded where it is split, padding never "
+      "gets probability")
+      .In(kZeroOrMore)
       .Required()
+      .Where(tokens)
       .Known({"vocab_size", "padded_vocab_size"});
+  key("shape", &M::shape,
+      "channels, height and width of a sample of values, as a picture; []: samples are tokens")
+      .In({1, kMaxAxis})
+      .Known({"image_size", "input_size"});
+  key("patch", &M::patch, "height and width of a patch of a sample, which a row stands for")
+      .In({1, kMaxAxis})
+      .Where(values)
+      .Known({"patch_size"});
+  key("classes", &M::classes, "that samples of values may be of; 0: they have none")
+      .In(kZeroOrMore)
+      .Where(values)
+      .Known({"num_classes"});
   key("tie_embeddings", &M::tie_embeddings, "use the token embedding as output matrix too")
       .Known({"tie_word_embeddings"});
   key("rope_theta", &M::rope_theta, "base of the rotary embedding's wavelengths")

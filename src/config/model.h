@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -29,6 +30,10 @@ struct ModelConfig {
   int64_t head_dim = 0;  // 0: = hidden / heads
   int64_t ffn = 0;
   int64_t vocab = 0;
+  std::vector<int64_t> shape =
+      {};               // of a sample: channels, height, width; empty: samples are tokens
+  int64_t patch = 1;    // height and width of a patch, which a row of the stream stands for
+  int64_t classes = 0;  // that samples may be of; 0: they have none
   bool tie_embeddings = true;
   double rope_theta = 10000.0;
   RopeScaling rope_scaling = {};
@@ -40,6 +45,12 @@ struct ModelConfig {
 
   int64_t kv_heads_or_default() const { return kv_heads ? kv_heads : heads; }
   int64_t head_dim_or_default() const { return head_dim ? head_dim : hidden / heads; }
+  // Whether samples are values of a shape, not tokens; what follows is of those.
+  bool of_values() const { return !shape.empty(); }
+  int64_t patches() const {  // of a sample; 0 where the shape is none
+    return shape.size() == 3 ? (shape[1] / patch) * (shape[2] / patch) : 0;
+  }
+  int64_t patch_values() const { return shape[0] * patch * patch; }
   bool operator==(const ModelConfig&) const = default;
 };
 

@@ -80,13 +80,17 @@ class ConfigParser {
 
   absl::StatusOr<Config> Finish(const std::string& file) const {
     for (const ConfigKey& key : table_.keys()) {
-      if (key.required && given_.count(key.full_name()) == 0) {
+      const bool needed = key.required && (!key.used || key.used(config_));
+      if (needed && given_.count(key.full_name()) == 0) {
         return absl::InvalidArgumentError(absl::StrCat(file, ": [", key.section, "] ", key.name,
                                                        " is missing (", key.doc, ": ",
                                                        key.type_text(), ")"));
       }
     }
-    return config_;
+    Config config = config_;
+    if (config.model.of_values() && given_.count("train.sequence_length") == 0)
+      config.train.sequence_length = config.model.patches();
+    return config;
   }
 
  private:

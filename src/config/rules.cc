@@ -27,10 +27,17 @@ bool KvHeadsFit(int64_t kv_heads, int64_t tensor) {
   return kv_heads % tensor == 0 || tensor % kv_heads == 0;
 }
 
+// What [parallel] sequence divides: sequences of tokens, the rows of a pass of values.
+int64_t SplitRows(const Config& c) {
+  return c.model.of_values() ? c.train.micro_batch_size * c.model.patches()
+                             : c.train.sequence_length;
+}
+
 bool TensorFits(const Config& c, int64_t tensor) {
   return c.model.heads % tensor == 0 && c.model.ffn % tensor == 0 &&
          KvHeadsFit(c.model.kv_heads_or_default(), tensor) &&
-         (!c.parallel.sequence || c.train.sequence_length % tensor == 0);
+         (!c.parallel.sequence || SplitRows(c) % tensor == 0) &&
+         (!c.model.of_values() || c.model.hidden % tensor == 0);
 }
 
 }  // namespace
@@ -54,15 +61,36 @@ absl::Status ValidateGrid(const Config& c, int ranks) {
         " rank(s) and this model: ", Divisors(ranks, [&](int64_t d) { return TensorFits(c, d); })));
   } else if (m.ffn % tensor != 0) {
     wrong = absl::StrCat("[model] ffn = ", m.ffn);
-  } else if (c.parallel.sequence && c.train.sequence_length % tensor != 0) {
-    wrong = absl::StrCat("[train] sequence_length = ", c.train.sequence_length,
-                         ", as [parallel] sequence = true needs");
+  } else if (m.of_values() && m.hidden % tensor != 0) {
+    wrong = absl::StrCat("[model] hidden = ", m.hidden);
+  } else if (c.parallel.sequence && SplitRows(c) % tensor != 0) {
+    wrong = absl::StrCat(m.of_values() ? "[train] micro_batch_size x patches of a sample = "
+                                       : "[train] sequence_length = ",
+                         SplitRows(c), ", as [parallel] sequence = true needs");
   } else {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "[parallel] tensor = ", tensor, " does not divide ", wrong, "; tensor sizes that fit ", ranks,
       " rank(s) and this model: ", Divisors(ranks, [&](int64_t d) { return TensorFits(c, d); })));
+}
+
+absl::Status ValidateValues(const Config& c) {
+  const TrainConfig& t = c.train;
+  if (!c.model.of_values()) return absl::OkStatus();
+  if (t.sequence_length != c.model.patches()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "[train] sequence_length = ", t.sequence_length, ": a sample of [model] shape has ",
+        c.model.patches(), " patches; it need not be given"));
+  }
+  const auto foreign = [](const char* key, const std::string& value) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        key, " = ", value, " is a key of models of tokens, but [model] shape is given"));
+  };
+  if (t.z_loss != 0.0) return foreign("[train] z_loss", absl::StrCat(t.z_loss));
+  if (t.loss_chunk != 0) return foreign("[train] loss_chunk", absl::StrCat(t.loss_chunk));
+  if (c.data.pack_documents) return foreign("[data] pack_documents", "true");
+  return absl::OkStatus();
 }
 
 absl::Status ValidateBatch(const Config& c, int ranks) {

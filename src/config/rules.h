@@ -10,6 +10,8 @@ namespace tl {
 
 // The grid divides the ranks, and heads, ffn and the sequence divide over it.
 absl::Status ValidateGrid(const Config& config, int ranks);
+// What samples of values, of a [model] with a shape, ask of the other sections.
+absl::Status ValidateValues(const Config& config);
 // Batches divide over the data ranks.
 absl::Status ValidateBatch(const Config& config, int ranks);
 absl::Status ValidateSchedule(const Config& config);

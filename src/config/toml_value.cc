@@ -49,6 +49,8 @@ class ConfigValueReader {
         break;
       case ValueType::kDuration:
         return ReadDuration();
+      case ValueType::kIntegers:
+        return ReadIntegers();
       case ValueType::kNumbers:
         return ReadNumbers();
       case ValueType::kPaths:
@@ -87,6 +89,19 @@ class ConfigValueReader {
       return Duration{*seconds};
     }
     return Expected(key_.type_text(), Found(node_));
+  }
+
+  absl::StatusOr<ConfigValue> ReadIntegers() const {
+    const auto* array = node_.as_array();
+    if (array == nullptr) return Expected(key_.type_text(), Found(node_));
+    std::vector<int64_t> integers;
+    for (const toml::node& element : *array) {
+      const auto* v = element.as_integer();
+      if (v == nullptr || !key_.range.Contains(static_cast<double>(v->get())))
+        return Expected(key_.type_text(), Found(element));
+      integers.push_back(v->get());
+    }
+    return integers;
   }
 
   absl::StatusOr<ConfigValue> ReadNumbers() const {

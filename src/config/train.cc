@@ -24,9 +24,11 @@ ConfigSection TrainSection() {
       .Required()
       .Changes(AtResume::kSchedule)
       .Known({"train_iters", "max_iters", "max_steps"});
-  s.Key("sequence_length", &TrainConfig::sequence_length, "tokens per sequence")
+  s.Key("sequence_length", &TrainConfig::sequence_length,
+        "tokens per sequence; with [model] shape: the patches of a sample, and need not be given")
       .In(kCount)
       .Required()
+      .Where([](const Config& c) { return !c.model.of_values(); })
       .Changes(AtResume::kData)
       .Known({"seq_length", "seq_len", "block_size"});
   s.Key("global_batch_size", &TrainConfig::global_batch_size,

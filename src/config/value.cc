@@ -23,6 +23,9 @@ struct TomlText {
     if (text.find_first_of(".en") == std::string::npos) text += ".0";
     return text;
   }
+  std::string operator()(const std::vector<int64_t>& integers) const {
+    return List(integers, [this](int64_t x) { return (*this)(x); });
+  }
   std::string operator()(const std::vector<double>& numbers) const {
     return List(numbers, [this](double x) { return (*this)(x); });
   }

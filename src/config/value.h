@@ -15,8 +15,8 @@
 namespace tl {
 
 // A value as TOML has it; the name stands for an enumerator.
-using ConfigValue = std::variant<bool, int64_t, double, std::string, Duration, std::vector<double>,
-                                 std::vector<WeightedPath>>;
+using ConfigValue = std::variant<bool, int64_t, double, std::string, Duration, std::vector<int64_t>,
+                                 std::vector<double>, std::vector<WeightedPath>>;
 
 // The names of an enum whose Name() gives "?" beyond its last enumerator.
 template <typename E>

@@ -8,18 +8,18 @@
 #include "kernels/head_metrics.h"
 
 namespace tl {
-namespace {
-
-constexpr int64_t kI32 = sizeof(int32_t);
-
-}  // namespace
 
 Engine::Engine(Model& model, Mesh& mesh, int64_t passes)
     : model_(model),
       mesh_(mesh),
       stream_(Stream::On(mesh.place().device)),
       comm_stream_(Stream::On(mesh.place().device, Stream::Mode::kAsync)),
-      rope_(model.options().model, model.positions(), mesh.place().device) {
+      rope_(model.options().model, model.positions(), mesh.place().device),
+      inputs_(model.batch_shape(),
+              {.compute = model.options().compute,
+               .segments = model.options().segments,
+               .classes = model.options().model.classes},
+              mesh.place().device, passes) {
   const Device device = mesh.place().device;
   TL_CHECK(device.type == model.options().device) << "declared for another kind of device";
   weight_memory_ = Buffer::Allocate(device, model.weight_bytes());
@@ -28,12 +28,7 @@ Engine::Engine(Model& model, Mesh& mesh, int64_t passes)
                                      model.options().compute, device);
   weights_.ready.resize(model.params().buckets().size());
   arena_ = Buffer::Allocate(device, model.activation_bytes());
-  inputs_ = Buffer::Allocate(device, model.pass_bytes());
-  if (device.type != DeviceType::kCpu) {
-    host_inputs_ = Buffer::AllocateHost(device, passes * model.pass_bytes());
-    host_inputs_read_.resize(passes);
-    if (passes > 0) stream_.Scratch(model.scratch_bytes());
-  }
+  if (device.type != DeviceType::kCpu && passes > 0) stream_.Scratch(model.scratch_bytes());
   sums_memory_ = Buffer::Allocate(device, model.sum_bytes());
   head_sums_ = Tensor::Contiguous(sums_memory_.data(), {model.objective().head_count(), kHeadSums},
                                   DType::kF64, device);
@@ -52,52 +47,9 @@ Step Engine::MakeStep(const Pass& pass) {
           weights_, grad_sync_.get(), pass};
 }
 
-Inputs Engine::Load(const HostBatch& batch) {
-  const int64_t rows = model_.rows();
-  const int lookahead = model_.lookahead();
-  TL_CHECK_EQ(batch.count * batch.sequence_length, rows);
-  TL_CHECK_LE(lookahead, batch.lookahead);
-  std::byte* slot = nullptr;
-  if (host_inputs_.data() != nullptr) {
-    slot = host_inputs_.data() + next_slot_ * inputs_.size();
-    Stream::Cpu().Wait(host_inputs_read_[next_slot_]);  // long past, within a step
-  }
-  const auto load = [&](int64_t i, Shape shape, const int32_t* values) {
-    const int64_t at = i * rows * kI32;
-    const Tensor to = Tensor::Contiguous(inputs_.data() + at, shape, DType::kI32, stream_.device());
-    const auto* from = reinterpret_cast<const std::byte*>(values);
-    if (slot != nullptr) {
-      std::memcpy(slot + at, from, to.bytes());
-      from = slot + at;
-    }
-    CopyBytes(stream_, to.data, from, to.bytes());
-    return to;
-  };
-  Inputs inputs;
-  inputs.batch = batch.count;
-  inputs.sequence_length = batch.sequence_length;
-  inputs.tokens = load(0, {rows}, batch.inputs.data());
-  inputs.positions = load(1, {rows}, batch.positions.data());
-  if (model_.options().segments)
-    inputs.segments = load(2, {batch.count, batch.sequence_length}, batch.segments.data());
-  if (lookahead > 0) inputs.targets = load(3, {lookahead, rows}, batch.targets(1).data());
-  if (lookahead > 1) {
-    inner_targets_.assign(batch.targets(1).begin(), batch.targets(1).end());
-    for (int64_t i = 0; i < rows; ++i) {
-      if (batch.positions[i] == 0) inner_targets_[i] = -1;
-    }
-    inputs.inner_targets = load(3 + lookahead, {rows}, inner_targets_.data());
-  }
-  if (slot != nullptr) {
-    host_inputs_read_[next_slot_] = Event::Record(stream_);
-    next_slot_ = (next_slot_ + 1) % host_inputs_read_.size();
-  }
-  return inputs;
-}
-
 void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
                              absl::Span<const double> head_weights) {
-  Step step = MakeStep({.inputs = Load(batch),
+  Step step = MakeStep({.inputs = inputs_.Load(stream_, batch),
                         .mode = Training{.first_sample = batch.first_sample,
                                          .scalars = scalars,
                                          .head_weights = head_weights},
@@ -115,7 +67,8 @@ void Engine::ForwardBackward(const HostBatch& batch, const StepScalars* scalars,
 }
 
 void Engine::Evaluate(const HostBatch& batch) {
-  Step step = MakeStep({.inputs = Load(batch), .mode = Evaluation{}, .head_sums = head_sums_});
+  Step step = MakeStep(
+      {.inputs = inputs_.Load(stream_, batch), .mode = Evaluation{}, .head_sums = head_sums_});
   model_.stem().Forward(step, step.Slot(model_.trunk().stem_slot()));
   model_.objective().Run(step, model_.trunk().Forward(step, rope()));
 }

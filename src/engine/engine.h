@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/mesh.h"
+#include "engine/input_loader.h"
 #include "engine/model.h"
 #include "model/rope_table.h"
 #include "nn/batch.h"
@@ -56,20 +57,15 @@ class Engine {
   void SetWeights(ParamId id, const float* values) { SetValues(weights_.View(id), values); }
 
  private:
-  Inputs Load(const HostBatch& batch);
-
   Model& model_;
   Mesh& mesh_;
   Stream stream_, comm_stream_;
   RopeTable rope_;
-  Buffer weight_memory_, grad_memory_, arena_, inputs_, sums_memory_;
-  // Pinned, for a device: so that copies let the host go on. A slot for each pass.
-  Buffer host_inputs_, host_sums_;
-  std::vector<Event> host_inputs_read_;  // of each slot
-  size_t next_slot_ = 0;
+  Buffer weight_memory_, grad_memory_, arena_, sums_memory_;
+  Buffer host_sums_;  // pinned, for a device: so that the copy lets the host go on
+  InputLoader inputs_;
   Weights weights_;
   Tensor grads_, head_sums_;
-  std::vector<int32_t> inner_targets_;
   std::unique_ptr<GradSync> grad_sync_;
 };
 

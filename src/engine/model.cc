@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "engine/input_loader.h"
 #include "kernels/head_metrics.h"
 #include "kernels/matmul.h"
 #include "model/rope_table.h"
@@ -49,6 +50,9 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Declare(const ModelOptions& option
       model->objective_,
       options.make_objective(options.objective, {.geometry = model->geometry_,
                                                  .vocab = config.vocab,
+                                                 .shape = config.shape,
+                                                 .patch = config.patch,
+                                                 .classes = config.classes,
                                                  .hidden = config.hidden,
                                                  .embedding = EmbeddingSpec(config),
                                                  .dropout = options.blocks.dropout,
@@ -106,10 +110,14 @@ int64_t Model::positions() const {
 
 int64_t Model::table_bytes() const { return RopeTable::Bytes(options_.model, positions()); }
 
-int64_t Model::pass_bytes() const {
-  const int64_t numbers_per_token = 4 + lookahead();
-  return numbers_per_token * rows() * static_cast<int64_t>(sizeof(int32_t));
+BatchShape Model::batch_shape() const {
+  return {.count = options_.batch,
+          .sequence_length = options_.sequence_length,
+          .lookahead = objective_->lookahead(),
+          .row_values = objective_->row_values()};
 }
+
+int64_t Model::pass_bytes() const { return InputLoader::Bytes(batch_shape(), options_.compute); }
 
 int64_t Model::sum_bytes() const {
   return objective_->head_count() * static_cast<int64_t>(sizeof(HeadSums));

@@ -64,15 +64,15 @@ class Model {
   Objective& objective() { return *objective_; }
   const Objective& objective() const { return *objective_; }
   int lookahead() const { return objective_->lookahead(); }
+  BatchShape batch_shape() const;  // of one pass
 
   // Bytes on this rank.
   int64_t weight_bytes() const;
   int64_t gradient_bytes() const;  // 0 for inference
   int64_t activation_bytes() const { return plan_.arena_bytes(); }
   int64_t table_bytes() const;
-  // Of one pass: tokens, positions, segments, targets for each offset and inner targets.
-  int64_t pass_bytes() const;
-  int64_t sum_bytes() const;  // HeadSums of every head
+  int64_t pass_bytes() const;  // inputs of one pass, see InputLoader
+  int64_t sum_bytes() const;   // HeadSums of every head
   int64_t input_bytes() const { return pass_bytes() + table_bytes() + sum_bytes(); }
   // Of the ops of passes over whole sequences, beside the arena; an upper bound. The CPU's is not
   // planned.

@@ -32,6 +32,7 @@ absl::Status Validate(const Config& c, int ranks) {
   TL_CHECK(ranks >= 1) << "ranks " << ranks;
   TL_RETURN_IF_ERROR(Validate(c.model));
   TL_RETURN_IF_ERROR(ValidateAvailable(c));
+  TL_RETURN_IF_ERROR(ValidateValues(c));
   TL_RETURN_IF_ERROR(ValidateGrid(c, ranks));
   TL_RETURN_IF_ERROR(ValidateBatch(c, ranks));
   TL_RETURN_IF_ERROR(ValidateObjective(c));

@@ -11,12 +11,27 @@
 
 namespace tl {
 
-// Samples in host memory. T = sequence_length; all row-major.
+// The features of a sample that condition a model.
+inline constexpr int64_t kFeatures = 256;
+
+// How large a batch is.
+struct BatchShape {
+  int64_t count = 0;            // samples
+  int64_t sequence_length = 0;  // rows of each
+  int64_t lookahead = 0;        // tokens beyond those of the rows
+  int64_t row_values = 0;       // P, where rows are P values; 0: where they are tokens
+
+  int64_t rows() const { return count * sequence_length; }
+};
+
+// Samples in host memory, of tokens or of values. T = sequence_length; all row-major.
 struct HostBatch {
   int64_t first_sample = 0;  // its number in the run; set by the trainer
   int64_t count = 0;
   int64_t sequence_length = 0;
   int64_t lookahead = 0;
+
+  // Of tokens; empty where samples are values.
   std::vector<int32_t> tokens;  // [count, T + lookahead], 0 beyond the end of the text
   std::vector<int32_t> inputs;  // [count, T]: the first T of each row of tokens
   // [count, T]. Without packing 0 and 0 1 2 ... T-1. With packing, segments count the documents of
@@ -26,11 +41,30 @@ struct HostBatch {
   std::vector<int32_t> segments;
   std::vector<int32_t> targets_storage;  // [lookahead, count, T]
 
+  // Of values, as read; empty where samples are tokens.
+  std::vector<float> values;     // [count, T, P]
+  std::vector<int32_t> labels;   // [count]: the class, negative: none
+  std::vector<int64_t> samples;  // [count]: their numbers in the source, negative: beyond its end
+  // Of values, as Objective::Prepare makes them.
+  std::vector<float> noisy;      // [count, T, P]: what the model sees
+  std::vector<float> target;     // [count, T, P]: what it should give
+  std::vector<float> features;   // [count, kFeatures]
+  std::vector<float> weight;     // [count], of the sample's loss; 0: it does not count
+  std::vector<int32_t> range;    // [count]: which sum its loss adds to, negative: none
+  std::vector<double> constant;  // [count]: what is added to it
+
   // Of a filled batch.
-  static int64_t Bytes(int64_t count, int64_t sequence_length, int64_t lookahead) {
-    const int64_t per_row = (4 + lookahead) * sequence_length + lookahead;
-    return static_cast<int64_t>(sizeof(HostBatch)) +
-           count * per_row * static_cast<int64_t>(sizeof(int32_t));
+  static int64_t Bytes(const BatchShape& shape) {
+    const auto size = static_cast<int64_t>(sizeof(HostBatch));
+    constexpr int64_t kNumber = sizeof(float);
+    static_assert(kNumber == sizeof(int32_t));
+    if (shape.row_values > 0) {
+      const int64_t per_sample = kFeatures + 3;  // weight, range and label too
+      return size + (3 * shape.rows() * shape.row_values + shape.count * per_sample) * kNumber +
+             shape.count * static_cast<int64_t>(sizeof(int64_t) + sizeof(double));
+    }
+    const int64_t per_row = (4 + shape.lookahead) * shape.sequence_length + shape.lookahead;
+    return size + shape.count * per_row * kNumber;
   }
 
   // [count, T], offset 1..lookahead: the token `offset` after each input, or -1 (masked) where that

@@ -19,16 +19,23 @@ namespace tl {
 
 struct CachedRows;  // nn/kv_cache.h
 
-// What goes into a pass: one micro-batch. All on the device.
+// What goes into a pass: one micro-batch, of tokens or of values (see HostBatch); what the other
+// kind has is null. All on the device.
 struct Inputs {
   int64_t batch = 0;            // sequences
-  int64_t sequence_length = 0;  // tokens of each
-  Tensor tokens;                // int32 [B * T]
-  Tensor positions;             // int32 [B * T], for the rotary embedding
+  int64_t sequence_length = 0;  // rows of each
+  Tensor tokens = {};           // int32 [B * T]
+  Tensor positions = {};        // int32 [B * T], for the rotary embedding
   Tensor segments = {};         // int32 [B, T]; null: one document per sequence
   Tensor targets = {};          // int32 [lookahead, B * T], see Targets
   Tensor inner_targets =
-      {};  // int32 [B * T]: Targets(1), masked at position 0 too; with lookahead > 1
+      {};              // int32 [B * T]: Targets(1), masked at position 0 too; with lookahead > 1
+  Tensor values = {};  // compute type [B * T, P]: what the model sees
+  Tensor value_targets = {};  // fp32 [B * T, P]
+  Tensor features = {};       // compute type [B, kFeatures]
+  Tensor labels = {};         // int32 [B]: the class; as many as there are classes: none
+  Tensor weights = {};        // fp32 [B], of the samples' losses
+  Tensor ranges = {};         // int32 [B]: which sum a sample's loss adds to, negative: none
 
   // int32 [B * T]: the token `offset` >= 1 after each input, negative: masked.
   Tensor Targets(int offset) const {

@@ -32,6 +32,20 @@ absl::Status RefuseForeignKeys(const Config& config, const ObjectiveDescriptor& 
   return absl::OkStatus();
 }
 
+// Samples are tokens or values, to model and objective alike.
+absl::Status CheckSamples(const Config& c, const ObjectiveDescriptor& mine) {
+  if (c.model.of_values() == mine.of_values) return absl::OkStatus();
+  std::vector<const char*> others;
+  for (const ObjectiveDescriptor& other : Objectives())
+    if (other.of_values == c.model.of_values()) others.push_back(other.name);
+  const std::string fit = others.empty() ? "this build has none" : absl::StrJoin(others, ", ");
+  return absl::InvalidArgumentError(absl::StrCat(
+      "[objective] name = \"", mine.name, "\" learns from ",
+      mine.of_values ? "samples of values, but [model] has no shape; objectives of tokens: "
+                     : "tokens, but [model] shape is given; objectives of values: ",
+      fit));
+}
+
 }  // namespace
 
 const ObjectiveDescriptor* FindObjective(const std::string& name) {
@@ -53,6 +67,7 @@ absl::Status ValidateObjective(const Config& c) {
     return absl::InvalidArgumentError(
         absl::StrCat("[objective] name = \"", o.name, "\": expected one of ", ObjectiveNames()));
   }
+  TL_RETURN_IF_ERROR(CheckSamples(c, *objective));
   TL_RETURN_IF_ERROR(RefuseForeignKeys(c, *objective));
   TL_RETURN_IF_ERROR(objective->validate(c));
   if (HeadCount(o) > c.train.sequence_length) {

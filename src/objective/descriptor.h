@@ -19,6 +19,8 @@ struct ObjectiveDescriptor {
   const char* name;
   // Its keys of the [objective] section.
   std::vector<ConfigKey> keys = {};
+  // Whether it learns from samples of values, of a [model] with a shape, instead of tokens.
+  bool of_values = false;
   // Checks its keys, and what they need of the rest. Messages name the key.
   absl::Status (*validate)(const Config&) = [](const Config&) { return absl::OkStatus(); };
   // Heads, the main one included.

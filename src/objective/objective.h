@@ -24,6 +24,10 @@ namespace tl {
 struct ObjectiveContext {
   Geometry geometry;
   int64_t vocab = 0;
+  // See ModelConfig; empty where it learns from tokens.
+  std::vector<int64_t> shape = {};
+  int64_t patch = 1;
+  int64_t classes = 0;
   int64_t hidden = 0;
   ParamSpec embedding = {};
   DropoutConfig dropout = {};
@@ -53,6 +57,8 @@ class Objective {
   int head_count() const { return static_cast<int>(heads().size()); }
   // How many tokens beyond its input a sample must carry.
   virtual int lookahead() const { return head_count(); }
+  // The values of a row, where it learns from values; 0: from tokens.
+  virtual int64_t row_values() const { return 0; }
   // The weight of a head's loss in step 0, 1, ... of a training of `steps`. 0: it is not trained.
   virtual double Weight(int head, int64_t step, int64_t steps) const = 0;
   // Whether a head learns the main head's prediction of the same token, instead of the text's
@@ -75,12 +81,16 @@ class Objective {
   // backward pass; adds to Step::head_sums. Heads whose Training::head_weights is 0 are left out,
   // the main head aside, which the others are measured by.
   virtual void Run(Step& step, const Taps& taps) = 0;
+
+  // Decoding: of objectives that predict tokens, and of no others.
+  //
   // The main head's logits after rows of the trunk's output, from `row` on: fp32 [rows, local
   // vocabulary].
-  virtual void Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) = 0;
-  virtual int64_t local_vocab() const = 0;
-
-  // Decoding: heads beside the main one that can draft, 1 to draft_heads().
+  virtual void Logits(Step&, const Taps&, int64_t /*row*/, Tensor /*logits*/) {
+    TL_CHECK(false) << "this objective predicts no tokens";
+  }
+  virtual int64_t local_vocab() const { return 0; }
+  // Heads beside the main one that can draft, 1 to draft_heads().
   virtual int draft_heads() const { return 0; }
   // The logits of draft head `head`, as Logits has them, after rows whose places Logits has run.
   // The rows' states are those that Logits left in the cache, or, where heads build on each other,

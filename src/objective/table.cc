@@ -74,6 +74,7 @@ std::unique_ptr<Objective> MakeAsDescribed(const ObjectiveDescriptor& descriptor
                                            const ObjectiveContext& context) {
   auto objective = descriptor.make(config, context);
   TL_CHECK_EQ(objective->head_count(), descriptor.heads(config)) << descriptor.name;
+  TL_CHECK_EQ(objective->row_values() > 0, descriptor.of_values) << descriptor.name;
   TL_CHECK_EQ(objective->freezes_trunk(), descriptor.freezes_trunk(config)) << descriptor.name;
   return objective;
 }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/host_memory.h"
@@ -63,6 +64,42 @@ class MadeUpTokens : public DataSource {
   int64_t vocab_;
   uint64_t seed_;
 };
+
+// Normal values and classes in turn.
+class MadeUpValues : public DataSource {
+ public:
+  MadeUpValues(const ModelConfig& model, uint64_t seed) : model_(model), seed_(seed) {}
+
+  absl::Status FillBatch(int64_t first, int64_t count, int64_t length, int64_t lookahead,
+                         HostBatch* out) const override {
+    out->count = count;
+    out->sequence_length = length;
+    out->lookahead = lookahead;
+    const int64_t size = length * model_.patch_values();
+    out->values.resize(count * size);
+    out->labels.resize(count);
+    out->samples.resize(count);
+    for (int64_t b = 0; b < count; ++b) {
+      for (int64_t i = 0; i < size; ++i)
+        out->values[b * size + i] = PhiloxNormal(seed_, (first + b) * size + i);
+      out->labels[b] = model_.classes > 0 ? static_cast<int32_t>((first + b) % model_.classes) : -1;
+      out->samples[b] = first + b;
+    }
+    return absl::OkStatus();
+  }
+  int64_t SampleCount(int64_t) const override { return -1; }
+  int64_t TokenCount() const override { return 0; }
+  double BytesPerToken() const override { return 0.0; }
+
+ private:
+  ModelConfig model_;
+  uint64_t seed_;
+};
+
+std::unique_ptr<DataSource> MadeUp(const ModelConfig& model) {
+  if (model.of_values()) return std::make_unique<MadeUpValues>(model, 1);
+  return std::make_unique<MadeUpTokens>(model.vocab, 1);
+}
 
 using Clock = std::chrono::steady_clock;
 
@@ -149,7 +186,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
   stepper->Initialize();
   const Device device = mesh.place().device;
   const DType compute = stepper->model().options().compute;
-  const MadeUpTokens data(config.model.vocab, 1);
+  const std::unique_ptr<DataSource> made_up = MadeUp(config.model);
+  const DataSource& data = *made_up;
   std::vector<double> seconds;
   MemoryTaken taken;
   for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
@@ -191,6 +229,9 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
               passes * phases.forward * 1e3, passes * (phases.both - phases.forward) * 1e3,
               std::max(0.0, median - passes * phases.both) * 1e3);
   std::printf("tokens/s        %10.0f\n", tokens / median);
+  if (config.model.of_values())
+    std::printf("samples/s       %10.1f\n",
+                static_cast<double>(config.train.global_batch_size) / median);
   std::printf("matrix products %10.0f GFLOP/s per rank, %.1f %% of the roof; %.2f GFLOP per step\n",
               rate / 1e9, 100.0 * rate / gemm, work / 1e9);
   if (const double peak = DensePeak(device, compute); peak > 0.0)
@@ -215,7 +256,8 @@ absl::Status Bench(const Config& config, const BenchOptions& options, Communicat
        .heads = m.heads / config.parallel.tensor,
        .kv_heads = std::max<int64_t>(1, m.kv_heads_or_default() / config.parallel.tensor),
        .length = config.train.sequence_length,
-       .head_dim = m.head_dim_or_default()});
+       .head_dim = m.head_dim_or_default(),
+       .mask = m.of_values() ? MaskKind::kNone : MaskKind::kCausal});
   std::fflush(stdout);
   std::fputs(ProductTable(TimeProducts(stream, products)).c_str(), stdout);
   if (options.attention > 0) SweepAttention(stream, compute);

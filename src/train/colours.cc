@@ -12,8 +12,9 @@ namespace {
 constexpr char kPlain[] = "\033[0m", kBold[] = "\033[1m", kFaint[] = "\033[2m",
                kRed[] = "\033[1;31m", kYellow[] = "\033[33m", kCyan[] = "\033[36m";
 
-constexpr std::array<absl::string_view, 12> kLabels = {
-    "step", "loss", "lr", "norm", "ms", "tok/s", "accept", "tau", "of", "roof", "ETA", "bits/byte"};
+constexpr std::array<absl::string_view, 13> kLabels = {
+    "step",   "loss", "lr", "norm", "ms",  "tok/s",    "samples/s",
+    "accept", "tau",  "of", "roof", "ETA", "bits/byte"};
 
 const char* ColourOf(absl::string_view word, absl::string_view before) {
   if (word == "nan" || word == "inf") return kRed;

@@ -105,12 +105,11 @@ absl::StatusOr<std::unique_ptr<Model>> Declare(const Config& config, const Mesh&
 }
 
 std::vector<MemoryRow> MemoryPlan(const Model& model, const Mesh& mesh) {
-  const ModelOptions& o = model.options();
   std::vector<MemoryRow> plan = {{"weights", model.weight_bytes()},
                                  {"activations", model.activation_bytes()},
                                  {"inputs and tables", model.input_bytes()}};
-  if (o.device == DeviceType::kCpu) {
-    plan.push_back({"a batch", HostBatch::Bytes(o.batch, o.sequence_length, model.lookahead())});
+  if (model.options().device == DeviceType::kCpu) {
+    plan.push_back({"a batch", HostBatch::Bytes(model.batch_shape())});
     return plan;
   }
   plan.push_back({"scratch of kernels and cuBLASLt", model.scratch_bytes()});

@@ -89,6 +89,8 @@ std::string ToJson(const StepReport& r) {
       Field("loss_scale", JsonNumber(r.loss_scale, 9)), Field("skipped", absl::StrCat(r.skipped)),
       Field("step_ms", JsonNumber(r.step_ms, 6)),
       Field("tokens_per_second", JsonNumber(r.tokens_per_second, 6)),
+      r.samples_per_second > 0.0 ? Field("samples_per_second", JsonNumber(r.samples_per_second, 6))
+                                 : "",
       Field("tflops", JsonNumber(r.tflops, 6)), Field("mfu", JsonNumber(r.mfu, 6)),
       Field("memory_bytes", absl::StrCat(r.memory_bytes)), "}\n");
 }

@@ -27,10 +27,11 @@ struct StepReport {
   double loss_scale = 1.0;
   int64_t skipped = 0;  // steps skipped for overflow since step 0
   double step_ms = 0.0;
-  double tokens_per_second = 0.0;  // of all ranks
-  double tflops = 0.0;             // of matrix products, per rank
-  double mfu = 0.0;                // tflops over the rank's measured GEMM rate; 0 where unknown
-  int64_t memory_bytes = 0;        // largest resident size of a rank
+  double tokens_per_second = 0.0;   // of all ranks
+  double samples_per_second = 0.0;  // the same, where samples are values; else 0
+  double tflops = 0.0;              // of matrix products, per rank
+  double mfu = 0.0;                 // tflops over the rank's measured GEMM rate; 0 where unknown
+  int64_t memory_bytes = 0;         // largest resident size of a rank
 };
 
 struct EvalReport {

@@ -54,6 +54,12 @@ std::string HeadsText(const std::vector<HeadResult>& heads) {
   return absl::StrCat(text, absl::StrFormat("  tau %.2f", AcceptedLength(Acceptances(heads))));
 }
 
+// "22.7k tok/s"; of samples that are values "640 samples/s".
+std::string SpeedText(const StepReport& r) {
+  if (r.samples_per_second > 0.0) return HumanCount(r.samples_per_second) + " samples/s";
+  return HumanCount(r.tokens_per_second) + " tok/s";
+}
+
 // "-": none, as nothing was counted.
 std::string LossText(float loss, bool counted) {
   if (!counted) return "-";
@@ -66,7 +72,13 @@ std::string ModelLine(const ModelConfig& m) {
   std::string text = absl::StrFormat("%d layers, hidden %d, %d heads of %d", m.layers, m.hidden,
                                      m.heads, m.head_dim_or_default());
   if (m.kv_heads_or_default() != m.heads) absl::StrAppend(&text, " (", m.kv_heads, " key/value)");
-  absl::StrAppend(&text, ", ffn ", m.ffn, ", vocab ", m.vocab, m.tie_embeddings ? ", tied" : "");
+  absl::StrAppend(&text, ", ffn ", m.ffn);
+  if (m.of_values()) {
+    absl::StrAppend(&text, ", samples ", absl::StrJoin(m.shape, " x "), ", patch ", m.patch);
+    if (m.classes > 0) absl::StrAppend(&text, ", ", m.classes, " classes");
+    return text;
+  }
+  absl::StrAppend(&text, ", vocab ", m.vocab, m.tie_embeddings ? ", tied" : "");
   if (m.sliding_window > 0) absl::StrAppend(&text, ", window ", m.sliding_window);
   return text;
 }
@@ -87,9 +99,10 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
   const int64_t tokens = t.global_batch_size * t.sequence_length;
   std::string text = absl::StrCat("trunkline train -> ", c.run.dir, "\n");
   text += Row("model", ModelLine(c.model));
-  text += Row("parameters", absl::StrFormat("%s (%d), %s FLOP per token",
+  text += Row("parameters", absl::StrFormat("%s (%d), %s FLOP per %s",
                                             HumanCount(static_cast<double>(facts.parameters)),
-                                            facts.parameters, HumanCount(facts.flops_per_token)));
+                                            facts.parameters, HumanCount(facts.flops_per_token),
+                                            c.model.of_values() ? "patch" : "token"));
   text += Row("grid", absl::StrFormat("%d rank(s) on %d host(s) = %d data x %d tensor%s",
                                       facts.ranks, facts.hosts, data, c.parallel.tensor,
                                       c.parallel.sequence ? ", sequence parallel" : ""));
@@ -102,12 +115,13 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
     text += Row("", absl::StrFormat("%s tokens, seen %.3g times",
                                     HumanCount(static_cast<double>(facts.train_tokens)), epochs));
   }
-  text += Row("batch",
-              absl::StrFormat(
-                  "%d sequences of %d = %s tokens per step: %d rank(s) x %d micro "
-                  "batch(es) of %d",
-                  t.global_batch_size, t.sequence_length, HumanCount(static_cast<double>(tokens)),
-                  data, t.global_batch_size / (t.micro_batch_size * data), t.micro_batch_size));
+  text += Row("batch", absl::StrFormat(
+                           "%d %s of %d = %s %s per step: %d rank(s) x %d micro "
+                           "batch(es) of %d",
+                           t.global_batch_size, c.model.of_values() ? "samples" : "sequences",
+                           t.sequence_length, HumanCount(static_cast<double>(tokens)),
+                           c.model.of_values() ? "patches" : "tokens", data,
+                           t.global_batch_size / (t.micro_batch_size * data), t.micro_batch_size));
   text += Row("steps", absl::StrFormat("%d, %s, lr %g to %g, warm-up %d", t.steps,
                                        Name(c.optimizer.schedule), c.optimizer.lr,
                                        c.optimizer.min_lr, c.optimizer.warmup_steps));
@@ -130,17 +144,17 @@ std::string Progress::Eta(int64_t step) const {
 
 std::string Progress::LiveLine(const StepReport& r) const {
   const int width = static_cast<int>(absl::StrCat(last_step_).size());
-  return absl::StrFormat("step %*d/%d  loss %s  %s tok/s  ETA %s", width, r.step, last_step_,
-                         LossText(r.loss, r.counted), HumanCount(r.tokens_per_second), Eta(r.step));
+  return absl::StrFormat("step %*d/%d  loss %s  %s  ETA %s", width, r.step, last_step_,
+                         LossText(r.loss, r.counted), SpeedText(r), Eta(r.step));
 }
 
 std::string Progress::Line(const StepReport& r) {
   // The first step warms up; later ones count for about ten steps.
   mean_ms_ = mean_ms_ == 0.0 || r.step <= 2 ? r.step_ms : 0.9 * mean_ms_ + 0.1 * r.step_ms;
   const int width = static_cast<int>(absl::StrCat(last_step_).size());
-  std::string line = absl::StrFormat("step %*d/%d  loss %s  lr %.2e  norm %.3f  %.1f ms  %s tok/s",
-                                     width, r.step, last_step_, LossText(r.loss, r.counted), r.lr,
-                                     r.grad_norm, r.step_ms, HumanCount(r.tokens_per_second));
+  std::string line = absl::StrFormat("step %*d/%d  loss %s  lr %.2e  norm %.3f  %.1f ms  %s", width,
+                                     r.step, last_step_, LossText(r.loss, r.counted), r.lr,
+                                     r.grad_norm, r.step_ms, SpeedText(r));
   absl::StrAppend(&line, HeadsText(r.heads));
   if (r.mfu > 0.0) absl::StrAppendFormat(&line, "  %.0f%% of roof", 100.0 * r.mfu);
   absl::StrAppend(&line, "  ETA ", Eta(r.step));

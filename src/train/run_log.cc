@@ -162,6 +162,8 @@ void RunLog::Step(const StepReport& r) {
       {"speed/tflops", static_cast<float>(r.tflops)},
       {"speed/mfu", static_cast<float>(r.mfu)},
       {"memory/bytes", static_cast<float>(r.memory_bytes)}};
+  if (r.samples_per_second > 0.0)
+    scalars.emplace_back("speed/samples_per_second", static_cast<float>(r.samples_per_second));
   if (r.counted) scalars.emplace_back("train/loss", r.loss);
   if (r.losses.size() > 1) {
     for (const auto& [head, loss] : r.losses) scalars.emplace_back("train/loss/" + head, loss);

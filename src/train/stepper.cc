@@ -64,9 +64,7 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
 }
 
 MemoryRow Stepper::Batches() const {
-  const ModelOptions& o = model_->options();
-  return {"batches of two steps",
-          2 * MicroBatches() * HostBatch::Bytes(o.batch, o.sequence_length, model_->lookahead())};
+  return {"batches of two steps", 2 * MicroBatches() * HostBatch::Bytes(model_->batch_shape())};
 }
 
 int64_t Stepper::CheckpointBytes(bool async) const {

@@ -106,6 +106,8 @@ struct Trainer {
     std::vector<std::pair<std::string, float>> losses;
     for (const HeadResult& head : result.heads)
       losses.emplace_back(head.name, static_cast<float>(head.loss));
+    const double samples_per_second =
+        static_cast<double>(config.train.global_batch_size) / ms * 1e3;
     const double tokens_per_second = static_cast<double>(TokensPerStep()) / ms * 1e3;
     const double flops =
         tokens_per_second * stepper.model().plan().flops_per_token() / world.size();
@@ -121,6 +123,7 @@ struct Trainer {
                .skipped = stepper.run().skipped,
                .step_ms = ms,
                .tokens_per_second = tokens_per_second,
+               .samples_per_second = config.model.of_values() ? samples_per_second : 0.0,
                .tflops = flops / 1e12,
                .mfu = roof > 0 ? flops / roof : 0.0,
                .memory_bytes = int64_t{largest[0]} << 10});

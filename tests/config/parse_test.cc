@@ -119,6 +119,65 @@ TEST(ParseConfig, RequiredKeys) {
   ExpectParseError("", {"[model] layers is missing"});
 }
 
+constexpr char kPictures[] = R"([model]
+layers = 2
+hidden = 64
+heads = 2
+ffn = 128
+shape = [1, 28, 28]
+patch = 4
+classes = 10
+
+[train]
+steps = 10
+global_batch_size = 4
+micro_batch_size = 2
+)";
+
+TEST(ParseConfig, AShapeStandsForVocabularyAndLength) {
+  const auto parse = [](const std::vector<std::string>& overrides) {
+    return ParseConfig(AllKeys(), kPictures, "my.toml", overrides);
+  };
+  const Config config = parse({}).value();
+  EXPECT_EQ(config.model.shape, (std::vector<int64_t>{1, 28, 28}));
+  EXPECT_EQ(config.train.sequence_length, 49);
+  EXPECT_EQ(ParseConfig(AllKeys(), WriteResolved(AllKeys(), config), "resolved").value(), config);
+  ExpectError(parse({"model.shape=[]"}).status(), {"[model] vocab is missing"});
+  ExpectError(parse({"model.shape=[]", "model.vocab=9"}).status(),
+              {"[train] sequence_length is missing"});
+  ExpectError(parse({"model.shape=28"}).status(),
+              {"expected list of integers, each from 1 to 65536", "the integer 28"});
+  ExpectError(parse({"model.shape=[1, 2.5, 28]"}).status(),
+              {"list of integers, each from 1 to 65536", "the number 2.5"});
+  ExpectError(parse({"model.shape=[0, 28, 28]"}).status(), {"each from 1", "the integer 0"});
+  // What does not divide is Validate's.
+  EXPECT_EQ(parse({"model.patch=5"}).value().train.sequence_length, 25);
+  EXPECT_EQ(parse({"model.shape=[1, 28]"}).value().train.sequence_length, 0);
+}
+
+TEST(Validate, ModelsOfValues) {
+  const auto expect_invalid = [](const std::vector<std::string>& overrides, int ranks,
+                                 const std::vector<std::string>& parts) {
+    ExpectError(Validate(ParseConfig(AllKeys(), kPictures, "my.toml", overrides).value(), ranks),
+                parts);
+  };
+  expect_invalid({"objective.name=medusa"}, 1,
+                 {"[objective] name = \"medusa\" learns from tokens, but [model] shape is given"});
+  expect_invalid({"train.sequence_length=64"}, 1, {"[train] sequence_length = 64", "49 patches"});
+  expect_invalid({"train.z_loss=1e-4"}, 1,
+                 {"[train] z_loss = 0.0001 is a key of models of tokens"});
+  expect_invalid({"train.loss_chunk=64"}, 1, {"[train] loss_chunk = 64 is a key of models of tok"});
+  expect_invalid({"data.pack_documents=true"}, 1, {"[data] pack_documents = true is a key of mod"});
+  // Rows of a pass are divided, wherever a sample ends.
+  const std::vector<std::string> split = {"parallel.tensor=2", "parallel.sequence=true"};
+  expect_invalid(split, 2, {"learns from tokens"});
+  std::vector<std::string> odd = split;
+  odd.push_back("train.micro_batch_size=1");
+  expect_invalid(odd, 2, {"[train] micro_batch_size x patches of a sample = 49"});
+  expect_invalid({"parallel.tensor=2", "model.hidden=65", "model.head_dim=32"}, 2,
+                 {"[parallel] tensor = 2 does not divide [model] hidden = 65"});
+}
+
 TEST(ParseConfig, DataIsAPathAListOrWeighted) {
   const auto parse = [](const std::string& line) {
     return ParseConfig(AllKeys(), With("data", line), "my.toml").value().data.train;

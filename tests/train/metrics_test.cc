@@ -107,6 +107,7 @@ std::set<std::string> KeysOfPage(const std::string& path) {
 
 TEST(ToJson, ThePageHasEveryKey) {
   StepReport step = Report(7);
+  step.samples_per_second = 354.6;
   EvalReport eval = {.step = 7, .bits_per_byte = 1.5};
   step.heads = eval.heads = Heads();
   step.heads.pop_back();
@@ -296,6 +297,29 @@ TEST(Progress, LiveLineIsShort) {
   const StepReport r = Report(120);
   progress.Line(r);
   EXPECT_EQ(progress.LiveLine(r), "step  120/2000  loss 2.3457  90.8k tok/s  ETA 1m25s");
+}
+
+TEST(Progress, CountsSamplesThatAreValues) {
+  Progress progress(2000);
+  StepReport r = Report(120);
+  EXPECT_EQ(ToJson(r).find("samples_per_second"), std::string::npos);
+  r.samples_per_second = 354.6;
+  EXPECT_NE(ToJson(r).find(",\"samples_per_second\":354.6,"), std::string::npos) << ToJson(r);
+  EXPECT_NE(progress.Line(r).find("  45.1 ms  355 samples/s  61%"), std::string::npos)
+      << progress.Line(r);
+  EXPECT_NE(progress.LiveLine(r).find("  355 samples/s  ETA"), std::string::npos);
+
+  Config config;
+  config.model = {.layers = 6, .hidden = 128, .heads = 4, .ffn = 344, .shape = {1, 28, 28}};
+  config.model.patch = 4;
+  config.train = {.steps = 9, .sequence_length = 49, .global_batch_size = 8, .micro_batch_size = 2};
+  std::string banner = Banner(config, {});
+  for (const char* part :
+       {"ffn 344, samples 1 x 28 x 28, patch 4\n", "FLOP per patch\n",
+        "8 samples of 49 = 392 patches per step: 1 rank(s) x 4 micro batch(es) of 2"})
+    EXPECT_NE(banner.find(part), std::string::npos) << part << " in\n" << banner;
+  config.model.classes = 10;
+  EXPECT_NE(Banner(config, {}).find("patch 4, 10 classes\n"), std::string::npos);
 }
 
 TEST(Progress, ColoursAddNothingElse) {
