@@ -2,6 +2,9 @@
 // Root-mean-square norm (Zhang and Sennrich 2019), optionally fused with the residual addition.
 #pragma once
 
+#include <cmath>
+
+#include "base/philox.h"
 #include "kernels/dispatch.h"
 
 namespace tl {
@@ -46,6 +49,11 @@ TL_DECLARE_OP(RmsNormBackward);
 constexpr int64_t kRmsNormMostBlocks = 1056;
 constexpr int64_t RmsNormBackwardScratch(int64_t rows, int64_t size) {
   return (rows < kRmsNormMostBlocks ? rows : kRmsNormMostBlocks) * size * int64_t{sizeof(float)};
+}
+
+// Returns 1 / sqrt(mean + eps) of so many squares: of an infinite sum NaN, not 0.
+TL_HOST_DEVICE inline float InverseRms(float squares, int64_t width, float eps) {
+  return 1.0f / std::sqrt(squares / static_cast<float>(width) + eps) + (squares - squares);
 }
 
 }  // namespace tl

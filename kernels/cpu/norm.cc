@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/norm.h"
 
-#include <cmath>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/norm.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "kernels/cpu/common.h"
-#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/norm-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
@@ -26,23 +24,12 @@ void ForwardRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
     const T* x = xs[row];
     float squares;
     if (add) {
-      const T* residual = residuals[row];
-      T* sum = sums[row];
-      squares = SumVectors(d, width, [&](size_t i, auto lanes, auto acc) TL_SIMD_BODY {
-        const auto exact = hn::Add(LoadF(d, x + i, lanes), LoadF(d, residual + i, lanes));
-        const auto h = StoreRounded(d, exact, sum + i, lanes);
-        return hn::MulAdd(h, h, acc);
-      });
-      x = sum;
+      squares = AddRows<decltype(d), T>(d, width, sums[row], x, residuals[row], nullptr);
+      x = sums[row];
     } else {
-      squares = SumVectors(d, width, [&](size_t i, auto lanes, auto acc) TL_SIMD_BODY {
-        const auto h = LoadF(d, x + i, lanes);
-        return hn::MulAdd(h, h, acc);
-      });
+      squares = SumRowSquares(d, width, x);
     }
-    // Of an infinite sum NaN, not 0; else the difference is 0.
-    const float rstd =
-        1.0f / std::sqrt(squares / static_cast<float>(width) + args.eps) + (squares - squares);
+    const float rstd = InverseRms(squares, width, args.eps);
     if (rstds != nullptr) rstds[row] = rstd;
     T* y = ys[row];
     const auto factor = hn::Set(d, rstd);
@@ -64,39 +51,19 @@ void BackwardRows(const RmsNormBackwardArgs& args, float* dw, int64_t begin, int
   const bool add = static_cast<bool>(args.d_sum);
   const Rows<T> d_sums(add ? args.d_sum : args.dy);
   for (int64_t row = begin; row < end; ++row) {
-    const T* x = xs[row];
-    const T* dy = dys[row];
-    const float dot = SumVectors(d, width, [&](size_t i, auto lanes, auto acc) TL_SIMD_BODY {
-      const auto wdy = hn::Mul(LoadF(d, w + i, lanes), LoadF(d, dy + i, lanes));
-      return hn::MulAdd(wdy, LoadF(d, x + i, lanes), acc);
-    });
-    const auto rstd = hn::Set(d, rstds[row]);
-    const auto along = hn::Set(d, rstds[row] * rstds[row] * dot / static_cast<float>(width));
-    T* dx = dxs[row];
-    const T* d_sum = d_sums[row];
-    const auto visit = [&](auto with_dw, auto with_sum) TL_SIMD_BODY {
-      ForVectors(d, width, [&](size_t i, auto lanes) TL_SIMD_BODY {
-        const auto h = LoadF(d, x + i, lanes);
-        const auto g = LoadF(d, dy + i, lanes);
-        if constexpr (with_dw) {
-          const auto sum = hn::MulAdd(g, hn::Mul(h, rstd), LoadF(d, dw + i, lanes));
-          StoreF(d, sum, dw + i, lanes);
-        }
-        auto out = hn::NegMulAdd(h, along, hn::Mul(LoadF(d, w + i, lanes), g));
-        if constexpr (with_sum) {
-          out = hn::MulAdd(out, rstd, LoadF(d, d_sum + i, lanes));
-        } else {
-          out = hn::Mul(out, rstd);
-        }
-        StoreF(d, out, dx + i, lanes);
-      });
+    const T* d_sum = add ? d_sums[row] : nullptr;
+    const auto weight = [&](size_t i, auto lanes) TL_SIMD_BODY { return LoadF(d, w + i, lanes); };
+    const auto visit = [&](const auto& sums) TL_SIMD_BODY {
+      NormBackwardRow<decltype(d), T>(d, width, dxs[row], dys[row], xs[row], d_sum, rstds[row],
+                                      weight, sums);
     };
-    if (dw != nullptr) {
-      add ? visit(std::true_type{}, std::true_type{}) : visit(std::true_type{}, std::false_type{});
-    } else {
-      add ? visit(std::false_type{}, std::true_type{})
-          : visit(std::false_type{}, std::false_type{});
+    if (dw == nullptr) {
+      visit(NoSums());
+      continue;
     }
+    visit([&](size_t i, auto lanes, auto g, auto normed) TL_SIMD_BODY {
+      StoreF(d, hn::MulAdd(g, normed, LoadF(d, dw + i, lanes)), dw + i, lanes);
+    });
   }
 }
 

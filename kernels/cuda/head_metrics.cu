@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/head_metrics.h"
 
+#include "kernels/cuda/block_sums.h"
 #include "kernels/cuda/common.h"
 
 namespace tl::cuda {
@@ -27,16 +28,7 @@ __global__ void __launch_bounds__(kThreads)
     mine[6] += row.reached;
     mine[7] += row.reached && row.agreed;
   }
-  for (int k = 0; k < kHeadSums; ++k) {
-    parts[threadIdx.x] = mine[k];
-    __syncthreads();
-    for (unsigned half = kThreads / 2; half > 0; half /= 2) {
-      if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
-      __syncthreads();
-    }
-    if (threadIdx.x == 0) sums[k] += parts[0];
-    __syncthreads();
-  }
+  AddBlockSums(sums, mine, parts);
 }
 
 }  // namespace

@@ -5,95 +5,31 @@
 
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/common.h"
+#include "kernels/cuda/norm_rows.h"
 
 namespace tl::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-// One row is the work of a team: half a warp, a warp or a block. The forward pass keeps the first
-// kKept vectors of each thread in registers between the sum and the output and reads the others
-// again; the backward pass has registers for the sums over rows of kSummed vectors.
-template <int kTeam>
-constexpr int kKept = kTeam < kWarp ? 1 : 2;
-template <int kTeam>
-constexpr int kSummed = kTeam < kWarp ? 1 : 4;
-
-// Calls f(Int<kTeam>()) with the smallest team that is enough for rows of this width.
-template <int N, class F>
-void WithTeam(int64_t width, const F& f) {
-  TL_CHECK_LT(width, int64_t{1} << 30);  // kernels count columns in 32 bits
-  if (width <= 16 * N * kSummed<16>) {
-    f(Int<16>());
-  } else if (width <= kWarp * N * kSummed<kWarp>) {
-    f(Int<kWarp>());
-  } else {
-    f(Int<kThreads>());
-  }
-}
+constexpr int kThreads = kNormThreads;
 
 template <typename T, int N, int kTeam, bool kAdd>
 __global__ void __launch_bounds__(kThreads)
     RmsNormKernel(Rows<T> ys, float* rstds, Rows<T> xs, const T* w, Rows<T> residuals, Rows<T> sums,
                   int64_t rows, int width, float eps) {
   __shared__ float warp_sums[kThreads / kWarp];
-  const int member = threadIdx.x % kTeam;
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.x / kTeam;
-  const bool active = row < rows;  // all lanes must come to the sum
-  const T* x = active ? xs[row] : nullptr;
-  const T* residual = active && kAdd ? residuals[row] : nullptr;
-  T* sum = active && kAdd ? sums[row] : nullptr;
-  const int end = active ? width : 0;
-  constexpr int kStep = kTeam * N;
-
-  // Single 16-bit values take no less room than fp32.
-  using Held = std::conditional_t<N == 1, float, T>;
-  float squares = 0.0f;
-  const auto read = [&](int i) {
-    Pack<T, N> h = LoadPack<N>(x + i);
-    Pack<float, N> wide = Widen(h);
-    if constexpr (kAdd) {
-      const Pack<float, N> other = LoadF<N>(residual + i);
+  const TeamRow<kTeam> team(rows);
+  const T* residual = team.active && kAdd ? residuals[team.row] : nullptr;
+  const auto add = [&](int i, Pack<float, N>& h) {
+    const Pack<float, N> other = LoadF<N>(residual + i);
 #pragma unroll
-      for (int k = 0; k < N; ++k) wide.v[k] += other.v[k];
-      h = Narrow<T>(wide);
-      StorePack(sum + i, h);
-      wide = Widen(h);
-    }
-#pragma unroll
-    for (int k = 0; k < N; ++k) squares = fmaf(wide.v[k], wide.v[k], squares);
-    if constexpr (std::is_same_v<Held, T>) {
-      return h;
-    } else {
-      return wide;
-    }
+    for (int k = 0; k < N; ++k) h.v[k] += other.v[k];
   };
-  Pack<Held, N> kept[kKept<kTeam>] = {};
-#pragma unroll
-  for (int c = 0; c < kKept<kTeam>; ++c) {
-    const int i = c * kStep + member * N;
-    if (i < end) kept[c] = read(i);
-  }
-  for (int i = kKept<kTeam> * kStep + member * N; i < end; i += kStep) read(i);
-
-  squares = TeamSum<kTeam>(squares, warp_sums);
-  if (!active) return;
-  // Of an infinite sum NaN, not 0; else the difference is 0.
-  const float rstd = 1.0f / sqrtf(squares / static_cast<float>(width) + eps) + (squares - squares);
-  if (rstds != nullptr && member == 0) rstds[row] = rstd;
-  T* y = ys[row];
-  const auto write = [&](int i, Pack<float, N> h) {
+  const auto finish = [&](int i, Pack<float, N>& h) {
     const Pack<float, N> weight = LoadF<N>(w + i);
 #pragma unroll
-    for (int k = 0; k < N; ++k) h.v[k] = h.v[k] * rstd * weight.v[k];
-    StoreF(y + i, h);
+    for (int k = 0; k < N; ++k) h.v[k] *= weight.v[k];
   };
-#pragma unroll
-  for (int c = 0; c < kKept<kTeam>; ++c) {
-    const int i = c * kStep + member * N;
-    if (i < end) write(i, Widen(kept[c]));
-  }
-  for (int i = kKept<kTeam> * kStep + member * N; i < end; i += kStep)
-    write(i, LoadF<N>((kAdd ? sum : x) + i));
+  NormRow<N, kAdd>(team, ys, rstds, xs, sums, width, eps, warp_sums, add, finish);
 }
 
 // partials (or null): [blocks, width], receives each block's sum over its rows for dw. A thread has
@@ -201,7 +137,7 @@ void RmsNorm(Stream& stream, const RmsNormArgs& args) {
         constexpr int kN = decltype(n)::value, kTeam = decltype(team)::value;
         const bool add = static_cast<bool>(args.residual);
         Launch(add ? RmsNormKernel<T, kN, kTeam, true> : RmsNormKernel<T, kN, kTeam, false>,
-               Blocks(CeilDiv(rows, kThreads / kTeam)), kThreads, 0, stream, Rows<T>(args.y),
+               NormBlocks(rows, kTeam), kThreads, 0, stream, Rows<T>(args.y),
                args.rstd ? args.rstd.as<float>() : nullptr, Rows<T>(args.x), args.w.as<T>(),
                add ? Rows<T>(args.residual) : Rows<T>(), add ? Rows<T>(args.sum) : Rows<T>(), rows,
                static_cast<int>(width), args.eps);
