@@ -6,7 +6,7 @@
 namespace tl {
 
 void CheckArgs(const ResidualSiluArgs& args) {
-  for (const Tensor* t : {&args.y, &args.x, &args.a}) {
+  for (const Tensor* t : {&args.y, &args.a, args.x ? &args.x : &args.a}) {
     CheckLike(*t, args.y);
     CheckContiguous(*t);
   }

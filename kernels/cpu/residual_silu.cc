@@ -15,13 +15,18 @@ void ResidualSiluRange(const ResidualSiluArgs& args, int64_t begin, int64_t end)
   const hn::ScalableTag<float> d;
   WithFloatType(args.y.dtype, [&](auto type) {
     using T = decltype(type);
-    const T* x = args.x.as<T>() + begin;
+    const T* x = args.x ? args.x.as<T>() + begin : nullptr;
     const T* a = args.a.as<T>() + begin;
     T* y = args.y.as<T>() + begin;
-    ForVectors(d, end - begin, [&](size_t i, auto lanes) TL_SIMD_BODY {
-      const auto v = LoadF(d, a + i, lanes);
-      StoreF(d, hn::MulAdd(v, Sigmoid(d, v), LoadF(d, x + i, lanes)), y + i, lanes);
-    });
+    const auto visit = [&](auto with_x) TL_SIMD_BODY {
+      ForVectors(d, end - begin, [&](size_t i, auto lanes) TL_SIMD_BODY {
+        const auto v = LoadF(d, a + i, lanes);
+        auto out = hn::Zero(d);
+        if constexpr (with_x) out = LoadF(d, x + i, lanes);
+        StoreF(d, hn::MulAdd(v, Sigmoid(d, v), out), y + i, lanes);
+      });
+    };
+    x != nullptr ? visit(std::true_type{}) : visit(std::false_type{});
   });
 }
 

@@ -9,11 +9,13 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// x may be null.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
     ResidualSiluKernel(T* y, const T* x, const T* a, int64_t n) {
   ForElements<N>(n, [&](int64_t i, auto width) {
-    Pack<float, width> v = LoadF<width>(a + i), out = LoadF<width>(x + i);
+    Pack<float, width> v = LoadF<width>(a + i), out = {};
+    if (x != nullptr) out = LoadF<width>(x + i);
 #pragma unroll
     for (int k = 0; k < width; ++k) out.v[k] = fmaf(v.v[k], Sigmoid(v.v[k]), out.v[k]);
     StoreF(y + i, out);
@@ -42,7 +44,7 @@ void ResidualSilu(Stream& stream, const ResidualSiluArgs& args) {
     using T = decltype(type);
     WithVector<kVector<T>>(Aligned(args.y, args.x, args.a), [&](auto n) {
       Launch(ResidualSiluKernel<T, n>, Blocks(CeilDiv(count, n * kThreads)), kThreads, 0, stream,
-             args.y.as<T>(), args.x.as<T>(), args.a.as<T>(), count);
+             args.y.as<T>(), args.x ? args.x.as<T>() : nullptr, args.a.as<T>(), count);
     });
   });
 }

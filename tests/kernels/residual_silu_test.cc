@@ -34,6 +34,12 @@ TEST(ResidualSilu, MatchesTheTwin) {
                         "d_a" + At(rows, width));
       ResidualSilu(stream, {.y = tx, .x = tx, .a = ta});
       EXPECT_EQ(tx.Bytes(), y.Bytes());
+      // SiLU alone.
+      const Doubles none(rows * width);
+      ResidualSilu(stream, {.y = y, .a = ta});
+      ExpectWithinBound(dtype, y.Get(), reference::ResidualSilu(none, a),
+                        reference::ResidualSilu(As<float>(none), As<float>(a)),
+                        "silu" + At(rows, width));
       ResidualSiluBackward(stream, {.d_a = ta, .dy = tdy, .a = ta});
       EXPECT_EQ(ta.Bytes(), d_a.Bytes());
     }
