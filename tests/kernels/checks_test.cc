@@ -4,6 +4,7 @@
 #include "kernels/adamw.h"
 #include "kernels/finish_gradients.h"
 #include "kernels/matmul.h"
+#include "kernels/modulated_norm.h"
 #include "kernels/norm.h"
 #include "tests/kernels/kernel_test.h"
 
@@ -44,6 +45,18 @@ TEST_F(Checks, NameCounts) {
   const Owned sums(DType::kF32, {3});
   EXPECT_DEATH(FinishGradients(TestStream(), {.scalars = scalars.get(), .sums = sums}),
                "kernels/finish_gradients\\.cc:[0-9]+: .*3 vs 2");
+}
+
+// Rows that belong to no sample, and numbers for another count of samples.
+TEST_F(Checks, NameSamples) {
+  const Owned x(DType::kF32, {7, 4}), two(DType::kF32, {2, 4}), three(DType::kF32, {3, 4});
+  const SampleRows samples = {.rows_per_sample = 3, .first_row = 2};
+  EXPECT_DEATH(
+      ModulatedNorm(TestStream(), {.y = x, .x = x, .shift = two, .scale = two, .samples = samples}),
+      "rows 2 to 9 of 2 samples of 3 rows, at .*kernels/modulated_norm\\.cc:[0-9]+");
+  EXPECT_DEATH(ModulatedNorm(TestStream(),
+                             {.y = x, .x = x, .shift = two, .scale = three, .samples = samples}),
+               "\\[2, 4\\], expected \\[3, 4\\], at .*kernels/modulated_norm\\.cc:[0-9]+");
 }
 
 }  // namespace
