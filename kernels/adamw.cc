@@ -10,9 +10,10 @@ void CheckArgs(const AdamWArgs& args) {
     CheckSameShape(*t, args.p);
     CheckContiguous(*t);
   }
-  if (args.weight) {
-    CheckSameShape(args.weight, args.p);
-    CheckContiguous(args.weight);
+  for (const Tensor* t : {&args.weight, &args.ema}) {
+    if (!*t) continue;
+    CheckSameShape(*t, args.p);
+    CheckContiguous(*t);
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW (Loshchilov and Hutter 2019) with unscaling, clipping, decay and the low-precision weight
-// write in one pass over memory.
+// AdamW (Loshchilov and Hutter 2019) with unscaling, clipping, decay, the low-precision weight write
+// and an average of weights in one pass over memory.
 #pragma once
 
 #include "kernels/dispatch.h"
@@ -11,15 +11,17 @@ namespace tl {
 // With g = grad * scalars->grad_factor and t = scalars->adam_step:
 //   m <- b1 m + (1-b1) g;   v <- b2 v + (1-b2) g^2;
 //   p <- p - lr ( (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + weight_decay p ),
+//   ema <- ema + scalars->ema_rate (p - ema),
 // lr = scalars->lr * lr_scale. Changes nothing where scalars->skip != 0, nor where a head is given
-// that this step does not train: decay alone would shrink it. All fp32 [n], contiguous; weight
-// (optional): [n] bf16 or fp16 copy of p, written in the same pass.
+// that this step does not train: decay alone would shrink it. All fp32 [n], contiguous; ema and
+// weight are optional. weight: [n] bf16 or fp16 copy of p.
 struct AdamWArgs {
   Tensor p;
   Tensor m;
   Tensor v;
   Tensor grad;
   Tensor weight = {};
+  Tensor ema = {};
   const StepScalars* scalars = nullptr;  // on the stream's device
   float lr_scale = 1.0f;
   float beta1 = 0.9f;

@@ -27,6 +27,13 @@ void CheckArgs(const SumRowsArgs& args) {
 
 void CheckArgs(const ScaleArgs& args) { CheckContiguous(args.x); }
 
+void CheckArgs(const ExchangeArgs& args) {
+  CheckLike(args.a, args.b);
+  CheckType(args.a, DType::kF32);
+  CheckContiguous(args.a);
+  CheckContiguous(args.b);
+}
+
 void CheckArgs(const BiasBackwardArgs& args) { CheckShape(args.d_bias, {args.dy.shape[1]}); }
 
 void CheckArgs(const SumSquaresArgs& args) {

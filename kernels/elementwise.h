@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversions, sums and scaling over flat ranges.
+// Conversions, exchanges, sums and scaling over flat ranges.
 #pragma once
 
 #include "kernels/dispatch.h"
@@ -36,6 +36,13 @@ struct ScaleArgs {
   float factor = 1.0f;
 };
 TL_DECLARE_OP(Scale);
+
+// Exchanges the values of a and b, to the bit. fp32 [n] each, contiguous, without overlap.
+struct ExchangeArgs {
+  Tensor a;
+  Tensor b;
+};
+TL_DECLARE_OP(Exchange);
 
 // d_bias[j] = (accumulate ? d_bias[j] : 0) + sum_n dy[n, j]. d_bias fp32 [N], dy [rows, N].
 struct BiasBackwardArgs {

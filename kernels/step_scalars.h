@@ -19,6 +19,7 @@ struct StepScalars {
   float grad_norm = 0.0f;    // unscaled
   int32_t skip = 0;          // this update is skipped
   int32_t adam_step = 1;     // updates made so far + 1
+  float ema_rate = 0.0f;     // 1 - decay of the average of weights
 };
 
 }  // namespace tl

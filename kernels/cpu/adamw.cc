@@ -19,9 +19,12 @@ struct AdamWStep {
   const float* grad;
   float grad_factor, beta1, beta2, lr, eps, decay;
   float correct1, correct2;  // 1 / (1 - beta^t)
+  float* ema;
+  float ema_rate;
 };
 
-template <typename Write>
+// kEma: whether there is an average.
+template <bool kEma, typename Write>
 HWY_INLINE void Update(const AdamWStep& s, int64_t begin, int64_t end, const Write& write) {
   const hn::ScalableTag<float> d;
   const auto grad_factor = hn::Set(d, s.grad_factor);
@@ -29,6 +32,7 @@ HWY_INLINE void Update(const AdamWStep& s, int64_t begin, int64_t end, const Wri
   const auto beta2 = hn::Set(d, s.beta2), rest2 = hn::Set(d, 1.0f - s.beta2);
   const auto correct1 = hn::Set(d, s.correct1), correct2 = hn::Set(d, s.correct2);
   const auto lr = hn::Set(d, s.lr), eps = hn::Set(d, s.eps), decay = hn::Set(d, s.decay);
+  const auto ema_rate = hn::Set(d, s.ema_rate);
   ForVectors(d, end - begin, [&](size_t offset, auto lanes) TL_SIMD_BODY {
     const size_t i = begin + offset;
     const auto g = hn::Mul(LoadF(d, s.grad + i, lanes), grad_factor);
@@ -42,6 +46,10 @@ HWY_INLINE void Update(const AdamWStep& s, int64_t begin, int64_t end, const Wri
     StoreF(d, v, s.v + i, lanes);
     StoreF(d, p, s.p + i, lanes);
     write(d, p, i, lanes);
+    if constexpr (kEma) {
+      const auto ema = LoadF(d, s.ema + i, lanes);
+      StoreF(d, hn::MulAdd(ema_rate, hn::Sub(p, ema), ema), s.ema + i, lanes);
+    }
   });
 }
 
@@ -61,16 +69,24 @@ void AdamWRange(const AdamWArgs& args, int64_t begin, int64_t end) {
       .decay = args.weight_decay,
       .correct1 = static_cast<float>(1.0 / (1.0 - std::pow(double{args.beta1}, t))),
       .correct2 = static_cast<float>(1.0 / (1.0 - std::pow(double{args.beta2}, t))),
+      .ema = args.ema ? args.ema.as<float>() : nullptr,
+      .ema_rate = scalars.ema_rate,
+  };
+  const auto update = [&](const auto& write) HWY_ATTR {
+    if (step.ema != nullptr) {
+      Update<true>(step, begin, end, write);
+    } else {
+      Update<false>(step, begin, end, write);
+    }
   };
   if (!args.weight) {
-    Update(step, begin, end, [](auto, auto, size_t, auto) TL_SIMD_BODY {});
+    update([](auto, auto, size_t, auto) TL_SIMD_BODY {});
     return;
   }
   WithFloatType(args.weight.dtype, [&](auto type) HWY_ATTR {
     auto* weight = args.weight.as<decltype(type)>();
-    Update(step, begin, end, [=](auto d, auto p, size_t i, auto lanes) TL_SIMD_BODY {
-      StoreF(d, p, weight + i, lanes);
-    });
+    update([=](auto d, auto p, size_t i, auto lanes)
+               TL_SIMD_BODY { StoreF(d, p, weight + i, lanes); });
   });
 }
 
@@ -84,7 +100,7 @@ HWY_EXPORT(AdamWRange);
 
 void AdamW(Stream&, const AdamWArgs& args) {
   if (SkipsUpdate(*args.scalars, args.head)) return;
-  const int threads = ThreadsFor(7 * args.p.bytes());
+  const int threads = ThreadsFor((args.ema ? 9 : 7) * args.p.bytes());
   ParallelRanges(args.p.elements(), threads, 1024, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)(args, begin, end);
   });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/elementwise.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cc"
 #include "hwy/foreach_target.h"
@@ -159,6 +161,15 @@ void Scale(Stream&, const ScaleArgs& args) {
   const int threads = ThreadsFor(2 * args.x.bytes());
   ParallelRanges(args.x.elements(), threads, kGranule, [&](int, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(ScaleRange)(args, begin, end);
+  });
+}
+
+void Exchange(Stream&, const ExchangeArgs& args) {
+  float* a = args.a.as<float>();
+  float* b = args.b.as<float>();
+  const int threads = ThreadsFor(4 * args.a.bytes());
+  ParallelRanges(args.a.elements(), threads, kGranule, [&](int, int64_t begin, int64_t end) {
+    std::swap_ranges(a + begin, a + end, b + begin);
   });
 }
 

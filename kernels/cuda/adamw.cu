@@ -17,11 +17,11 @@ struct AdamWStep {
   int head;
 };
 
-// kWeight: also write the parameter in W.
-template <typename W, int N, bool kWeight>
+// kWeight: also write the parameter in W. kEma: also move the average.
+template <typename W, int N, bool kWeight, bool kEma>
 __global__ void __launch_bounds__(kThreads)
-    AdamWKernel(float* ps, float* ms, float* vs, const float* grads, W* weights, int64_t n,
-                const StepScalars* scalars, AdamWStep o) {
+    AdamWKernel(float* ps, float* ms, float* vs, const float* grads, W* weights, float* emas,
+                int64_t n, const StepScalars* scalars, AdamWStep o) {
   if (SkipsUpdate(*scalars, o.head)) return;
   __shared__ float corrections[2];  // 1 / (1 - beta^t)
   if (threadIdx.x < 2) {
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   const float correct1 = corrections[0], correct2 = corrections[1];
   const float factor = scalars->grad_factor, lr = scalars->lr * o.lr_scale;
-  const float rest1 = 1.0f - o.beta1, rest2 = 1.0f - o.beta2;
+  const float rest1 = 1.0f - o.beta1, rest2 = 1.0f - o.beta2, ema_rate = scalars->ema_rate;
   const auto update = [&](int64_t i, auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const Pack<float, kLanes> grad = LoadF<kLanes>(grads + i);
@@ -50,6 +50,12 @@ __global__ void __launch_bounds__(kThreads)
     StoreF(vs + i, v);
     StoreF(ps + i, p);
     if constexpr (kWeight) StoreF(weights + i, p);
+    if constexpr (kEma) {
+      Pack<float, kLanes> ema = LoadF<kLanes>(emas + i);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) ema.v[k] = fmaf(ema_rate, p.v[k] - ema.v[k], ema.v[k]);
+      StoreF(emas + i, ema);
+    }
   };
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads * N;
   int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
@@ -65,21 +71,25 @@ void AdamW(Stream& stream, const AdamWArgs& args) {
                              args.weight_decay, args.lr_scale, args.head};
   // A shard may begin anywhere: only its start must be aligned, and the last axis has no stride.
   const auto start = [](const Tensor& t) { return t ? t.Reshape({t.elements()}) : Tensor(); };
-  const bool vectors =
-      Aligned(start(args.p), start(args.m), start(args.v), start(args.grad), start(args.weight));
+  const bool vectors = Aligned(start(args.p), start(args.m), start(args.v), start(args.grad),
+                               start(args.weight), start(args.ema));
   WithVector<4>(vectors, [&](auto lanes) {
     const dim3 grid = Blocks(std::min<int64_t>(CeilDiv(n, lanes * kThreads), kMaxBlocks));
     const auto launch = [&](auto kernel, auto* weight) {
       Launch(kernel, grid, kThreads, 0, stream, args.p.as<float>(), args.m.as<float>(),
-             args.v.as<float>(), args.grad.as<float>(), weight, n, args.scalars, options);
+             args.v.as<float>(), args.grad.as<float>(), weight,
+             args.ema ? args.ema.as<float>() : nullptr, n, args.scalars, options);
     };
     if (!args.weight) {
-      launch(AdamWKernel<float, lanes, false>, static_cast<float*>(nullptr));
+      auto* none = static_cast<float*>(nullptr);
+      args.ema ? launch(AdamWKernel<float, lanes, false, true>, none)
+               : launch(AdamWKernel<float, lanes, false, false>, none);
       return;
     }
     WithFloatType(args.weight.dtype, [&](auto type) {
       using W = decltype(type);
-      launch(AdamWKernel<W, lanes, true>, args.weight.as<W>());
+      args.ema ? launch(AdamWKernel<W, lanes, true, true>, args.weight.as<W>())
+               : launch(AdamWKernel<W, lanes, true, false>, args.weight.as<W>());
     });
   });
 }

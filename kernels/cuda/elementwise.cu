@@ -54,6 +54,15 @@ __global__ void __launch_bounds__(kThreads) ScaleKernel(T* x, float factor, int6
   });
 }
 
+template <int N>
+__global__ void __launch_bounds__(kThreads) ExchangeKernel(float* a, float* b, int64_t n) {
+  ForElements<N>(n, [&](int64_t i, auto lanes) {
+    const Pack<float, lanes> was = LoadPack<lanes>(a + i);
+    StorePack<lanes>(a + i, LoadPack<lanes>(b + i));
+    StorePack<lanes>(b + i, was);
+  });
+}
+
 // A block sums a part of the rows over a tile of 32 N columns: its warps take every 8th row of the
 // part, and their sums are added in order.
 template <typename T, int N>
@@ -204,6 +213,14 @@ void Scale(Stream& stream, const ScaleArgs& args) {
       Launch(ScaleKernel<T, lanes>, FlatBlocks(n, lanes), kThreads, 0, stream, args.x.as<T>(),
              args.factor, n);
     });
+  });
+}
+
+void Exchange(Stream& stream, const ExchangeArgs& args) {
+  const int64_t n = args.a.elements();
+  WithVector<4>(Aligned(Flat(args.a), Flat(args.b)), [&](auto lanes) {
+    Launch(ExchangeKernel<lanes>, FlatBlocks(n, lanes), kThreads, 0, stream, args.a.as<float>(),
+           args.b.as<float>(), n);
   });
 }
 

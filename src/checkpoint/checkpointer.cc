@@ -73,11 +73,12 @@ Checkpointer::Checkpointer(CheckpointOptions options, Mesh& mesh, const ParamTab
       mesh_(mesh),
       table_(table),
       state_(state),
-      tensors_(TensorsOf(table, state.states())) {}
+      tensors_(TensorsOf(table, state.bucket_roles())) {}
 
-int64_t Checkpointer::HostBytes(const ParamTable& table, int states, bool async, Device device) {
+int64_t Checkpointer::HostBytes(const ParamTable& table, const BucketRoles& roles, bool async,
+                                Device device) {
   if (!async && device.type == DeviceType::kCpu) return 0;
-  return ShardedState::Bytes(table, DType::kBF16, states);  // masters and states
+  return ShardedState::Bytes(table, DType::kBF16, roles);  // masters and states
 }
 
 absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Open(CheckpointOptions options,
@@ -98,7 +99,7 @@ absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Open(CheckpointOptio
   TL_RETURN_IF_ERROR(AgreeOnStatus(mesh.world(), status));
   const Device device = state.device();
   const int64_t bytes =
-      Checkpointer::HostBytes(table, state.states(), saves->options_.async, device);
+      Checkpointer::HostBytes(table, state.bucket_roles(), saves->options_.async, device);
   if (bytes > 0) {
     saves->snapshot_ = Buffer::AllocateHost(device, static_cast<size_t>(bytes));
     // Page faults now and not in the middle of the training.

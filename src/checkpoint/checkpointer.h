@@ -49,7 +49,8 @@ class Checkpointer {
   // Waits for this rank's writer. A save that is not committed by then is lost.
   ~Checkpointer();
   // Bytes of host memory that saves take on a rank whose state is on this device.
-  static int64_t HostBytes(const ParamTable& table, int states, bool async, Device device);
+  static int64_t HostBytes(const ParamTable& table, const BucketRoles& roles, bool async,
+                           Device device);
 
   // Begins a save of the present state; none may be in flight. Without `async` the state must not
   // change before Wait returns. An error (AlreadyExists), and nothing is written, where the state

@@ -112,8 +112,21 @@ absl::StatusOr<std::string> LoadNewest(const std::string& where, Communicator& w
                                           " checkpoints is good: ", absl::StrJoin(reasons, "; ")));
 }
 
+absl::Status NoAverage(const std::string& path) {
+  return absl::FailedPreconditionError(
+      path + ": holds no average of weights, which a training keeps with [optimizer] ema above 0");
+}
+
+absl::StatusOr<bool> ReadsAverage(const CheckpointReader& reader, WhichWeights which) {
+  if (which == WhichWeights::kTrained) return false;
+  const bool kept = reader.manifest().HasRole(kAverageRole);
+  if (!kept && which == WhichWeights::kAveraged) return NoAverage(reader.path());
+  return kept;
+}
+
 absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, const SetParam& set,
-                         MissingWeights missing) {
+                         MissingWeights missing, WhichWeights which) {
+  TL_ASSIGN_OR_RETURN(const bool average, ReadsAverage(reader, which));
   std::vector<float> values, box_values;
   for (ParamId id = 0; id < table.size(); ++id) {
     values.assign(static_cast<size_t>(table[id].local.elements()), 0.0f);
@@ -123,12 +136,14 @@ absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, cons
           Source(table[id].spec, *shard.part, missing, [&](const std::string& wanted) {
             const auto& tensors = reader.manifest().tensors;
             return std::any_of(tensors.begin(), tensors.end(), [&](const TensorRecord& t) {
-              return t.name == wanted && t.state < 0;
+              return t.name == wanted && t.is_weight();
             });
           });
       found &= !name.empty();
       if (name.empty()) continue;
-      TL_ASSIGN_OR_RETURN(const int tensor, reader.Find(name, -1, shard.part->shape));
+      const bool averaged = average && reader.manifest().Find(name, kAverageRole) >= 0;
+      TL_ASSIGN_OR_RETURN(const int tensor, reader.Find(name, averaged ? kAverageRole : kWeightRole,
+                                                        shard.part->shape));
       const Box box = BoxOf(shard);
       if (box.elements() == 0) continue;
       float* out = values.data() + shard.offset;
@@ -145,9 +160,9 @@ absl::Status ReadWeights(CheckpointReader& reader, const ParamTable& table, cons
 
 absl::Status CheckNoOtherWeights(const CheckpointReader& reader, const ParamTable& table) {
   std::set<std::string> names;
-  for (const TensorRecord& tensor : TensorsOf(table, 0)) names.insert(tensor.name);
+  for (const TensorRecord& tensor : TensorsOf(table, {})) names.insert(tensor.name);
   for (const TensorRecord& tensor : reader.manifest().tensors) {
-    if (tensor.state < 0 && !names.contains(tensor.name))
+    if (tensor.is_weight() && !names.contains(tensor.name))
       return absl::FailedPreconditionError(
           absl::StrCat(reader.path(), ": tensor \"", tensor.name,
                        "\" is none of the model's: [model] or [objective] is another than that "
@@ -158,12 +173,14 @@ absl::Status CheckNoOtherWeights(const CheckpointReader& reader, const ParamTabl
 }
 
 absl::Status ReadOptimizer(CheckpointReader& reader, const ParamTable& table, ShardedState& state) {
-  const std::vector<TensorRecord> tensors = TensorsOf(table, state.states());
+  const std::vector<TensorRecord> tensors = TensorsOf(table, state.bucket_roles());
+  const bool has_average = reader.manifest().HasRole(kAverageRole);
   Stream stream = Stream::On(state.device());
   std::vector<float> values;
   for (const LocalPiece& piece : PiecesOf(table, state, 0, Copies::kAll)) {
     const TensorRecord& record = tensors[piece.tensor];
-    TL_ASSIGN_OR_RETURN(const int tensor, reader.Find(record.name, record.state, record.shape));
+    if (record.role == kAverageRole && !has_average) continue;
+    TL_ASSIGN_OR_RETURN(const int tensor, reader.Find(record.name, record.role, record.shape));
     values.resize(static_cast<size_t>(piece.end - piece.begin));
     TL_RETURN_IF_ERROR(reader.ReadFloats(tensor, piece.box, piece.begin, piece.end, values.data()));
     const auto* from = reinterpret_cast<const std::byte*>(values.data());
@@ -183,8 +200,9 @@ std::string ImportedWeights(const std::string& folder) {
   return there && !FindCheckpoints(folder).ok() ? file : "";
 }
 
-absl::Status LoadWeights(const std::string& where, Communicator& world, const ParamTable& table,
-                         const SetParam& set, MissingWeights missing) {
+absl::StatusOr<WhichWeights> LoadWeights(const std::string& where, Communicator& world,
+                                         const ParamTable& table, const SetParam& set,
+                                         WhichWeights which, MissingWeights missing) {
   std::error_code error;
   std::string path = where;
   int file = std::filesystem::is_regular_file(where, error);
@@ -194,11 +212,19 @@ absl::Status LoadWeights(const std::string& where, Communicator& world, const Pa
   }
   Stream stream = Stream::Cpu();
   world.Broadcast(stream, Tensor::Of(&file, {1}), 0);
-  if (file != 0) return AgreeOnStatus(world, ReadSafetensors(path, table, set, missing));
-  return LoadNewest(
-             where, world,
-             [&](CheckpointReader& reader) { return ReadWeights(reader, table, set, missing); })
-      .status();
+  if (file != 0) {
+    TL_RETURN_IF_ERROR(AgreeOnStatus(world, which == WhichWeights::kAveraged
+                                                ? NoAverage(path)
+                                                : ReadSafetensors(path, table, set, missing)));
+    return WhichWeights::kTrained;
+  }
+  bool averaged = false;
+  const auto path_taken = LoadNewest(where, world, [&](CheckpointReader& reader) -> absl::Status {
+    TL_ASSIGN_OR_RETURN(averaged, ReadsAverage(reader, which));
+    return ReadWeights(reader, table, set, missing, which);
+  });
+  TL_RETURN_IF_ERROR(path_taken.status());
+  return averaged ? WhichWeights::kAveraged : WhichWeights::kTrained;
 }
 
 }  // namespace tl

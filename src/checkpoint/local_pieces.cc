@@ -44,17 +44,21 @@ std::vector<MemoryRun> RunsOf(const Lines& lines, int64_t begin, int64_t end, st
 
 }  // namespace
 
-std::vector<TensorRecord> TensorsOf(const ParamTable& table, int states) {
+std::vector<TensorRecord> TensorsOf(const ParamTable& table, const BucketRoles& roles) {
   std::vector<TensorRecord> tensors;
-  for (int state = -1; state < states; ++state) {
+  const auto add = [&](const Param& param, const std::string& role) {
+    for (const ParamPart& part : param.spec.parts)
+      tensors.push_back({.name = part.name,
+                         .role = role,
+                         .dtype = DType::kF32,
+                         .shape = part.shape,
+                         .split_axis = part.split_axis});
+  };
+  for (ParamId id = 0; id < table.size(); ++id) add(table[id], kWeightRole);
+  for (const std::string& role : AllRoles(roles)) {
     for (ParamId id = 0; id < table.size(); ++id) {
-      if (state >= 0 && !table[id].spec.trainable) continue;
-      for (const ParamPart& part : table[id].spec.parts)
-        tensors.push_back({.name = part.name,
-                           .state = state,
-                           .dtype = DType::kF32,
-                           .shape = part.shape,
-                           .split_axis = part.split_axis});
+      const std::vector<std::string>& has = roles[table[id].bucket];
+      if (std::find(has.begin(), has.end(), role) != has.end()) add(table[id], role);
     }
   }
   return tensors;
@@ -76,7 +80,7 @@ std::vector<LocalPiece> PiecesOf(const ParamTable& table, const ShardedState& st
     tensor += static_cast<int>(table[id].shards.size());
   for (int s = first_state; s < state.states(); ++s) {
     for (ParamId id = 0; id < table.size(); ++id) {
-      if (s >= 0 && !table[id].spec.trainable) continue;
+      if (s >= 0 && !state.Has(s, table[id].bucket)) continue;
       for (const PartShard& shard : table[id].shards) {
         const int index = tensor++;
         if (shard.valid == 0 || (copies == Copies::kOne && !shard.counted)) continue;

@@ -12,9 +12,9 @@
 
 namespace tl {
 
-// Lists every tensor of a run, in an order that all ranks share: weights (FP32 masters), then the
-// optimizer's states, which frozen parameters do not have.
-std::vector<TensorRecord> TensorsOf(const ParamTable& table, int states);
+// Lists every tensor of a run, in an order that all ranks share: weights (FP32 masters), then role
+// by role the optimizer's states of the parameters whose bucket has it.
+std::vector<TensorRecord> TensorsOf(const ParamTable& table, const BucketRoles& roles);
 
 // Device memory; bytes in a row.
 struct MemoryRun {

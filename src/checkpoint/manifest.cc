@@ -67,19 +67,20 @@ Box Box::Whole(const Shape& shape) {
   return box;
 }
 
-std::string Role(const TensorRecord& tensor) {
-  return tensor.state < 0 ? "weight" : absl::StrCat("state", tensor.state);
-}
-
 std::string DatasetName(const TensorRecord& tensor) {
-  return absl::StrCat("/", Role(tensor), "/", tensor.name);
+  return absl::StrCat("/", tensor.role, "/", tensor.name);
 }
 
-int Manifest::Find(const std::string& name, int state) const {
+int Manifest::Find(const std::string& name, const std::string& role) const {
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].state == state && tensors[i].name == name) return static_cast<int>(i);
+    if (tensors[i].role == role && tensors[i].name == name) return static_cast<int>(i);
   }
   return -1;
+}
+
+bool Manifest::HasRole(const std::string& role) const {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const TensorRecord& tensor) { return tensor.role == role; });
 }
 
 int64_t Manifest::bytes() const {
@@ -99,7 +100,7 @@ std::string WriteManifest(const Manifest& m) {
               provenance = OrderedJson::object();
   for (const TensorRecord& t : m.tensors) {
     tensors.push_back({{"name", t.name},
-                       {"role", Role(t)},
+                       {"role", t.role},
                        {"dtype", FormatName(t.dtype)},
                        {"shape", Dims(t.shape)},
                        {"split_axis", t.split_axis}});

@@ -17,7 +17,8 @@
 
 namespace tl {
 
-inline constexpr int kManifestVersion = 1;
+// Written. Version 1 is read too: it numbers the states of AdamW, m and v, as state0 and state1.
+inline constexpr int kManifestVersion = 2;
 inline constexpr char kManifestName[] = "manifest.json";
 // Neither written nor read beyond it. A tensor on a rank takes some 130 bytes.
 inline constexpr int64_t kMaxManifestBytes = 512 << 20;
@@ -35,15 +36,18 @@ struct Box {
   static Box Whole(const Shape& shape);
 };
 
+// The role of weights. Others are those of an optimizer's states, see Optimizer::Roles.
+inline constexpr char kWeightRole[] = "weight";
+
 struct TensorRecord {
   std::string name;  // global
-  int state = -1;    // -1: the weight; else the optimizer's state of this number
+  std::string role = kWeightRole;
   DType dtype = DType::kF32;
   Shape shape;
   int split_axis = -1;  // of the grid that saved it; -1: none
+
+  bool is_weight() const { return role == kWeightRole; }
 };
-// Names it "weight", "state0", ...
-std::string Role(const TensorRecord& tensor);
 // Tells where a shard and model.h5 have it: "/weight/NAME".
 std::string DatasetName(const TensorRecord& tensor);
 
@@ -81,7 +85,9 @@ struct Manifest {
   std::vector<FileRecord> files;
 
   // -1: none.
-  int Find(const std::string& name, int state) const;
+  int Find(const std::string& name, const std::string& role) const;
+  // Tells whether any tensor has this role.
+  bool HasRole(const std::string& role) const;
   int64_t bytes() const;  // of the files
   int64_t piece_bytes(const Piece& piece) const;
 };

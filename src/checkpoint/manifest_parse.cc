@@ -25,7 +25,7 @@ constexpr int64_t kMaxInt = std::numeric_limits<int64_t>::max();
 // No dimension or file is larger; products of sizes are checked against it too.
 constexpr int64_t kMaxSize = int64_t{1} << 56;
 constexpr int kMaxRank = 4;
-constexpr size_t kMaxName = 200;
+constexpr size_t kMaxName = 200, kMaxRole = 32;
 
 // A value of the document and how it is called in messages.
 class Node {
@@ -125,18 +125,28 @@ absl::StatusOr<std::vector<uint32_t>> ParseCrcs(const Node& node, int64_t count)
   return crcs;
 }
 
-absl::StatusOr<TensorRecord> ParseTensor(const Node& node) {
+// The role of a tensor in a manifest of this version.
+absl::StatusOr<std::string> ParseRole(const Node& node, int64_t version) {
+  TL_ASSIGN_OR_RETURN(const std::string role, node.Text());
+  if (version == 1) {
+    if (role == kWeightRole) return role;
+    if (role.size() != 6 || role.rfind("state", 0) != 0 || role[5] < '0' || role[5] > '9')
+      return node.Expected("\"weight\" or \"state0\" to \"state9\"");
+    return role == "state0" ? "m" : role == "state1" ? "v" : role;
+  }
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  if (role.empty() || role.size() > kMaxRole || !std::all_of(role.begin(), role.end(), plain))
+    return node.Expected(absl::StrCat("1 to ", kMaxRole, " of the characters a-z and 0-9"));
+  return role;
+}
+
+absl::StatusOr<TensorRecord> ParseTensor(const Node& node, int64_t version) {
   TensorRecord tensor;
   TL_ASSIGN_OR_RETURN(const Node name, node.At("name"));
   TL_ASSIGN_OR_RETURN(tensor.name, name.Text());
   if (!IsPlainName(tensor.name)) return name.Expected("a name without slashes and spaces");
   TL_ASSIGN_OR_RETURN(const Node role, node.At("role"));
-  TL_ASSIGN_OR_RETURN(const std::string text, role.Text());
-  if (text != "weight") {
-    if (text.size() != 6 || text.rfind("state", 0) != 0 || text[5] < '0' || text[5] > '9')
-      return role.Expected("\"weight\" or \"state0\" to \"state9\"");
-    tensor.state = text[5] - '0';
-  }
+  TL_ASSIGN_OR_RETURN(tensor.role, ParseRole(role, version));
   TL_ASSIGN_OR_RETURN(const Node dtype, node.At("dtype"));
   TL_ASSIGN_OR_RETURN(const std::string type, dtype.Text());
   if (type == "float32") {
@@ -245,7 +255,7 @@ absl::Status ParseRun(const Node& node, RunState* run) {
 absl::Status ParseBody(const Node& root, Manifest* m) {
   TL_ASSIGN_OR_RETURN(const Node format, root.At("format"));
   if (format.json() != "trunkline checkpoint") return format.Expected("\"trunkline checkpoint\"");
-  TL_RETURN_IF_ERROR(root.Integer("version", kManifestVersion, kManifestVersion).status());
+  TL_ASSIGN_OR_RETURN(const int64_t version, root.Integer("version", 1, kManifestVersion));
   TL_ASSIGN_OR_RETURN(const Node block, root.At("block_bytes"));
   TL_ASSIGN_OR_RETURN(m->block_bytes, block.Integer(64, 64 << 20));
   if (m->block_bytes % 8 != 0) return block.Expected("a multiple of 8");
@@ -268,7 +278,7 @@ absl::Status ParseBody(const Node& root, Manifest* m) {
   std::set<std::string> names;
   for (size_t i = 0; i < tensor_count; ++i) {
     const Node item = tensors.Item(i);
-    TL_ASSIGN_OR_RETURN(TensorRecord record, ParseTensor(item));
+    TL_ASSIGN_OR_RETURN(TensorRecord record, ParseTensor(item, version));
     if (!names.insert(DatasetName(record)).second) return item.Expected("a name of its own");
     m->tensors.push_back(std::move(record));
   }

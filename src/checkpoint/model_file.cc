@@ -86,7 +86,7 @@ absl::StatusOr<FileRecord> WriteModelFile(const std::string& folder, const Manif
     most_bytes += kMostPieceBytes * static_cast<int64_t>(shard.pieces.size());
   TL_ASSIGN_OR_RETURN(Hdf5Image image, Hdf5Image::Create(path, kBlockBytes, most_bytes));
   for (size_t i = 0; i < manifest.tensors.size(); ++i) {
-    if (manifest.tensors[i].state < 0)
+    if (manifest.tensors[i].is_weight())
       TL_RETURN_IF_ERROR(AddTensor(image.file(), manifest, static_cast<int>(i)));
   }
   TL_RETURN_IF_ERROR(image.Close());

@@ -83,13 +83,12 @@ absl::StatusOr<const File*> CheckpointReader::OpenShard(int file) {
   return &open_[file];
 }
 
-absl::StatusOr<int> CheckpointReader::Find(const std::string& name, int state,
+absl::StatusOr<int> CheckpointReader::Find(const std::string& name, const std::string& role,
                                            const Shape& shape) const {
-  const TensorRecord wanted{.name = name, .state = state, .shape = shape};
-  const int tensor = manifest_.Find(name, state);
+  const int tensor = manifest_.Find(name, role);
   if (tensor < 0)
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": no tensor \"", DatasetName(wanted).substr(1), "\""));
+        absl::StrCat(path_, ": no tensor \"", role, "/", name, "\""));
   if (!(manifest_.tensors[tensor].shape == shape))
     return absl::FailedPreconditionError(absl::StrCat(
         path_, ": tensor \"", name, "\" has the shape ", ToString(manifest_.tensors[tensor].shape),

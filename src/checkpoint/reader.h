@@ -28,7 +28,8 @@ class CheckpointReader {
   const Manifest& manifest() const { return manifest_; }
   const std::string& path() const { return path_; }
   // Finds a tensor that must be there with this shape: FailedPrecondition where it is not.
-  absl::StatusOr<int> Find(const std::string& name, int state, const Shape& shape) const;
+  absl::StatusOr<int> Find(const std::string& name, const std::string& role,
+                           const Shape& shape) const;
 
   // Elements [begin, end) of a box of a tensor, in row-major order within the box, as stored.
   // Memory: one block.

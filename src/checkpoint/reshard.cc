@@ -211,7 +211,7 @@ absl::StatusOr<std::vector<TensorDifference>> Compare(CheckpointReader& a, Check
   };
   for (size_t i = 0; i < a.manifest().tensors.size(); ++i) {
     const TensorRecord& tensor = a.manifest().tensors[i];
-    const int in_b = b.manifest().Find(tensor.name, tensor.state);
+    const int in_b = b.manifest().Find(tensor.name, tensor.role);
     if (in_b < 0) {
       add(tensor, "only in " + a.path());
       continue;
@@ -226,7 +226,7 @@ absl::StatusOr<std::vector<TensorDifference>> Compare(CheckpointReader& a, Check
     if (difference.elements > 0) differences.push_back(std::move(difference));
   }
   for (const TensorRecord& tensor : b.manifest().tensors) {
-    if (a.manifest().Find(tensor.name, tensor.state) < 0) add(tensor, "only in " + b.path());
+    if (a.manifest().Find(tensor.name, tensor.role) < 0) add(tensor, "only in " + b.path());
   }
   return differences;
 }

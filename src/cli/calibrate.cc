@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/which_weights.h"
 #include "kernels/cached_attention.h"
 #include "train/machine.h"
 
@@ -11,6 +12,7 @@ namespace tl {
 
 absl::Status RunCalibrate(const Args& args, Communicator& world) {
   CalibrateOptions options;
+  std::string weights;
   Args overrides;
   Arguments arguments(
       "calibrate",
@@ -31,8 +33,10 @@ absl::Status RunCalibrate(const Args& args, Communicator& world) {
       .Option("--nodes", &options.nodes, 0, "Drafts in the tree; 0: as many as are fastest")
       .PathOption("--out", &options.out, "Where to write; else WHERE/calibration.json")
       .Overrides(&overrides);
+  AddWeightsOption(arguments, &weights);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(options.weights, ParseWhichWeights(weights));
   if (options.nodes >= kTreeKeys)
     return absl::InvalidArgumentError(
         absl::StrCat("--nodes ", options.nodes, ": expected fewer than ", kTreeKeys));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/which_weights.h"
 #include "train/evaluate.h"
 #include "train/machine.h"
 
@@ -8,6 +9,7 @@ namespace tl {
 
 absl::Status RunEval(const Args& args, Communicator& world) {
   EvalOptions options;
+  std::string weights;
   Args data, overrides;
   Arguments arguments(
       "eval",
@@ -22,8 +24,10 @@ absl::Status RunEval(const Args& args, Communicator& world) {
                   "A token file, once or several times; else [data] eval of the run")
       .Option("--batches", &options.batches, 0, "Micro-batches per data rank; 0: everything")
       .Overrides(&overrides);
+  AddWeightsOption(arguments, &weights);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(options.weights, ParseWhichWeights(weights));
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(options.run_dir, overrides, world));
   for (const std::string& path : data) options.data.push_back({path});
   if (options.data.empty() && config.data.eval.empty()) {

@@ -9,6 +9,7 @@
 #include "base/temporary.h"
 #include "checkpoint/run_text.h"
 #include "cli/command.h"
+#include "cli/which_weights.h"
 #include "convert/report.h"
 #include "engine/options.h"
 
@@ -38,7 +39,7 @@ std::string NameOfCheckpoint(const std::string& where) {
 }  // namespace
 
 absl::Status RunExport(const Args& args, Communicator& world) {
-  std::string where, format = "hf", out, dtype;
+  std::string where, format = "hf", out, dtype, weights;
   int64_t shard_mb = 4000;
   bool trunk_only = false;
   Args overrides;
@@ -68,22 +69,26 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       .Overrides(&overrides)
       .Words("--format", names)
       .Words("--dtype", {Name(DType::kF32), Name(DType::kBF16), Name(DType::kF16)});
+  AddWeightsOption(arguments, &weights);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   // Files are written once, however many ranks were started.
   if (!run || world.rank() != 0) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(const WhichWeights which, ParseWhichWeights(weights));
   TL_RETURN_IF_ERROR(CheckNewFolder(out));
   const auto alone = MakeSelfCommunicator();
   ExportJob job;
   TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(where, overrides, *alone));
   TL_ASSIGN_OR_RETURN(job.dtype, WeightType(dtype, job.config));
   TL_ASSIGN_OR_RETURN(job.text, LoadRunText(where, job.config));
-  TL_ASSIGN_OR_RETURN(const auto source, OpenRunWeights(CheckpointFolder(job.config, where)));
+  TL_ASSIGN_OR_RETURN(const auto source,
+                      OpenRunWeights(CheckpointFolder(job.config, where), which));
   job.source = source.get();
   job.name = NameOfCheckpoint(where);
   job.shard_bytes = shard_mb * 1'000'000;
   job.leave = trunk_only ? Leave::kHeads : Leave::kNothing;
   TL_ASSIGN_OR_RETURN(const auto report, Export(job, format, out));
-  std::printf("%s%s: written\n", ReportText(report).c_str(), out.c_str());
+  std::printf("%s%s: written%s\n", ReportText(report).c_str(), out.c_str(),
+              source->averaged() ? ", of the average of weights" : "");
   return absl::OkStatus();
 }
 

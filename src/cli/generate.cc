@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/which_weights.h"
 #include "train/machine.h"
 
 namespace tl {
@@ -64,7 +65,7 @@ absl::Status GatherPrompts(const std::string& prompt, const std::string& from,
 }  // namespace
 
 absl::Status RunGenerate(const Args& args, Communicator& world) {
-  std::string dir, prompt, prompts_from;
+  std::string dir, prompt, prompts_from, weights;
   GenerateOptions options;
   int64_t seed = 1;
   Args overrides;
@@ -120,8 +121,10 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
       .Words("--verify", {Name(Verification::kMatch), Name(Verification::kRejection),
                           Name(Verification::kTypical)})
       .Words("--tree", {"chain"});
+  AddWeightsOption(arguments, &weights);
   TL_ASSIGN_OR_RETURN(const bool run, ParseOrShowHelp(arguments, args, world));
   if (!run) return absl::OkStatus();
+  TL_ASSIGN_OR_RETURN(options.weights, ParseWhichWeights(weights));
   options.seed = static_cast<uint64_t>(seed);
   for (std::string& stop : options.stops) {
     TL_ASSIGN_OR_RETURN(stop, Unescaped("--stop", stop));

@@ -54,6 +54,11 @@ ConfigSection OptimizerSection() {
   s.Key("clip", &O::clip, "largest norm of the whole gradient; 0: no clipping")
       .In(kZeroOrMore)
       .Known({"clip_grad", "grad_clip"});
+  s.Key("ema", &O::ema,
+        "decay of an average of weights, which eval, generate and export then use; 0: none. It "
+        "rises as (1 + n) / (10 + n) with the updates n")
+      .In(kFromZeroToBelowOne)
+      .Known({"ema_decay"});
   return s.Take();
 }
 

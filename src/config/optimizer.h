@@ -25,6 +25,7 @@ struct OptimizerConfig {
   double beta2 = 0.95;
   double eps = 1e-8;
   double clip = 1.0;  // 0: none
+  double ema = 0.0;   // decay of the average of weights; 0: none
   bool operator==(const OptimizerConfig&) const = default;
 };
 

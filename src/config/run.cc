@@ -23,7 +23,8 @@ ConfigSection RunSection() {
         "stop after this step, the schedule unchanged; 0: at the last")
       .In(kZeroOrMore);
   s.Key("init_from", &RunSettings::init_from,
-        "run folder to take weights from; optimizer and data start fresh")
+        "run folder to take weights from, their average where it has one; optimizer and data start "
+        "fresh")
       .Path()
       .Known({"load"});
   s.Key("log_every", &RunSettings::log_every, "steps between progress lines")

@@ -5,7 +5,6 @@
 #include "base/status.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/health.h"
-#include "checkpoint/load.h"
 #include "checkpoint/reader.h"
 #include "checkpoint/safetensors.h"
 #include "convert/weights.h"
@@ -16,15 +15,19 @@ namespace {
 // A checkpoint of a run, whatever grid saved it.
 class CheckpointSource : public WeightSource {
  public:
-  explicit CheckpointSource(std::unique_ptr<CheckpointReader> reader) : reader_(std::move(reader)) {
+  CheckpointSource(std::unique_ptr<CheckpointReader> reader, bool averaged)
+      : reader_(std::move(reader)), averaged_(averaged) {
     for (const TensorRecord& t : reader_->manifest().tensors) {
-      if (t.state < 0) tensors_.push_back({t.name, Dims(t.shape), t.dtype});
+      if (t.is_weight()) tensors_.push_back({t.name, Dims(t.shape), t.dtype});
     }
   }
   const std::vector<SourceTensor>& tensors() const override { return tensors_; }
+  bool averaged() const override { return averaged_; }
   absl::Status Read(const std::string& name, int64_t begin, int64_t count,
                     float* out) const override {
-    const int tensor = reader_->manifest().Find(name, -1);
+    // Frozen ones have no average.
+    int tensor = averaged_ ? reader_->manifest().Find(name, kAverageRole) : -1;
+    if (tensor < 0) tensor = reader_->manifest().Find(name, kWeightRole);
     if (tensor < 0) return absl::NotFoundError(absl::StrCat("no tensor \"", name, "\""));
     const Box whole = Box::Whole(reader_->manifest().tensors[tensor].shape);
     return reader_->ReadFloats(tensor, whole, begin, begin + count, out);
@@ -32,6 +35,7 @@ class CheckpointSource : public WeightSource {
 
  private:
   std::unique_ptr<CheckpointReader> reader_;
+  bool averaged_;
   std::vector<SourceTensor> tensors_;
 };
 
@@ -55,8 +59,10 @@ class FileSource : public WeightSource {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& where) {
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& where,
+                                                             WhichWeights which) {
   if (const std::string file = ImportedWeights(where); !file.empty()) {
+    if (which == WhichWeights::kAveraged) return NoAverage(file);
     TL_ASSIGN_OR_RETURN(auto reader, SafetensorsReader::Open(file));
     return std::make_unique<FileSource>(std::move(reader));
   }
@@ -65,7 +71,10 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& 
   if (const std::string notice = HealthNotice(paths); !notice.empty()) LogWarning(notice);
   for (const std::string& path : HealthyFirst(paths)) {
     auto reader = CheckpointReader::Open(path);
-    if (reader.ok()) return std::make_unique<CheckpointSource>(std::move(reader).value());
+    if (reader.ok()) {
+      TL_ASSIGN_OR_RETURN(const bool averaged, ReadsAverage(**reader, which));
+      return std::make_unique<CheckpointSource>(std::move(reader).value(), averaged);
+    }
     reasons.push_back(std::string(reader.status().message()));
   }
   return absl::DataLossError(absl::StrJoin(reasons, "; "));

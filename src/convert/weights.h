@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "checkpoint/load.h"
 #include "device/dtype.h"
 
 namespace tl {
@@ -25,6 +26,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   virtual const std::vector<SourceTensor>& tensors() const = 0;
+  // Whether they are an average of a training's weights.
+  virtual bool averaged() const { return false; }
   // Elements [begin, begin + count) of the whole tensor as fp32.
   virtual absl::Status Read(const std::string& name, int64_t begin, int64_t count,
                             float* out) const = 0;
@@ -33,8 +36,10 @@ class WeightSource {
   const SourceTensor* Find(const std::string& name) const;
 };
 
-// The weights of a checkpoint, of a folder of them (the newest that opens) or of an imported one.
-absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(const std::string& where);
+// The weights of a checkpoint, of a folder of them (the newest that opens) or of an imported one,
+// which has no average of them.
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenRunWeights(
+    const std::string& where, WhichWeights which = WhichWeights::kAveragedIfThere);
 // A Hugging Face folder: model.safetensors, or else the shards of model.safetensors.index.json.
 // Every shard is opened and checked, names that the index and the shards disagree on are errors.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenHuggingFaceWeights(const std::string& folder);

@@ -183,7 +183,8 @@ absl::Status Calibrate(const CalibrateOptions& options, const Config& config, Co
   TL_ASSIGN_OR_RETURN(
       const auto model,
       LanguageModel::Load(options.run_dir, config,
-                          {.sequences = 1, .context = context, .drafts = most_tokens - 1}, mesh));
+                          {.sequences = 1, .context = context, .drafts = most_tokens - 1},
+                          options.weights, mesh));
   Calibration c{.checkpoint = FirstChoice(folder),
                 .compute = Name(config.precision.compute),
                 .tensor = mesh.tensor_size(),

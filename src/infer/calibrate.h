@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "checkpoint/load.h"
 #include "comm/communicator.h"
 
 namespace tl {
@@ -19,6 +20,7 @@ struct CalibrateOptions {
   int64_t tokens = 16384;         // of them
   int64_t nodes = 0;              // of the tree; 0: as many as are fastest
   std::string out;                // empty: CalibrationPath(run_dir)
+  WhichWeights weights = WhichWeights::kAveragedIfThere;
 };
 
 // Measures how often the drafts of heads are accepted, by head and rank, and what passes cost;

@@ -212,13 +212,16 @@ absl::Status Generate(const std::string& run_dir, const Config& run_config,
                         .context = std::min(length, all),
                         .drafts = drafts};
   };
-  TL_ASSIGN_OR_RETURN(
-      const auto model,
-      LanguageModel::Load(run_dir, run_config, limits(run_config, speculation.drafts), mesh));
+  TL_ASSIGN_OR_RETURN(const auto model, LanguageModel::Load(run_dir, run_config,
+                                                            limits(run_config, speculation.drafts),
+                                                            options.weights, mesh));
   std::unique_ptr<LanguageModel> draft_model;
   if (draft_config != nullptr) {
+    const WhichWeights which = options.weights == WhichWeights::kTrained
+                                   ? WhichWeights::kTrained
+                                   : WhichWeights::kAveragedIfThere;
     TL_ASSIGN_OR_RETURN(draft_model, LanguageModel::Load(options.draft_model, *draft_config,
-                                                         limits(*draft_config, 0), mesh));
+                                                         limits(*draft_config, 0), which, mesh));
   }
   TL_ASSIGN_OR_RETURN(const auto drafter, MakeDrafter({.kind = speculation.kind,
                                                        .drafts = speculation.drafts,

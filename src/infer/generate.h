@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "checkpoint/load.h"
 #include "comm/communicator.h"
 #include "infer/drafter.h"
 #include "infer/verify.h"
@@ -20,6 +21,8 @@ struct GenerateOptions {
   int64_t batch = 1;  // of them decoded at once; the texts do not depend on it
   int64_t max_tokens = 200;
   std::vector<std::string> stops;  // a text ends before the first of them
+  // The average of weights, where one is kept; of the draft model kAveraged means the same.
+  WhichWeights weights = WhichWeights::kAveragedIfThere;
   uint64_t seed = 1;
   SamplingOptions sampling;
   std::string speculate = "none";

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "checkpoint/load.h"
 #include "config/config.h"
 #include "engine/memory.h"
 #include "engine/options.h"
@@ -64,13 +63,14 @@ absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Create(ModelOption
 absl::StatusOr<std::unique_ptr<LanguageModel>> LanguageModel::Load(const std::string& run_dir,
                                                                    const Config& config,
                                                                    const DecodeLimits& limits,
-                                                                   Mesh& mesh) {
+                                                                   WhichWeights which, Mesh& mesh) {
   TL_ASSIGN_OR_RETURN(auto model,
                       Create(MakeModelOptions(config, mesh.place().device.type), limits, mesh));
   Engine& engine = model->engine();
-  TL_RETURN_IF_ERROR(
-      LoadWeights(CheckpointFolder(config, run_dir), mesh.world(), engine.params(),
-                  [&](ParamId id, const float* values) { engine.SetWeights(id, values); }));
+  const auto loaded = LoadWeights(
+      CheckpointFolder(config, run_dir), mesh.world(), engine.params(),
+      [&](ParamId id, const float* values) { engine.SetWeights(id, values); }, which);
+  TL_RETURN_IF_ERROR(loaded.status());
   return model;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "checkpoint/load.h"
 #include "engine/decode_passes.h"
 #include "objective/descriptor.h"
 
@@ -25,11 +26,11 @@ class LanguageModel {
   static absl::StatusOr<std::unique_ptr<LanguageModel>> Create(ModelOptions options,
                                                                const DecodeLimits& limits,
                                                                Mesh& mesh);
-  // With the weights of a run folder's newest save. Collective.
+  // With weights of a run folder's newest save. Collective.
   static absl::StatusOr<std::unique_ptr<LanguageModel>> Load(const std::string& run_dir,
                                                              const Config& config,
                                                              const DecodeLimits& limits,
-                                                             Mesh& mesh);
+                                                             WhichWeights which, Mesh& mesh);
 
   Engine& engine() { return engine_; }
   const Model& model() const { return *model_; }

@@ -24,12 +24,36 @@ bool Decays(ParamKind kind, const DecayRule& rule) {
   return true;
 }
 
+bool Contains(const std::vector<std::string>& roles, const std::string& role) {
+  return std::find(roles.begin(), roles.end(), role) != roles.end();
+}
+
 }  // namespace
 
+std::vector<std::string> AllRoles(const BucketRoles& roles) {
+  std::vector<std::string> all;
+  for (const auto& of_bucket : roles) {
+    for (const std::string& role : of_bucket) {
+      if (!Contains(all, role)) all.push_back(role);
+    }
+  }
+  return all;
+}
+
 ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const DecayRule& decay,
-                           Weights& weights, int states)
-    : table_(table), weights_(weights), data_rank_(mesh.data_rank()) {
-  for (const Bucket& bucket : table.buckets()) {
+                           Weights& weights, const BucketRoles& roles)
+    : table_(table),
+      weights_(weights),
+      data_rank_(mesh.data_rank()),
+      bucket_roles_(roles),
+      roles_(AllRoles(roles)) {
+  const auto buckets = static_cast<int>(table.buckets().size());
+  if (roles.empty()) bucket_roles_.resize(buckets);
+  TL_CHECK_EQ(std::ssize(bucket_roles_), buckets);
+  int last_bucket = -1;  // of the last segment
+  for (int b = 0; b < buckets; ++b) {
+    const Bucket& bucket = table.buckets()[b];
+    shard_begins_.push_back(elements_);
     const int64_t part = bucket.size() / table.data_size();
     const int64_t begin = bucket.begin + part * data_rank_, end = begin + part;
     for (const ParamId id : bucket.params) {
@@ -49,14 +73,15 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
                            .norm_weight = shard.counted ? 1.0f : 0.0f,
                            .head = param.spec.head};
         Segment* last = segments_.empty() ? nullptr : &segments_.back();
-        if (last != nullptr && last->flat + last->size == next.flat &&
-            last->shard + last->size == next.shard && last->weight_decay == next.weight_decay &&
-            last->lr_scale == next.lr_scale && last->norm_weight == next.norm_weight &&
-            last->head == next.head) {
+        if (last != nullptr && bucket_roles_[last_bucket] == bucket_roles_[b] &&
+            last->flat + last->size == next.flat && last->shard + last->size == next.shard &&
+            last->weight_decay == next.weight_decay && last->lr_scale == next.lr_scale &&
+            last->norm_weight == next.norm_weight && last->head == next.head) {
           last->size += next.size;
         } else {
           segments_.push_back(next);
         }
+        last_bucket = b;
       }
     }
     elements_ += part;
@@ -70,13 +95,36 @@ ShardedState::ShardedState(const ParamTable& table, const Mesh& mesh, const Deca
   };
   ZeroBytes(stream, weights.flat.data, weights.flat.bytes());
   if (weights.flat.dtype != DType::kF32) master_ = zeros(elements_);
-  for (int i = 0; i < states; ++i)
-    states_.push_back(zeros(table.trainable_elements() / table.data_size()));
+  for (const std::string& role : roles_) {
+    int64_t elements = 0;
+    std::vector<int64_t>& starts = starts_.emplace_back(buckets, -1);
+    for (int b = 0; b < buckets; ++b) {
+      if (!Contains(bucket_roles_[b], role)) continue;
+      starts[b] = elements;
+      elements += table.buckets()[b].size() / table.data_size();
+    }
+    states_.push_back(zeros(elements));
+  }
 }
 
-int64_t ShardedState::Bytes(const ParamTable& table, DType compute, int states) {
-  const int64_t masters = compute == DType::kF32 ? 0 : table.elements();
-  return (masters + states * table.trainable_elements()) / table.data_size() * kF32;
+int64_t ShardedState::Bytes(const ParamTable& table, DType compute, const BucketRoles& roles) {
+  int64_t bytes = compute == DType::kF32 ? 0 : table.elements() / table.data_size() * kF32;
+  for (const std::string& role : AllRoles(roles)) bytes += Bytes(table, roles, role);
+  return bytes;
+}
+
+int64_t ShardedState::Bytes(const ParamTable& table, const BucketRoles& roles,
+                            const std::string& role) {
+  int64_t elements = 0;
+  for (size_t b = 0; b < roles.size(); ++b) {
+    if (Contains(roles[b], role)) elements += table.buckets()[b].size() / table.data_size();
+  }
+  return elements * kF32;
+}
+
+int ShardedState::Find(const std::string& role) const {
+  const auto it = std::find(roles_.begin(), roles_.end(), role);
+  return it == roles_.end() ? -1 : static_cast<int>(it - roles_.begin());
 }
 
 int64_t ShardedState::state_bytes() const {
@@ -92,7 +140,11 @@ Tensor ShardedState::Master(int64_t flat, int64_t shard, int64_t size) const {
 }
 
 Tensor ShardedState::State(int i, int64_t shard, int64_t size) const {
-  return Tensor::Contiguous(states_[i].data() + shard * kF32, {size}, DType::kF32,
+  const auto after = std::upper_bound(shard_begins_.begin(), shard_begins_.end(), shard);
+  const auto bucket = after - shard_begins_.begin() - 1;
+  TL_CHECK(starts_[i][bucket] >= 0) << "bucket " << bucket << " has no state " << roles_[i];
+  const int64_t at = starts_[i][bucket] + shard - shard_begins_[bucket];
+  return Tensor::Contiguous(states_[i].data() + at * kF32, {size}, DType::kF32,
                             weights_.flat.device);
 }
 
@@ -118,16 +170,37 @@ int64_t ShardedState::ShardOffset(int64_t flat, int64_t* run) const {
 
 void ShardedState::SetWeights(ParamId id, const float* values) {
   SetValues(weights_.View(id), values);
-  if (master_.data() == nullptr) return;
-  Stream stream = Stream::On(weights_.flat.device);
   const Param& param = table_[id];
+  const int average = Find(kAverageRole);
+  const bool averages = average >= 0 && Has(average, param.bucket);
+  if (master_.data() == nullptr && !averages) return;
+  Stream stream = Stream::On(weights_.flat.device);
   const int64_t n = param.local.elements();
   for (int64_t i = 0, run = 0; i < n; i += run) {
     const int64_t shard = ShardOffset(param.offset + i, &run);
     run = std::min(run, n - i);
-    if (shard >= 0)
-      CopyBytes(stream, master_.data() + shard * kF32,
-                reinterpret_cast<const std::byte*>(values + i), run * kF32);
+    if (shard < 0) continue;
+    const auto* from = reinterpret_cast<const std::byte*>(values + i);
+    if (master_.data() != nullptr)
+      CopyBytes(stream, master_.data() + shard * kF32, from, run * kF32);
+    if (averages) CopyBytes(stream, State(average, shard, run).data, from, run * kF32);
+  }
+}
+
+void ShardedState::SwapAverage(Stream& stream) {
+  const int average = Find(kAverageRole);
+  TL_CHECK(average >= 0) << "no average of weights is kept";
+  // A gathering may still read this rank's part.
+  for (Event& ready : weights_.ready) {
+    stream.Wait(ready);
+    ready = Event();
+  }
+  const bool low_precision = weights_.flat.dtype != DType::kF32;
+  for (const Segment& s : segments_) {
+    const Tensor master = Master(s.flat, s.shard, s.size);
+    Exchange(stream, {.a = master, .b = State(average, s.shard, s.size)});
+    if (low_precision)
+      Convert(stream, {.dst = weights_.flat.Slice(0, s.flat, s.flat + s.size), .src = master});
   }
 }
 

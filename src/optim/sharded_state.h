@@ -3,6 +3,7 @@
 // alone.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "comm/mesh.h"
@@ -11,6 +12,14 @@
 #include "nn/step.h"
 
 namespace tl {
+
+// The role of an average of weights. It starts as the weights, and SwapAverage knows it.
+inline constexpr char kAverageRole[] = "ema";
+
+// By bucket: the roles of the fp32 values that each of its elements has beside its master weight.
+using BucketRoles = std::vector<std::vector<std::string>>;
+// Lists them, each once, in the order in which they are met.
+std::vector<std::string> AllRoles(const BucketRoles& roles);
 
 // Whether a parameter decays, by kind: matrices always, biases never.
 struct DecayRule {
@@ -32,20 +41,28 @@ struct Segment {
 
 // The part of the flat buffers that this rank updates, and the FP32 master weights of it. Where the
 // compute precision is fp32 the masters are the weights themselves. Frozen parameters have masters
-// too, so that saves keep them to the bit, but no segments and no optimizer states.
+// too, so that saves keep them to the bit, but no segments.
 class ShardedState {
  public:
-  // Allocates; weights, masters and states start as zeros.
+  // Allocates; weights, masters and states start as zeros. roles: empty where no bucket has any.
   ShardedState(const ParamTable& table, const Mesh& mesh, const DecayRule& decay, Weights& weights,
-               int states);
+               const BucketRoles& roles);
 
   const std::vector<Segment>& segments() const { return segments_; }
   int64_t elements() const { return elements_; }
-  // fp32 [size]: master weights of a run, or its optimizer state number i.
+  // fp32 [size]: master weights of a run within a segment or bucket, or its state number i, which
+  // its bucket must have.
   Tensor Master(int64_t flat, int64_t shard, int64_t size) const;
   Tensor State(int i, int64_t shard, int64_t size) const;
+  const BucketRoles& bucket_roles() const { return bucket_roles_; }
+  // The states by number.
+  const std::vector<std::string>& roles() const { return roles_; }
+  // The number of a role; -1: no bucket has it.
+  int Find(const std::string& role) const;
+  // Tells whether a bucket has state number i.
+  bool Has(int i, int bucket) const { return starts_[i][bucket] >= 0; }
   Device device() const { return weights_.flat.device; }
-  int states() const { return static_cast<int>(states_.size()); }
+  int states() const { return static_cast<int>(roles_.size()); }
   int64_t master_bytes() const { return static_cast<int64_t>(master_.size()); }
   int64_t state_bytes() const;
   // For element `flat` of the flat buffers: its place in the shard, or -1 if another rank has it;
@@ -53,20 +70,31 @@ class ShardedState {
   int64_t ShardOffset(int64_t flat, int64_t* run) const;
 
   // Whole local parameters as fp32; every rank sets its own weights, and the masters of its part.
+  // An average starts as they are.
   void SetWeights(ParamId id, const float* values);
   // Initial weights, see InitialValues.
   void Initialize(uint64_t seed);
-  // Bytes that a construction with these sizes takes.
-  static int64_t Bytes(const ParamTable& table, DType compute, int states);
+  // Exchanges this rank's masters with their average, bit by bit, and rounds its weights anew; a
+  // second call brings everything back. GatherWeights brings them to the other ranks.
+  void SwapAverage(Stream& stream);
+  // Bytes of the masters and states of a construction with these sizes, or of one role's states.
+  static int64_t Bytes(const ParamTable& table, DType compute, const BucketRoles& roles);
+  static int64_t Bytes(const ParamTable& table, const BucketRoles& roles, const std::string& role);
 
  private:
   const ParamTable& table_;
   Weights& weights_;
   int data_rank_;
+  BucketRoles bucket_roles_;
+  std::vector<std::string> roles_;
   std::vector<Segment> segments_;
+  std::vector<int64_t> shard_begins_;  // by bucket: its first element in the sharded state
   int64_t elements_ = 0;
   Buffer master_;
   std::vector<Buffer> states_;
+  std::vector<std::vector<int64_t>>
+      starts_;  // by state and bucket: likewise in the state's buffer;
+                // -1: the bucket has no such state
 };
 
 // The sum of squares and the non-finite count of this rank's part, over the world, into

@@ -15,7 +15,6 @@
 #include "base/progress_bar.h"
 #include "base/status.h"
 #include "checkpoint/inputs.h"
-#include "checkpoint/load.h"
 #include "checkpoint/run_text.h"
 #include "data/blend.h"
 #include "data/token_file.h"
@@ -176,9 +175,11 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   };
   TL_RETURN_IF_ERROR(CheckPlan(run_config, *model, MemoryPlan(*model, mesh), planner, mesh));
   Engine engine(*model, mesh);
-  TL_RETURN_IF_ERROR(
-      LoadWeights(saves, world, model->params(),
-                  [&](ParamId id, const float* values) { engine.SetWeights(id, values); }));
+  TL_ASSIGN_OR_RETURN(const WhichWeights which,
+                      LoadWeights(
+                          saves, world, model->params(),
+                          [&](ParamId id, const float* values) { engine.SetWeights(id, values); },
+                          options.weights));
   TL_ASSIGN_OR_RETURN(const EvalResult result, Evaluate(engine, **data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
   TellBegin(options.run_dir, run_config, blend.files);
@@ -188,7 +189,7 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   if (result.targets == 0) LogWarning("every target is masked: there is no loss");
   if ((*data)->BytesPerToken() > 0 && result.targets > 0)
     std::printf(", %.5f bits/byte", result.loss / std::numbers::ln2 / (*data)->BytesPerToken());
-  std::printf("\n");
+  std::printf("%s\n", which == WhichWeights::kAveraged ? ", of the average of weights" : "");
   PrintHeads(result.heads);
   return absl::OkStatus();
 }

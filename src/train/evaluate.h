@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "checkpoint/load.h"
 #include "comm/communicator.h"
 #include "config/config.h"
 #include "data/source.h"
@@ -28,6 +29,7 @@ struct EvalOptions {
   std::string run_dir;             // a run folder with a save
   std::vector<WeightedPath> data;  // empty: [data] eval of the run
   int64_t batches = 0;             // micro batches per data rank; 0: the whole of it
+  WhichWeights weights = WhichWeights::kAveragedIfThere;
 };
 
 // Prints the loss of a trained model and, where the tokenizer allows, bits per byte on rank 0.

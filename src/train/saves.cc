@@ -36,6 +36,16 @@ void WarnOfChanges(const std::map<std::string, std::string>& provenance, const R
   if (!objective.empty()) LogWarning(Describe(objective) + ": another loss from here on");
 }
 
+// An average of weights may begin or end with a resume.
+void TellAverage(const OptimizerConfig& optimizer, const Stepper::Resumed& resumed) {
+  if (optimizer.ema > 0.0 && !resumed.had_average)
+    LogWarning(absl::StrCat("[optimizer] ema = ", optimizer.ema, ": ", resumed.path,
+                            " holds no average of weights; it starts as the weights are there"));
+  if (optimizer.ema == 0.0 && resumed.had_average)
+    LogWarning(absl::StrCat("[optimizer] ema = 0: the average of weights in ", resumed.path,
+                            " is ignored, and later checkpoints have none"));
+}
+
 // The next start would go on from them.
 void WarnOfLaterCheckpoints(const std::string& folder, int64_t step) {
   for (const CheckpointEntry& entry : ListCheckpoints(folder)) {
@@ -95,9 +105,12 @@ absl::Status LoadOrInitialize(const Config& config,
       LogInfo("resumed from " + resumed.path);
       WarnOfChanges(provenance, inputs, resumed, changes);
       WarnOfJumps(config, changes, stepper);
+      TellAverage(config.optimizer, resumed);
     }
   } else if (!config.run.init_from.empty()) {
-    TL_RETURN_IF_ERROR(stepper.StartFrom(config.run.init_from));
+    TL_ASSIGN_OR_RETURN(const WhichWeights which, stepper.StartFrom(config.run.init_from));
+    if (which == WhichWeights::kAveraged && world.rank() == 0)
+      LogInfo("starts from the average of weights in " + config.run.init_from);
   } else {
     stepper.Initialize();
   }

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "base/status.h"
-#include "checkpoint/load.h"
 #include "device/profiler_range.h"
 #include "engine/memory.h"
 #include "engine/options.h"
@@ -36,8 +35,10 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
   const ModelOptions options = MakeModelOptions(config, mesh.place().device.type);
   TL_ASSIGN_OR_RETURN(stepper->model_, DeclareModel(options, mesh));
   const OptimizerConfig& o = config.optimizer;
-  TL_ASSIGN_OR_RETURN(stepper->optimizer_,
-                      MakeOptimizer(o.name, {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps}));
+  TL_ASSIGN_OR_RETURN(stepper->optimizer_, MakeOptimizer(o.name, {.beta1 = o.beta1,
+                                                                  .beta2 = o.beta2,
+                                                                  .eps = o.eps,
+                                                                  .average = stepper->averages()}));
   stepper->run_.scaler = MakeScaler(config.precision);
   stepper->run_.seed = config.train.seed;
   return stepper;
@@ -45,13 +46,16 @@ absl::StatusOr<std::unique_ptr<Stepper>> Stepper::Create(const Config& config, M
 
 std::vector<MemoryRow> Stepper::MemoryPlan() const {
   const Model& m = *model_;
+  const BucketRoles roles = optimizer_->Roles(m.params());
+  const int64_t average = ShardedState::Bytes(m.params(), roles, kAverageRole);
   std::vector<MemoryRow> plan = {
       {"weights", m.weight_bytes()},
       {"gradients", m.gradient_bytes() + GradSync::WorkspaceBytes(m.params())},
       {"master weights and optimizer state",
-       ShardedState::Bytes(m.params(), m.options().compute, optimizer_->states())},
+       ShardedState::Bytes(m.params(), m.options().compute, roles) - average},
       {"activations", m.activation_bytes()},
       {"inputs and tables", m.input_bytes()}};
+  if (average > 0) plan.push_back({"average of weights", average});
   if (m.options().device == DeviceType::kCpu) {
     plan.push_back(Batches());
     return plan;
@@ -68,7 +72,7 @@ MemoryRow Stepper::Batches() const {
 }
 
 int64_t Stepper::CheckpointBytes(bool async) const {
-  return Checkpointer::HostBytes(model_->params(), optimizer_->states(), async,
+  return Checkpointer::HostBytes(model_->params(), optimizer_->Roles(model_->params()), async,
                                  mesh_.place().device);
 }
 
@@ -79,7 +83,7 @@ void Stepper::Allocate() {
       model_->params(), mesh_,
       DecayRule{
           .weight_decay = o.weight_decay, .embeddings = o.decay_embeddings, .norms = o.decay_norms},
-      engine_->weights(), optimizer_->states());
+      engine_->weights(), optimizer_->Roles(model_->params()));
   const Device device = engine_->stream().device();
   scalars_memory_ = Buffer::Allocate(device, sizeof(StepScalars));
   host_scalars_ = Buffer::AllocateHost(device, sizeof(StepScalars));
@@ -98,12 +102,12 @@ void Stepper::Allocate() {
       });
 }
 
-absl::Status Stepper::StartFrom(const std::string& weights) {
+absl::StatusOr<WhichWeights> Stepper::StartFrom(const std::string& weights) {
   Initialize();
   return LoadWeights(
       weights, mesh_.world(), model_->params(),
       [&](ParamId id, const float* v) { state_->SetWeights(id, v); },
-      MissingWeights::kMayBeOptional);
+      WhichWeights::kAveragedIfThere, MissingWeights::kMayBeOptional);
 }
 
 absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
@@ -130,6 +134,7 @@ absl::StatusOr<Stepper::Resumed> Stepper::Resume(const std::string& where) {
         resumed.provenance = reader.manifest().provenance;
         resumed.config = reader.manifest().config;
         resumed.data = reader.manifest().data;
+        resumed.had_average = reader.manifest().HasRole(kAverageRole);
         return absl::OkStatus();
       }));
   return resumed;
@@ -176,6 +181,19 @@ absl::Status Stepper::FillBatch(const DataSource& data, int64_t first, int64_t i
   return absl::OkStatus();
 }
 
+void Stepper::SwapAverage() {
+  if (!averages()) return;
+  state_->SwapAverage(engine_->stream());
+  GatherWeights(engine_->stream(), engine_->comm_stream(), mesh_, engine_->weights());
+}
+
+absl::StatusOr<EvalResult> Stepper::Evaluate(const DataSource& data, int64_t batches) {
+  SwapAverage();
+  absl::StatusOr<EvalResult> result = tl::Evaluate(*engine_, data, batches);
+  SwapAverage();
+  return result;
+}
+
 absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
   const TrainConfig& t = config_.train;
   const int64_t micro_batches = MicroBatches();
@@ -206,6 +224,8 @@ absl::StatusOr<StepResult> Stepper::Run(const DataSource& data) {
           static_cast<float>(run_.scaler.scale * weights[k] / static_cast<double>(targets[k]));
   }
   host->adam_step = static_cast<int32_t>(run_.updates + 1);
+  if (averages())
+    host->ema_rate = static_cast<float>(AverageRate(config_.optimizer.ema, run_.updates));
   auto* scalars = reinterpret_cast<StepScalars*>(scalars_memory_.data());
   CopyBytes(stream, scalars_memory_.data(), host_scalars_.data(), sizeof(StepScalars));
 

@@ -10,11 +10,13 @@
 
 #include "absl/status/statusor.h"
 #include "checkpoint/checkpointer.h"
+#include "checkpoint/load.h"
 #include "config/config.h"
 #include "data/source.h"
 #include "engine/engine.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "train/evaluate.h"
 #include "train/progress.h"
 #include "train/read_ahead.h"
 
@@ -46,8 +48,9 @@ class Stepper {
   void Allocate();
   // One of these before the first step.
   void Initialize() { state_->Initialize(static_cast<uint64_t>(config_.train.seed)); }
-  // Those that it has; heads that it lacks start from the seed, or from what they copy.
-  absl::Status StartFrom(const std::string& weights);
+  // Those that it has, and their average where it keeps one; heads that it lacks start from the
+  // seed, or from what they copy. Returns which were taken.
+  absl::StatusOr<WhichWeights> StartFrom(const std::string& weights);
   // where: a checkpoint, or a folder of them, of which the newest that is good is taken. Returns
   // its path and who saved it.
   struct Resumed {
@@ -55,6 +58,7 @@ class Stepper {
     std::map<std::string, std::string> provenance;
     std::string config;  // TOML; empty where the save has none
     std::vector<FileIdentity> data;
+    bool had_average = false;  // of weights; without it, one that is kept starts as they are
   };
   absl::StatusOr<Resumed> Resume(const std::string& where);
   // Saves of this training; see Checkpointer::Start, which takes run().
@@ -68,6 +72,10 @@ class Stepper {
   // the step after it needs of the same source, whose errors are that step's. Collective.
   absl::StatusOr<StepResult> Run(const DataSource& data);
 
+  // The loss on held-out data: of the average of weights, where one is kept. Weights and state are
+  // then as they were, to the bit. See Evaluate in train/evaluate.h. Collective.
+  absl::StatusOr<EvalResult> Evaluate(const DataSource& data, int64_t batches);
+
   const RunState& run() const { return run_; }
   // Of the learning rate.
   Schedule schedule() const;
@@ -80,6 +88,9 @@ class Stepper {
  private:
   Stepper(const Config& config, Mesh& mesh) : config_(config), mesh_(mesh) {}
   int64_t MicroBatches() const;
+  bool averages() const { return config_.optimizer.ema > 0.0; }
+  // Trains on, or evaluates, what was the average so far.
+  void SwapAverage();
   // This rank's samples of micro-batch i of a step, with targets masked. From any thread.
   absl::Status FillBatch(const DataSource& data, int64_t first, int64_t i, HostBatch* out) const;
 

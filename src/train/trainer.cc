@@ -134,7 +134,7 @@ struct Trainer {
     const Doing doing("evaluating");
     const auto start = Clock::now();
     TL_ASSIGN_OR_RETURN(const EvalResult result,
-                        tl::Evaluate(stepper.engine(), *eval, config.train.eval_batches));
+                        stepper.Evaluate(*eval, config.train.eval_batches));
     EvalReport report{.step = stepper.run().step,
                       .tokens = Tokens(),
                       .eval_targets = result.targets,

@@ -149,7 +149,7 @@ TEST(Format, ModelFileHoldsWholeWeights) {
     const std::vector<TensorRecord> tensors = SyntheticTensors();
     int weights = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].state >= 0) continue;
+      if (!tensors[i].is_weight()) continue;
       ++weights;
       const H5Handle dataset(H5Dopen2(file, tensors[i].name.c_str(), H5P_DEFAULT), H5Dclose);
       ASSERT_GE(dataset, 0) << tensors[i].name;
@@ -171,7 +171,7 @@ TEST(Format, ShardsDescribeThemselves) {
   const std::string path = MakeCheckpoint(TestFolder("shard"), 2, 1, 2);
   const H5Handle file(H5Fopen((path + "/shard_0001.h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT),
                       H5Fclose);
-  const H5Handle dataset(H5Dopen2(file, "/state0/columns.weight", H5P_DEFAULT), H5Dclose);
+  const H5Handle dataset(H5Dopen2(file, "/m/columns.weight", H5P_DEFAULT), H5Dclose);
   ASSERT_GE(dataset, 0);
   const auto attribute = [&](const char* name) {
     std::vector<int64_t> values(2);

@@ -38,7 +38,8 @@ Manifest Sample() {
              .sampled = true,
              .samples = 4}};
   m.tokenizer_hash = 0xfedcba9876543210u;
-  m.tensors = {{"a.weight", -1, DType::kF32, {4, 8}, 0}, {"a.weight", 1, DType::kBF16, {4, 8}, 0}};
+  m.tensors = {{"a.weight", kWeightRole, DType::kF32, {4, 8}, 0},
+               {"a.weight", "ema", DType::kBF16, {4, 8}, 0}};
   m.files.resize(2);
   m.files[0] = {"shard_0000.h5", 1000, 7, {{0, Box::Whole({4, 8}), 0, 20, 100, {1, 0xffffffff}}}};
   m.files[1] = {"shard_0001.h5",
@@ -66,7 +67,11 @@ TEST(Manifest, ReadsWhatItWrites) {
   EXPECT_EQ(read->data[1].samples, 4);
   EXPECT_EQ(read->run.scaler.hysteresis_left, -2);
   EXPECT_EQ(read->provenance, m.provenance);
-  EXPECT_EQ(read->tensors[1].state, 1);
+  EXPECT_EQ(read->tensors[1].role, "ema");
+  EXPECT_EQ(read->Find("a.weight", "ema"), 1);
+  EXPECT_EQ(read->Find("a.weight", "m"), -1);
+  EXPECT_TRUE(read->HasRole("ema"));
+  EXPECT_FALSE(read->HasRole("m"));
   EXPECT_EQ(read->files[0].pieces[0].crcs, m.files[0].pieces[0].crcs);
   ASSERT_EQ(read->data.size(), 2);
   for (size_t i = 0; i < 2; ++i) {
@@ -87,6 +92,31 @@ TEST(Manifest, ReadsOlderOnes) {
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_TRUE(read->data.empty());
   EXPECT_EQ(read->tokenizer_hash, 0);
+}
+
+// Version 1 numbered states, and knew no average.
+TEST(Manifest, ReadsNumberedStatesAsRoles) {
+  std::string text = WriteManifest(Sample());
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    text = Sealed(text.replace(at, from.size(), to));
+  };
+  replace("\"version\":2", "\"version\":1");
+  EXPECT_FALSE(ParseManifest(text, "m").ok()) << "a role by name in version 1";
+  std::string was = "ema";
+  for (const auto& [number, role] :
+       {std::pair("state0", "m"), std::pair("state1", "v"), std::pair("state7", "state7")}) {
+    replace("\"role\":\"" + was + "\"", absl::StrFormat("\"role\":\"%s\"", number));
+    was = number;
+    const auto read = ParseManifest(text, "m");
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->tensors[0].role, kWeightRole);
+    EXPECT_EQ(read->tensors[1].role, role);
+    // Written again it is of today's version.
+    EXPECT_NE(WriteManifest(*read).find(absl::StrFormat("\"role\":\"%s\"", role)),
+              std::string::npos);
+  }
 }
 
 TEST(Manifest, ItsOwnChecksumGuardsIt) {
@@ -112,8 +142,9 @@ TEST(Manifest, RefusesWhatCannotBe) {
         << read.status() << "\nexpected: " << part;
   };
   refused("trunkline checkpoint", "other", "m: format: expected \"trunkline checkpoint\"");
-  refused("\"version\":1", "\"version\":2", "m: version: expected a whole number from 1 to 1");
-  refused("\"version\":1", "\"version\":1.5", "version: expected a whole number");
+  refused("\"version\":2", "\"version\":3", "m: version: expected a whole number from 1 to 2");
+  refused("\"version\":2", "\"version\":0", "m: version: expected a whole number from 1 to 2");
+  refused("\"version\":2", "\"version\":1.5", "version: expected a whole number");
   refused("\"block_bytes\":64", "\"block_bytes\":0", "block_bytes: expected");
   refused("\"block_bytes\":64", "\"block_bytes\":68", "a multiple of 8");
   refused("\"block_bytes\":64", "\"block_bytes\":128", "checksums of 8");
@@ -123,8 +154,9 @@ TEST(Manifest, RefusesWhatCannotBe) {
   refused("\"loss_scale\":65536.0", "\"loss_scale\":0", "a positive number");
   refused("\"a.weight\"", "\"../weight\"", "a name without slashes");
   refused("\"a.weight\"", "\"a/weight\"", "a name without slashes");
-  refused("\"role\":\"state1\"", "\"role\":\"weight\"", "a name of its own");
-  refused("\"role\":\"state1\"", "\"role\":\"stateX\"", "role: expected");
+  refused("\"role\":\"ema\"", "\"role\":\"weight\"", "a name of its own");
+  for (const char* role : {"../ema", "", "Ema", "a/b", "123456789012345678901234567890123"})
+    refused("\"role\":\"ema\"", absl::StrFormat("\"role\":\"%s\"", role), "role: expected 1 to 32");
   refused("float32", "int8", "dtype: expected");
   refused("[4,8]", "[4,0]", "expected a whole number from 1");
   refused("[4,8]", "[]", "1 to 4 numbers");

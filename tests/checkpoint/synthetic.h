@@ -20,13 +20,13 @@ namespace tl {
 
 inline std::vector<TensorRecord> SyntheticTensors() {
   std::vector<TensorRecord> tensors;
-  for (int state = -1; state < 1; ++state) {
-    tensors.push_back({"rows.weight", state, DType::kF32, {7, 5}, 0});
-    tensors.push_back({"columns.weight", state, DType::kF32, {6, 9}, 1});
-    tensors.push_back({"norm.weight", state, DType::kF32, {11}, -1});
-    tensors.push_back({"big.weight", state, DType::kF32, {40, 33}, 0});
+  for (const char* role : {kWeightRole, "m"}) {
+    tensors.push_back({"rows.weight", role, DType::kF32, {7, 5}, 0});
+    tensors.push_back({"columns.weight", role, DType::kF32, {6, 9}, 1});
+    tensors.push_back({"norm.weight", role, DType::kF32, {11}, -1});
+    tensors.push_back({"big.weight", role, DType::kF32, {40, 33}, 0});
   }
-  tensors.push_back({"narrow.weight", -1, DType::kBF16, {4, 6}, 1});
+  tensors.push_back({"narrow.weight", kWeightRole, DType::kBF16, {4, 6}, 1});
   return tensors;
 }
 
@@ -113,7 +113,7 @@ inline absl::Status CheckSynthetic(CheckpointReader& reader) {
   const std::vector<TensorRecord> tensors = SyntheticTensors();
   std::vector<float> values;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const auto found = reader.Find(tensors[i].name, tensors[i].state, tensors[i].shape);
+    const auto found = reader.Find(tensors[i].name, tensors[i].role, tensors[i].shape);
     if (!found.ok()) return found.status();
     values.assign(static_cast<size_t>(tensors[i].shape.elements()), 1e9f);
     const absl::Status status = reader.ReadFloats(*found, Box::Whole(tensors[i].shape), 0,

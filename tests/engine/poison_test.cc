@@ -155,7 +155,7 @@ TEST(Memory, InferencePlansOfManySizes) {
             options.purpose = purpose;
             const auto model = Model::Declare(options, mesh.grid()).value();
             Engine engine(*model, mesh);
-            ShardedState state(model->params(), mesh, {}, engine.weights(), 0);
+            ShardedState state(model->params(), mesh, {}, engine.weights(), {});
             state.Initialize(1);
             engine.Evaluate(batch);
             losses[purpose == Plan::Purpose::kInference] = *engine.head_sums().as<double>();

@@ -210,6 +210,34 @@ TEST(BiasBackward, SumsRowsForAnyNumberOfThreads) {
   }
 }
 
+TEST(Exchange, SwapsEveryBit) {
+  Stream& stream = TestStream();
+  for (const int64_t n : kSizes) {
+    for (const int64_t offset : {0, 3}) {  // a shard starts anywhere
+      Doubles x = Normals(DType::kF32, offset + n, 1);
+      if (n > 4) x[offset + 4] = -0.0;
+      if (n > 5) x[offset + 5] = std::numeric_limits<double>::quiet_NaN();
+      const Owned a(DType::kF32, {offset + n}, x);
+      const Owned b(DType::kF32, {offset + n}, Normals(DType::kF32, offset + n, 2));
+      const auto was_a = a.Bytes(), was_b = b.Bytes();
+      const auto swap = [&] {
+        Exchange(stream, {.a = a.tensor().Slice(0, offset, offset + n),
+                          .b = b.tensor().Slice(0, offset, offset + n)});
+      };
+      const auto joined = [&](std::vector<uint8_t> head, const std::vector<uint8_t>& tail) {
+        std::copy(tail.begin() + 4 * offset, tail.end(), head.begin() + 4 * offset);
+        return head;
+      };
+      swap();
+      EXPECT_EQ(a.Bytes(), joined(was_a, was_b)) << n;
+      EXPECT_EQ(b.Bytes(), joined(was_b, was_a)) << n;
+      swap();
+      EXPECT_EQ(a.Bytes(), was_a) << n;
+      EXPECT_EQ(b.Bytes(), was_b) << n;
+    }
+  }
+}
+
 TEST(SumSquares, CountsNonFiniteAndIgnoresThreads) {
   Stream& stream = TestStream();
   std::vector<int64_t> sizes(std::begin(kSizes), std::end(kSizes));

@@ -159,6 +159,24 @@ TEST(Equivalence, SameLayoutTwiceIsTheSameToTheBit) {
   }
 }
 
+// The average of weights after the last step; none where none is kept.
+std::vector<float> AverageOf(const Outcome& outcome) {
+  const size_t size = outcome.weights.size();
+  if (outcome.moments.size() <= 2 * size) return {};
+  return {outcome.moments.begin() + 2 * size, outcome.moments.end()};
+}
+
+// Averages are as close as weights are.
+void ExpectSameAverage(const Outcome& a, const Outcome& b, const std::vector<TensorRange>& ranges) {
+  Outcome of_a = a, of_b = b;
+  of_a.weights = AverageOf(a);
+  of_b.weights = AverageOf(b);
+  ASSERT_EQ(of_a.weights.size(), of_b.weights.size());
+  if (of_a.weights.empty()) return;
+  EXPECT_FALSE(Same(of_a.weights, a.weights)) << "the average is another";
+  ExpectWithinFp32Bounds(Compare(of_a, of_b, ranges), ranges);
+}
+
 // All layouts of a variant of the model or of the data against one rank.
 void TestVariant(const std::string& name, const Config& config, const DataSource& source,
                  const std::vector<Recompute>& recomputes = {Recompute::kNone},
@@ -173,6 +191,7 @@ void TestVariant(const std::string& name, const Config& config, const DataSource
     const Distances d =
         Compare(reference != nullptr ? *reference : outcomes[0], outcomes[i], ranges);
     ExpectWithinFp32Bounds(d, ranges);
+    ExpectSameAverage(outcomes[0], outcomes[i], ranges);
     worst.largest_loss = std::max(worst.largest_loss, d.largest_loss);
     gradient = std::max(gradient, Worst(d.gradients, ranges).distance);
     weight = std::max(weight, Worst(d.weights, ranges).distance);
@@ -185,6 +204,7 @@ TEST(EquivalenceOfVariants, UntiedBiasAndHeadNorms) {
   config.model.tie_embeddings = false;
   config.model.qkv_bias = true;
   config.model.qk_norm = true;
+  config.optimizer.ema = 0.6;
   TestVariant("untied embeddings, q/k/v bias, q/k norm", config, Source(),
               {Recompute::kNone, Recompute::kFull});
 }
@@ -239,6 +259,7 @@ TEST(EquivalenceOfVariants, IndependentHeads) {
 TEST(EquivalenceOfVariants, SequentialMtp) {
   Config config = WithObjective("sequential_mtp", 2);
   config.objective.Set("share_weights", true);
+  config.optimizer.ema = 0.3;
   config.train.hidden_dropout = 0.1;
   TestHeads("sequential MTP of depth 2, one module, dropout", config, Source());
 }

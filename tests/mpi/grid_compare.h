@@ -23,7 +23,8 @@ inline void ExpectSizes(const Config& config, int ranks, const Sizes& sizes) {
   EXPECT_EQ(sizes.weights, sizes.elements * s.e);
   EXPECT_EQ(sizes.gradients, sizes.elements * 4);
   const int64_t masters = config.precision.compute == Precision::kFp32 ? 0 : 4;
-  EXPECT_EQ(sizes.optimizer, sizes.elements / s.D * (masters + 8));
+  const int64_t states = config.optimizer.ema > 0.0 ? 12 : 8;
+  EXPECT_EQ(sizes.optimizer, sizes.elements / s.D * (masters + states));
   EXPECT_EQ(sizes.saved, SavedBytes(s));
   // What is alive at once is laid out without gaps to speak of.
   EXPECT_LE(static_cast<double>(sizes.activations), 1.05 * static_cast<double>(PeakBytes(s)));

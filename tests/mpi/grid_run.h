@@ -136,7 +136,7 @@ struct Outcome {
   std::vector<float> gradients;  // of the first step; whole tensors one after the other, as below
   std::vector<float> initial;    // master weights
   std::vector<float> weights;    // after the last step
-  std::vector<float> moments;    // AdamW's m, then its v
+  std::vector<float> moments;    // AdamW's m, then its v, then the average of weights
   int64_t skipped = 0;
   Sizes sizes;
 };

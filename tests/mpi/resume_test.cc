@@ -32,6 +32,7 @@ Config ResumeConfig(Precision precision, bool packed = false) {
   config.model.qkv_bias = true;
   config.model.qk_norm = true;
   config.train.hidden_dropout = 0.1;
+  config.optimizer.ema = 0.3;
   config.precision.compute = precision;
   // Dynamic: doubles after every third step, so that its state matters.
   config.precision.initial_loss_scale = 1024.0;
@@ -76,13 +77,17 @@ void BroadcastRunState(RunState& run) {
   run.scaler.scale = static_cast<double>(scale);
 }
 
-// saves: of a save in flight, if any.
+// saves: of a save in flight, if any; an evaluation then comes between.
 void Continue(const Config& config, Stepper& stepper, Checkpointer* saves, Outcome& outcome) {
   for (int i = 0; i < StepsAfter(config); ++i) {
     RunStep(stepper, Source(config), outcome);
     if (saves == nullptr) continue;
     const absl::Status status = saves->Poll();
     EXPECT_TRUE(status.ok()) << status;
+    if (i == 0) {
+      const auto held_out = stepper.Evaluate(Source(config), /*batches=*/1);
+      EXPECT_TRUE(held_out.ok()) << held_out.status();
+    }
   }
   outcome.weights = GatherMasters(stepper);
   outcome.moments = GatherMoments(stepper);

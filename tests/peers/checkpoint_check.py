@@ -47,7 +47,7 @@ def read_manifest(path):
     stated = int(text[end + len(mark) : end + len(mark) + 8], 16)
     assert crc32c(text[:end]) == stated, "the manifest's checksum is wrong"
     manifest = json.loads(text)
-    assert (manifest["format"], manifest["version"]) == ("trunkline checkpoint", 1)
+    assert (manifest["format"], manifest["version"]) == ("trunkline checkpoint", 2)
     return manifest
 
 

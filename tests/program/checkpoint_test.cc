@@ -64,7 +64,7 @@ TEST_F(CheckpointCommand, GoodOnes) {
   Expect(Checkpoint({"list", At("run")}), 0, {"1x2  good: " + At("run/step_00000004")});
   Expect(Checkpoint({"verify", At("run")}), 0, {At("run/step_00000002") + ": good"});
   Expect(Checkpoint({"inspect", At("run"), "--tensor", "embedding"}), 0,
-         {"step 4", "weight/embedding.weight", "[256, 64]", "state1/embedding.weight"});
+         {"step 4", "weight/embedding.weight", "[256, 64]", "v/embedding.weight"});
   Expect(Checkpoint({"reshard", At("run"), "--out", At("resharded"), "--data", "3"}), 0,
          {At("resharded/step_00000004")});
   Expect(Checkpoint({"verify", At("resharded")}), 0, {"good"});

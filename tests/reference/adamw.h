@@ -31,4 +31,10 @@ void AdamW(AdamWState<S>& s, const std::vector<S>& grad, const AdamWOptions<S>& 
   }
 }
 
+// Moves the average of weights after an update; rate = 1 - decay.
+template <typename S>
+void Average(std::vector<S>& average, const std::vector<S>& p, S rate) {
+  for (size_t i = 0; i < p.size(); ++i) average[i] = (S(1) - rate) * average[i] + rate * p[i];
+}
+
 }  // namespace tl::reference
