@@ -13,9 +13,8 @@ constexpr char kOption[] = "--weights", kTrained[] = "trained", kAverage[] = "em
 void AddWeightsOption(Arguments& arguments, std::string* weights) {
   arguments
       .Option(kOption, weights,
-              absl::StrCat(kAverage, ": their average over the training, ", kTrained,
-                           ": those it goes on from. By default the average where it was kept "
-                           "([optimizer] ema)"))
+              absl::StrCat(kAverage, " (their average) or ", kTrained, "; by default ", kAverage,
+                           " where the training kept it"))
       .Words(kOption, {kAverage, kTrained});
 }
 

@@ -53,9 +53,10 @@ std::vector<MemoryRow> Stepper::MemoryPlan() const {
       {"gradients", m.gradient_bytes() + GradSync::WorkspaceBytes(m.params())},
       {"master weights and optimizer state",
        ShardedState::Bytes(m.params(), m.options().compute, roles) - average},
-      {"activations", m.activation_bytes()},
-      {"inputs and tables", m.input_bytes()}};
+  };
   if (average > 0) plan.push_back({"average of weights", average});
+  plan.push_back({"activations", m.activation_bytes()});
+  plan.push_back({"inputs and tables", m.input_bytes()});
   if (m.options().device == DeviceType::kCpu) {
     plan.push_back(Batches());
     return plan;

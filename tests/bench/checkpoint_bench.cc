@@ -65,7 +65,7 @@ void MeasureShard(const std::string& folder, int64_t mebibytes) {
   std::vector<float> values(static_cast<size_t>(rows * columns));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 2654435761u % 1009);
   Manifest manifest;
-  manifest.tensors = {{"w", -1, DType::kF32, {rows, columns}, -1}};
+  manifest.tensors = {{"w", kWeightRole, DType::kF32, {rows, columns}, -1}};
   ShardPiece piece;
   piece.box = Box::Whole({rows, columns});
   piece.end = rows * columns;

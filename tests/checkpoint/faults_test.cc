@@ -255,7 +255,7 @@ TEST_F(Faults, HalfCoveredTensors) {
   shifted.files[0].pieces[0].end -= 1;
   EXPECT_NE(CheckCoverage(shifted).message().find("missing"), absl::string_view::npos);
   Manifest overlapping = manifest;
-  overlapping.tensors = {{"t", -1, DType::kF32, {4, 4}, 0}};
+  overlapping.tensors = {{"t", kWeightRole, DType::kF32, {4, 4}, 0}};
   const auto piece = [](Box box) {
     Piece p;
     p.box = box;

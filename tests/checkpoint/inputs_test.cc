@@ -76,7 +76,7 @@ TEST(Inputs, TheManifestAloneTellsTheTokenizer) {
   m.data_size = 1;
   m.block_bytes = 64;
   m.tokenizer_hash = 42;
-  m.tensors = {{"a.weight", -1, DType::kF32, {4, 8}, 0}};
+  m.tensors = {{"a.weight", kWeightRole, DType::kF32, {4, 8}, 0}};
   m.files.resize(1);
   m.files[0] = {"shard_0000.h5", 1000, 7, {{0, Box::Whole({4, 8}), 0, 32, 100, {1, 2}}}};
   std::ofstream(path + "/" + kManifestName) << WriteManifest(m);

@@ -123,7 +123,7 @@ TEST(Average, SurvivesAnEvaluationWithoutData) {
   for (int step = 0; step < 3; ++step) rig.Run();
   const Params master = rig.Master(), average = rig.State(2);
   const std::vector<std::byte> weights = WeightsOf(rig);
-  Broken broken({});
+  Broken broken(BatchOptions{});
   broken.samples = 8;
   EXPECT_EQ(rig->Evaluate(broken, 0).status().message(), "no data");
   EXPECT_EQ(rig.Master(), master);
