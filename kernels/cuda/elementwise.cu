@@ -58,8 +58,8 @@ template <int N>
 __global__ void __launch_bounds__(kThreads) ExchangeKernel(float* a, float* b, int64_t n) {
   ForElements<N>(n, [&](int64_t i, auto lanes) {
     const Pack<float, lanes> was = LoadPack<lanes>(a + i);
-    StorePack<lanes>(a + i, LoadPack<lanes>(b + i));
-    StorePack<lanes>(b + i, was);
+    StorePack(a + i, LoadPack<lanes>(b + i));
+    StorePack(b + i, was);
   });
 }
 

@@ -18,7 +18,7 @@ class Runs : public TrainedRuns {
 };
 const auto* const kRuns = testing::AddGlobalTestEnvironment(new Runs);
 
-Outcome Run(const Strings& arguments, int ranks = 1) {
+Outcome Ends(const Strings& arguments, int ranks = 1) {
   return RunShell(ProgramLine(ranks, arguments), kSeconds);
 }
 
@@ -95,15 +95,15 @@ TEST(Average, ExportsAreOfIt) {
 TEST(Average, OneThatIsNotThereIsRefused) {
   const std::string none = "/step_00000012: holds no average of weights";
   for (const int ranks : {1, 2})
-    ExpectOneError(Run({"eval", At("plain"), "--weights", "ema"}, ranks), {At("plain") + none});
-  ExpectOneError(Run({"generate", At("plain"), "--prompt", "x", "--weights", "ema"}),
+    ExpectOneError(Ends({"eval", At("plain"), "--weights", "ema"}, ranks), {At("plain") + none});
+  ExpectOneError(Ends({"generate", At("plain"), "--prompt", "x", "--weights", "ema"}),
                  {At("plain") + none});
-  ExpectOneError(Run({"calibrate", At("plain"), "--weights", "ema"}), {At("plain") + none});
-  ExpectOneError(Run({"export", At("plain"), "--out", At("no"), "--weights", "ema"}),
+  ExpectOneError(Ends({"calibrate", At("plain"), "--weights", "ema"}), {At("plain") + none});
+  ExpectOneError(Ends({"export", At("plain"), "--out", At("no"), "--weights", "ema"}),
                  {At("plain") + none});
   EXPECT_FALSE(fs::exists(At("no")));
   for (const char* command : {"eval", "calibrate"})
-    ExpectOneError(Run({command, At("averaged"), "--weights", "best"}),
+    ExpectOneError(Ends({command, At("averaged"), "--weights", "best"}),
                    {"--weights best: expected ema or trained"});
 }
 
@@ -145,7 +145,7 @@ TEST(Average, CheckpointCommandsCarryIt) {
                   "no tensor differs"),
             1);
   RunProgram({"checkpoint", "verify", At("resharded")});
-  const Outcome differ = Run({"checkpoint", "diff", At("averaged"), At("plain")});
+  const Outcome differ = Ends({"checkpoint", "diff", At("averaged"), At("plain")});
   EXPECT_EQ(differ.exit_code, 3);
   EXPECT_EQ(Count(differ.output, "ema/embedding.weight"), 1) << differ.output;
   EXPECT_EQ(Count(differ.output, "weight/"), 0) << differ.output;
