@@ -20,8 +20,9 @@ check() (
       echo "$table: $class: no file src/objective/$name.{h,cc}"
       bad=1
     fi
-    # An exporter includes its objective's header; convert/export.{h,cc} is the table of formats.
-    if grep -rniE "$name|${name//_/}" src --include='*.h' --include='*.cc' --include='*.cu' |
+    # A longer word is another: a denoiser is no objective. An exporter includes its objective's
+    # header; convert/export.{h,cc} is the table of formats.
+    if grep -rnP "(?i:$name|${name//_/})(?![a-z])" src --include='*.h' --include='*.cc' --include='*.cu' |
       grep -vE "^(src/objective/$name\.(h|cc)|$table|src/convert/export(_[a-z]*)?\.(h|cc)):"; then
       bad=1
     fi

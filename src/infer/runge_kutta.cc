@@ -27,7 +27,7 @@ constexpr double kWeights[kStages][kStages - 1] = {
 constexpr double kError[kStages] = {71.0 / 57600,      0.0,        -71.0 / 16695, 71.0 / 1920,
                                     -17253.0 / 339200, 22.0 / 525, -1.0 / 40};
 
-struct RowState {
+struct IntegralRow {
   double t, step;
   bool refused = false;
   int64_t evaluations = 1;
@@ -51,20 +51,21 @@ class RowIntegrator {
 
   absl::StatusOr<std::vector<int64_t>> Run() {
     TL_RETURN_IF_ERROR(slopes_(t_, y_, absl::MakeSpan(k_[0])));
-    while (std::any_of(rows_.begin(), rows_.end(), [&](const RowState& r) { return !Done(r); })) {
+    while (
+        std::any_of(rows_.begin(), rows_.end(), [&](const IntegralRow& r) { return !Done(r); })) {
       TL_RETURN_IF_ERROR(Try());
     }
     std::vector<int64_t> evaluations;
-    for (const RowState& row : rows_) evaluations.push_back(row.evaluations);
+    for (const IntegralRow& row : rows_) evaluations.push_back(row.evaluations);
     return evaluations;
   }
 
  private:
-  bool Done(const RowState& row) const { return row.t == integral_.to; }
+  bool Done(const IntegralRow& row) const { return row.t == integral_.to; }
 
   // One step of every row that is not at the end; those that are stay there.
   absl::Status Try() {
-    for (RowState& row : rows_) {
+    for (IntegralRow& row : rows_) {
       const double left = integral_.to - row.t;
       if (Done(row) || std::fabs(row.step) >= std::fabs(left)) row.step = left;
       // Not two steps where the second is a splinter.
@@ -116,7 +117,7 @@ class RowIntegrator {
 
   // Accepts a row's step or not, and sets its next.
   absl::Status Judge(size_t r) {
-    RowState& row = rows_[r];
+    IntegralRow& row = rows_[r];
     row.evaluations += kStages - 1;
     const double error = Error(r);
     const double factor = error == 0.0 ? 10.0 : 0.9 * std::pow(error, -0.2);
@@ -143,7 +144,7 @@ class RowIntegrator {
   const RowSlopes& slopes_;
   std::vector<double>& y_;
   const size_t width_;
-  std::vector<RowState> rows_;
+  std::vector<IntegralRow> rows_;
   std::vector<double> t_, stage_;
   std::vector<double> k_[kStages];
 };

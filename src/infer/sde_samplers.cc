@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/sde_samplers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -40,8 +41,10 @@ absl::StatusOr<std::vector<double>> WalkDown(const SamplingProblem& problem,
 
 absl::Status Nothing(SampleBatch*, const PathPoint&, const PathPoint&) { return absl::OkStatus(); }
 
-// A step of Langevin's at a point, its size such that noise and score are to each other as 1 to snr
-// in every sample.
+// A step of Langevin's at a point, of size 2 (scale snr)^2 d / |s|^2 in every sample. d stands for
+// |z|^2, whose mean it is: a step that is longer where its own noise is, is biased where d is small.
+// So is one that is long where the score happens to be next to nothing, as at a mode; noise alone
+// has |s|^2 = d / sigma^2, and a quarter of that is the least that is believed.
 absl::Status Correct(SampleBatch* batch, const Marginal& at, double scale, double snr) {
   TL_RETURN_IF_ERROR(batch->Estimate(batch->x, at));
   batch->Draw();
@@ -51,13 +54,10 @@ absl::Status Correct(SampleBatch* batch, const Marginal& at, double scale, doubl
     const absl::Span<const double> clean = batch->row(std::as_const(batch->clean), r);
     const absl::Span<const double> z = batch->row(std::as_const(batch->z), r);
     const auto score = [&](size_t i) { return (at.alpha * clean[i] - x[i]) / variance; };
-    double score_norm = 0.0, noise_norm = 0.0;
-    for (size_t i = 0; i < x.size(); ++i) {
-      score_norm += score(i) * score(i);
-      noise_norm += z[i] * z[i];
-    }
-    if (score_norm == 0.0) continue;  // at a mode: every step is as good
-    const double size = 2.0 * scale * scale * snr * snr * noise_norm / score_norm;
+    double square = 0.0;
+    for (size_t i = 0; i < x.size(); ++i) square += score(i) * score(i);
+    const auto d = static_cast<double>(x.size());
+    const double size = 2.0 * scale * scale * snr * snr * d / std::max(square, 0.25 * d / variance);
     for (size_t i = 0; i < x.size(); ++i) x[i] += size * score(i) + std::sqrt(2.0 * size) * z[i];
   }
   return absl::OkStatus();

@@ -59,10 +59,10 @@ TEST(SamplerBatch, WouldBeSeen) {
 
 enum class Norms : uint8_t { kOwn, kMeanOfBatch };
 
-// Song et al. 2021, Algorithms 2 and 3, with norms of each sample or, as in score_sde, their means
-// over the batch.
+// Song et al. 2021, Algorithms 2 and 3, with the norms of each sample or, as in score_sde, their
+// means over the batch.
 std::vector<double> PredictorCorrectorTwin(const Process& process, const Denoiser& denoiser,
-                                           int64_t steps, double snr, Norms norms) {
+                                           int64_t steps, Norms norms) {
   const NoiseAt noise = SamplingNoise(3);
   std::vector<double> x(2 * kCount), clean(x.size()), z(x.size()), score(x.size());
   int64_t draw = 0;
@@ -88,15 +88,17 @@ std::vector<double> PredictorCorrectorTwin(const Process& process, const Denoise
     const double a = from.alpha / to.alpha;
     evaluate(from);
     fill();
-    std::vector<double> z_norm(kCount), s_norm(kCount);
+    std::vector<double> s_norm(kCount);
     double z_mean = 0.0, s_mean = 0.0;
     for (size_t r = 0; r < kCount; ++r) {
-      z_mean += (z_norm[r] = std::hypot(z[2 * r], z[2 * r + 1])) / kCount;
+      z_mean += std::hypot(z[2 * r], z[2 * r + 1]) / kCount;
       s_mean += (s_norm[r] = std::hypot(score[2 * r], score[2 * r + 1])) / kCount;
     }
     for (size_t i = 0; i < x.size(); ++i) {
-      const double ratio = norms == Norms::kOwn ? z_norm[i / 2] / s_norm[i / 2] : z_mean / s_mean;
-      const double size = 2.0 * a * a * std::pow(snr * ratio, 2);
+      const double own =
+          2.0 / std::max(s_norm[i / 2] * s_norm[i / 2], 0.5 / (from.sigma * from.sigma));
+      const double ratio = norms == Norms::kOwn ? own : std::pow(z_mean / s_mean, 2);
+      const double size = 2.0 * a * a * 0.16 * 0.16 * ratio;
       x[i] += size * score[i] + std::sqrt(2.0 * size) * z[i];
     }
     evaluate(from);
@@ -115,7 +117,7 @@ TEST(SamplerBatch, PredictorCorrectorIsItsTwin) {
     const Process process = MakeProcess(name);
     const std::vector<double> found = InBatches("predictor-corrector", process, ring.Denoiser(), 7);
     const auto distance = [&](Norms norms) {
-      const auto twin = PredictorCorrectorTwin(process, ring.Denoiser(), 9, 0.16, norms);
+      const auto twin = PredictorCorrectorTwin(process, ring.Denoiser(), 9, norms);
       double most = 0.0;
       for (size_t i = 0; i < found.size(); ++i)
         most = std::max(most, std::fabs(found[i] - twin[i]));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samplers against exact answers on Gaussian data, and against their published steps.
+// Samplers against exact answers on Gaussian data.
 #include "infer/samplers.h"
 
 #include <gtest/gtest.h>
@@ -8,8 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "base/normals.h"
-#include "infer/reverse_steps.h"
 #include "tests/infer/sampler_rig.h"
 
 namespace tl {
@@ -152,58 +150,10 @@ TEST(Samplers, ReverseDiffusionConverges) {
   EXPECT_NEAR(sd, 1.0027, 1e-4);
 }
 
-// score_sde's discrete processes: their predictors' x, given score and draw.
-TEST(Samplers, StepsAreScoreSdes) {
-  std::vector<double> draws(3 * 1000);
-  FillNormals(StreamKey("test", 4), 0, 0, absl::MakeSpan(draws));
-  const auto step = [](const AffineStep& s, const Marginal& at, double x, double score, double z) {
-    const double clean = (x + at.sigma * at.sigma * score) / at.alpha;
-    return s.x * x + s.clean * clean + s.noise * z;
-  };
-  double kept = 1.0;
-  bool without_scale = true;
-  for (int i = 0; i < 1000; ++i) {
-    const double beta = (0.1 + 19.9 * i / 999.0) / 1000.0;
-    const Marginal to = {.alpha = std::sqrt(kept), .sigma = std::sqrt(1.0 - kept)};
-    kept *= 1.0 - beta;
-    const Marginal from = {.alpha = std::sqrt(kept), .sigma = std::sqrt(1.0 - kept)};
-    const auto at = static_cast<size_t>(i);
-    const double x = draws[3 * at], score = draws[3 * at + 1], z = draws[3 * at + 2];
-    const double mean = (2.0 - std::sqrt(1.0 - beta)) * x + beta * score;
-    ASSERT_NEAR(step(ReverseDiffusionStep(from, to), from, x, score, z), mean + std::sqrt(beta) * z,
-                1e-12)
-        << i;
-    ASSERT_NEAR(step(AncestralStep(from, to, 1.0), from, x, score, z),
-                (x + beta * score) / std::sqrt(1.0 - beta) + std::sqrt(beta) * z, 1e-12)
-        << i;
-    // A wrong rule: G^2 without a^2.
-    const double g2 = from.sigma * from.sigma - to.sigma * to.sigma;
-    without_scale &= std::fabs(g2 - beta) < 1e-12;
-  }
-  EXPECT_FALSE(without_scale);
-  for (int i = 1; i < 1000; ++i) {
-    const auto sigma = [](int k) { return 0.01 * std::pow(5000.0, k / 999.0); };
-    const Marginal from = {.sigma = sigma(i)}, to = {.sigma = sigma(i - 1)};
-    const auto at = static_cast<size_t>(i);
-    const double x = draws[3 * at], z = draws[3 * at + 2];
-    const double score = draws[3 * at + 1] / sigma(i);
-    const double g2 = sigma(i) * sigma(i) - sigma(i - 1) * sigma(i - 1);
-    const double mean = x + g2 * score, scale = 1e-13 * (1.0 + from.sigma);
-    ASSERT_NEAR(step(ReverseDiffusionStep(from, to), from, x, score, z), mean + std::sqrt(g2) * z,
-                scale)
-        << i;
-    ASSERT_NEAR(step(AncestralStep(from, to, 0.0), from, x, score, z),
-                mean + std::sqrt(g2) * sigma(i - 1) / sigma(i) * z, scale)
-        << i;
-  }
-}
-
 // NCSNv2's 232 levels from 50 to 0.01, 5 steps of epsilon 6.2e-6 each: its known bias. With steps
 // twice as long it is another.
 TEST(Samplers, LangevinHasItsKnownBias) {
   const Process process = MakeProcess("ve");
-  ProcessOptions options;
-  options.sigma_min = process.At(0).sigma;
   const auto variance = [&](double step) {
     return SampleVariance("langevin", process, kS, 1161, {.steps = 232, .langevin_step = step}) /
            (kS * kS);
@@ -306,7 +256,8 @@ TEST(Samplers, TableCountsEvaluations) {
     };
     const SamplerOptions options = ResolveSampling(kind, {.steps = 7}).value();
     Draw(kind.name, MakeProcess("vp"), counting, SamplingNoise(1), Numbers(0, 2), 3, options);
-    if (kind.evaluations(options) != 0) EXPECT_EQ(calls, kind.evaluations(options)) << kind.name;
+    const int64_t promised = kind.evaluations(options);
+    EXPECT_TRUE(promised == 0 || promised == calls) << kind.name << ": " << calls;
   }
 }
 

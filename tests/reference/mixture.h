@@ -26,6 +26,9 @@ struct AtPoint {
   double log_density = 0.0;      // of the data plus noise
   std::vector<double> share;     // of the components, given the point
   std::vector<double> clean_of;  // [components][width]: E[x_0 | x], given the component
+  std::vector<double> score_of;  // [components][width]: d ln p / dx of the component alone
+  double noise = -1.0;           // that of
+  std::vector<double> scale;     // the components' ln (weight / (2 pi variance)^(width / 2))
 };
 
 class Mixture {
@@ -52,17 +55,27 @@ class Mixture {
     const size_t d = x.size();
     at->share.resize(components_.size());
     at->clean_of.resize(components_.size() * d);
+    at->score_of.resize(components_.size() * d);
+    if (at->noise != noise) {
+      at->noise = noise;
+      at->scale.clear();
+      for (const Component& c : components_) {
+        at->scale.push_back(std::log(c.weight) - 0.5 * static_cast<double>(d) *
+                                                     std::log(2.0 * M_PI * Variance(c, noise)));
+      }
+    }
     double most = -INFINITY, total = 0.0;
     for (size_t k = 0; k < components_.size(); ++k) {
       const Component& c = components_[k];
-      const double variance = c.sd * c.sd + noise * noise;
+      const double rate = 1.0 / Variance(c, noise), keeps = c.sd * c.sd * rate;
       double square = 0.0;
       for (size_t i = 0; i < d; ++i) {
-        square += (x[i] - c.mean[i]) * (x[i] - c.mean[i]);
-        at->clean_of[k * d + i] = c.mean[i] + c.sd * c.sd / variance * (x[i] - c.mean[i]);
+        const double from = x[i] - c.mean[i];
+        square += from * from;
+        at->clean_of[k * d + i] = c.mean[i] + keeps * from;
+        at->score_of[k * d + i] = -rate * from;
       }
-      at->share[k] = std::log(c.weight) - 0.5 * square / variance -
-                     0.5 * static_cast<double>(d) * std::log(2.0 * M_PI * variance);
+      at->share[k] = at->scale[k] - 0.5 * square * rate;
       most = std::max(most, at->share[k]);
     }
     for (double& share : at->share) total += share = std::exp(share - most);
@@ -85,20 +98,21 @@ class Mixture {
     }
   }
 
-  // Adds up (dD/dx)^T v: D = sum_k r_k D_k with dD_k/dx = c_k and
-  // dr_k/dx = r_k (g_k - sum_j r_j g_j), g_k = (D_k - x) / noise^2.
-  void Product(const AtPoint& at, double noise, absl::Span<const double> clean,
-               absl::Span<const double> v, absl::Span<double> out) const {
+  // Sets out to (dD/dx)^T v: D = sum_k r_k D_k with dD_k/dx = c_k and
+  // dr_k/dx = r_k (s_k - sum_j r_j s_j), s the scores.
+  void Product(const AtPoint& at, absl::Span<const double> v, absl::Span<double> out) const {
     const size_t d = v.size();
+    std::vector<double> score(d);
+    for (size_t k = 0; k < components_.size(); ++k)
+      for (size_t i = 0; i < d; ++i) score[i] += at.share[k] * at.score_of[k * d + i];
     std::fill(out.begin(), out.end(), 0.0);
     for (size_t k = 0; k < components_.size(); ++k) {
-      const double variance = components_[k].sd * components_[k].sd;
-      const double slope = variance / (variance + noise * noise);
+      const Component& c = components_[k];
       double along = 0.0;
       for (size_t i = 0; i < d; ++i) along += at.clean_of[k * d + i] * v[i];
       for (size_t i = 0; i < d; ++i) {
-        const double turn = (at.clean_of[k * d + i] - clean[i]) / (noise * noise);
-        out[i] += at.share[k] * (slope * v[i] + turn * along);
+        out[i] += at.share[k] * (c.sd * c.sd / Variance(c, at.noise) * v[i] +
+                                 (at.score_of[k * d + i] - score[i]) * along);
       }
     }
   }
@@ -141,14 +155,15 @@ class Mixture {
         const size_t d = width();
         At(x_hat.subspan(r * d, d), noise[r], &at);
         Clean(at, clean.subspan(r * d, d));
-        Product(at, noise[r], clean.subspan(r * d, d), probe.subspan(r * d, d),
-                product.subspan(r * d, d));
+        Product(at, probe.subspan(r * d, d), product.subspan(r * d, d));
       }
       return absl::OkStatus();
     };
   }
 
  private:
+  static double Variance(const Component& c, double noise) { return c.sd * c.sd + noise * noise; }
+
   std::vector<Component> components_;
 };
 
