@@ -58,7 +58,7 @@ TEST(ReverseSteps, AreScoreSdes) {
   }
 }
 
-// The slope of the flow is f x - g^2 s / 2, and Euler and Maruyama's step without noise is along it.
+// The slope is f x - g^2 s / 2, and Euler and Maruyama's step without noise is along it.
 TEST(ReverseSteps, SlopeIsTheFlows) {
   for (const ProcessKind& kind : ProcessKinds()) {
     const Process process(kind, {});

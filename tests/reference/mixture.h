@@ -78,7 +78,8 @@ class Mixture {
       at->share[k] = at->scale[k] - 0.5 * square * rate;
       most = std::max(most, at->share[k]);
     }
-    for (double& share : at->share) total += share = std::exp(share - most);
+    for (double& share : at->share)
+      total += share = share - most < -50.0 ? 0.0 : std::exp(share - most);
     for (double& share : at->share) share /= total;
     at->log_density = most + std::log(total);
   }
