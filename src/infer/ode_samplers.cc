@@ -129,11 +129,13 @@ absl::StatusOr<std::vector<double>> SampleRk45(const SamplingProblem& problem,
     return absl::OkStatus();
   };
   std::vector<double> x = batch.x;
-  TL_RETURN_IF_ERROR(
-      IntegrateRows(
-          {.from = range.high, .to = end, .rows = batch.rows(), .tolerance = options.tolerance},
-          slopes, &x)
-          .status());
+  TL_RETURN_IF_ERROR(IntegrateRows({.from = range.high,
+                                    .to = end,
+                                    .rows = batch.rows(),
+                                    .samples = problem.samples,
+                                    .tolerance = options.tolerance},
+                                   slopes, &x)
+                         .status());
   TL_RETURN_IF_ERROR(batch.Estimate(x, process.At(end)));
   return std::move(batch.clean);
 }

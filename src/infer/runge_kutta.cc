@@ -11,6 +11,9 @@
 namespace tl {
 namespace {
 
+// A smooth row takes some hundred.
+constexpr int64_t kMostEvaluations = 100000;
+
 constexpr int kStages = 7;
 constexpr double kNodes[kStages] = {0.0, 1.0 / 5, 3.0 / 10, 4.0 / 5, 8.0 / 9, 1.0, 1.0};
 // Row s: the slopes that stage s starts from. The last is the solution of order 5, so that its
@@ -122,22 +125,28 @@ class RowIntegrator {
     const double error = Error(r);
     const double factor = error == 0.0 ? 10.0 : 0.9 * std::pow(error, -0.2);
     if (error <= 1.0) {
-      const bool last = row.step == integral_.to - row.t;
-      row.t = last ? integral_.to : row.t + row.step;
-      row.step *= std::clamp(factor, 0.2, row.refused ? 1.0 : 10.0);
-      row.refused = false;
-      std::copy_n(stage_.begin() + static_cast<std::ptrdiff_t>(r * width_), width_,
-                  y_.begin() + static_cast<std::ptrdiff_t>(r * width_));
-      std::copy_n(k_[kStages - 1].begin() + static_cast<std::ptrdiff_t>(r * width_), width_,
-                  k_[0].begin() + static_cast<std::ptrdiff_t>(r * width_));
-      return absl::OkStatus();
+      Accept(r, factor);
+    } else {
+      row.step *= std::isfinite(factor) ? std::clamp(factor, 0.2, 0.9) : 0.2;
+      row.refused = true;
     }
-    row.step *= std::isfinite(factor) ? std::clamp(factor, 0.2, 0.9) : 0.2;
-    row.refused = true;
     const double least = 1e-12 * std::fabs(integral_.to - integral_.from);
-    if (std::fabs(row.step) >= least) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("row ", r, " of the integral: the error stays above ",
-                                            integral_.tolerance, " at ", row.t));
+    if (Done(row) || (std::fabs(row.step) >= least && row.evaluations < kMostEvaluations))
+      return absl::OkStatus();
+    return absl::InternalError(absl::StrCat(
+        "sample ", integral_.samples.empty() ? static_cast<int64_t>(r) : integral_.samples[r],
+        ": the integral's error stays above ", integral_.tolerance, " at ", row.t, " after ",
+        row.evaluations, " evaluations"));
+  }
+
+  void Accept(size_t r, double factor) {
+    IntegralRow& row = rows_[r];
+    row.t = row.step == integral_.to - row.t ? integral_.to : row.t + row.step;
+    row.step *= std::clamp(factor, 0.2, row.refused ? 1.0 : 10.0);
+    row.refused = false;
+    const auto begin = static_cast<std::ptrdiff_t>(r * width_);
+    std::copy_n(stage_.begin() + begin, width_, y_.begin() + begin);
+    std::copy_n(k_[kStages - 1].begin() + begin, width_, k_[0].begin() + begin);
   }
 
   const RowIntegral integral_;

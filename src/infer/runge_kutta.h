@@ -19,7 +19,8 @@ using RowSlopes = std::function<absl::Status(absl::Span<const double> t, absl::S
 struct RowIntegral {
   double from = 0.0, to = 0.0;
   int64_t rows = 0;
-  double tolerance = 1e-5;  // of a step's error, relative to 1 + |y|
+  absl::Span<const int64_t> samples = {};  // the rows' numbers in messages; empty: 0, 1, ..
+  double tolerance = 1e-5;                 // of a step's error, relative to 1 + |y|
   // The last so many components of a row are each held to the tolerance; of the others the root
   // mean square is.
   int64_t judged_alone = 0;

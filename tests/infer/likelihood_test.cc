@@ -171,7 +171,7 @@ TEST(Likelihood, ProbesStayAsTheyAre) {
   if (noisy.ok()) {
     EXPECT_GT(evaluations(*noisy), 10 * evaluations(found));
   } else {
-    EXPECT_NE(noisy.status().message().find("the error stays above"), std::string::npos)
+    EXPECT_NE(noisy.status().message().find("error stays above"), std::string::npos)
         << noisy.status();
   }
 }
