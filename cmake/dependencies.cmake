@@ -57,6 +57,8 @@ else()
   target_link_libraries(trunkline_hdf5 INTERFACE PkgConfig::hdf5)
 endif()
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(png REQUIRED IMPORTED_TARGET libpng)
+trunkline_serves(libpng ${png_VERSION} 1.6 2)
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 # Not by pkg-config: Debian 13's file asks for protobuf's headers, which only a static link needs.

@@ -4,7 +4,7 @@
 include(GNUInstallDirs)
 set(TRUNKLINE_SHARE ${CMAKE_INSTALL_DATADIR}/trunkline)
 install(TARGETS trunkline RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(PROGRAMS launch/quickstart.sh DESTINATION ${TRUNKLINE_SHARE}/launch)
+install(PROGRAMS launch/quickstart.sh launch/fashion.sh DESTINATION ${TRUNKLINE_SHARE}/launch)
 install(FILES launch/common.sh DESTINATION ${TRUNKLINE_SHARE}/launch)
 install(PROGRAMS launch/slurm/cpu.sh launch/slurm/gpu.sh launch/slurm/sweep.sh launch/slurm/job.sh
   DESTINATION ${TRUNKLINE_SHARE}/launch/slurm)
@@ -51,5 +51,5 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)  # Depends, from the libraries that the program is linked with
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS openmpi-bin)
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS bible-kjv)
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "bible-kjv, dataset-fashion-mnist")
 include(CPack)

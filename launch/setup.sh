@@ -7,6 +7,7 @@
 #   launch/setup.sh --package also what cpack makes the Debian package with
 #   launch/setup.sh --peers   also what launch/test.sh --peers needs
 #   launch/setup.sh --experiments   also the texts of tests/experiments/
+#   launch/setup.sh --fashion   also the pictures of launch/fashion.sh
 #   launch/setup.sh --slurm   also what tests/slurm/ needs; without it that test is skipped
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -15,7 +16,7 @@ packages=(
   # find_package(dnnl) asks for OpenCL, which only ocl-icd-opencl-dev brings.
   libopenmpi-dev openmpi-bin libdnnl-dev ocl-icd-opencl-dev libhwy-dev libabsl-dev libcli11-dev
   libtomlplusplus-dev libspdlog-dev nlohmann-json3-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev
-  libhdf5-dev
+  libhdf5-dev libpng-dev
   bible-kjv bible-kjv-text
 )
 while (($#)); do
@@ -25,6 +26,7 @@ while (($#)); do
     --package) packages+=(dpkg-dev file) ;;
     --peers) packages+=(python3-venv) ;;
     --experiments) packages+=(dict-gcide) ;;
+    --fashion) packages+=(dataset-fashion-mnist) ;;
     --slurm) packages+=(slurmctld slurmd slurm-client munge) ;;
     *) die "unknown option $1; see the top of launch/setup.sh" ;;
   esac

@@ -26,6 +26,7 @@
 #include "checkpoint/run_text.h"
 #include "comm/facts.h"
 #include "data/model_text.h"
+#include "data/picture_file.h"
 #include "data/token_file.h"
 
 namespace tl {
@@ -82,11 +83,13 @@ size_t FirstToCheck(size_t files) {
   return static_cast<size_t>(part * static_cast<double>(files));
 }
 
-}  // namespace
-
-absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
-                          int64_t vocab, std::vector<FileIdentity>* files,
-                          std::chrono::milliseconds budget) {
+// Calls identify(i, name, samples, check), which gives the identities of file i as `name`, by so many
+// samples; check: whether to look at samples of its content too, for which there is no time beyond
+// the budget. content: what those hold.
+template <typename Identify>
+absl::Status IdentifyAll(const std::string& key, const std::vector<WeightedPath>& paths,
+                         const char* content, std::chrono::milliseconds budget,
+                         std::vector<FileIdentity>* files, const Identify& identify) {
   const Clock::time_point until = Clock::now() + budget;
   const size_t count = paths.size(), first = FirstToCheck(count);
   std::vector<std::vector<FileIdentity>> identities(count);
@@ -94,19 +97,47 @@ absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath
   for (size_t k = 0; k < count; ++k) {
     Beat();
     const size_t i = (first + k) % count;
-    TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(paths[i].path));
-    TL_ASSIGN_OR_RETURN(identities[i], IdentifyTokenFile(absl::StrCat(key, "[", i, "]"), *file,
-                                                         SamplesOfEach(count)));
-    if (Clock::now() >= until) continue;
-    ++checked;
-    // One that says it has a larger vocabulary is refused for that.
-    if (file->vocab_size() <= vocab) TL_RETURN_IF_ERROR(CheckSampledTokens(*file, vocab));
+    const bool check = Clock::now() < until;
+    checked += check;
+    TL_ASSIGN_OR_RETURN(identities[i],
+                        identify(i, absl::StrCat(key, "[", i, "]"), SamplesOfEach(count), check));
   }
   for (const auto& of_one : identities) files->insert(files->end(), of_one.begin(), of_one.end());
   if (checked < count && LogRank() <= 0)
-    LogInfo(absl::StrCat(key, ": looked at samples of the tokens of ", checked, " of ", count,
-                         " files within ", budget.count(), " ms; `trunkline verify` reads all"));
+    LogInfo(absl::StrCat(key, ": looked at samples of the ", content, " of ", checked, " of ",
+                         count, " files within ", budget.count(),
+                         " ms; `trunkline verify` reads all"));
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
+                          int64_t vocab, std::vector<FileIdentity>* files,
+                          std::chrono::milliseconds budget) {
+  return IdentifyAll(key, paths, "tokens", budget, files,
+                     [&](size_t i, const std::string& name, int samples,
+                         bool check) -> absl::StatusOr<std::vector<FileIdentity>> {
+                       TL_ASSIGN_OR_RETURN(const auto file, TokenFile::Open(paths[i].path));
+                       // One that says it has a larger vocabulary is refused for that.
+                       if (check && file->vocab_size() <= vocab)
+                         TL_RETURN_IF_ERROR(CheckSampledTokens(*file, vocab));
+                       return IdentifyTokenFile(name, *file, samples);
+                     });
+}
+
+absl::Status IdentifyPictures(const std::string& key, const std::vector<WeightedPath>& paths,
+                              const PatchGrid& grid, int64_t classes,
+                              std::vector<FileIdentity>* files, std::chrono::milliseconds budget) {
+  return IdentifyAll(key, paths, "pictures", budget, files,
+                     [&](size_t i, const std::string& name, int samples,
+                         bool check) -> absl::StatusOr<std::vector<FileIdentity>> {
+                       TL_ASSIGN_OR_RETURN(
+                           const auto file,
+                           PictureFile::Open(paths[i].path, paths[i].labels, grid, classes));
+                       if (check) TL_RETURN_IF_ERROR(file->CheckSome(kIdentitySamples));
+                       return IdentifyPictureFile(name, *file, samples);
+                     });
 }
 
 absl::Status IdentifyWeights(const std::string& key, const std::string& where,

@@ -13,6 +13,7 @@
 #include "comm/communicator.h"
 #include "config/config.h"
 #include "data/file_identity.h"
+#include "nn/patches.h"
 
 namespace tl {
 
@@ -22,6 +23,12 @@ namespace tl {
 absl::Status IdentifyData(const std::string& key, const std::vector<WeightedPath>& paths,
                           int64_t vocab, std::vector<FileIdentity>* files,
                           std::chrono::milliseconds budget = std::chrono::seconds(1));
+// Does the same for files of pictures, which must fit the model, and for their labels, as "KEY[0]
+// labels". A value that is not finite in a sample of the pictures is an error.
+absl::Status IdentifyPictures(const std::string& key, const std::vector<WeightedPath>& paths,
+                              const PatchGrid& grid, int64_t classes,
+                              std::vector<FileIdentity>* files,
+                              std::chrono::milliseconds budget = std::chrono::seconds(1));
 // Identifies what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
 // of all else, and of a folder of them by the first that LoadNewest tries. A manifest that is not
 // there or is no manifest has no identity: LoadNewest passes it over.

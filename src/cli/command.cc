@@ -64,15 +64,19 @@ absl::Status Agree(Communicator& world, const absl::Status& mine) {
   return world.rank() == 0 && !mine.ok() ? mine : all;
 }
 
-// Counts the paths of data, which are no part of it.
+// Counts paths of data; the paths themselves may differ from rank to rank.
 std::string CountOf(size_t paths) {
   return paths == 0 ? "not given" : absl::StrCat(paths, paths == 1 ? " file" : " files");
 }
 
 std::string WeightsOf(const std::vector<WeightedPath>& paths) {
   std::string weights;
-  for (const WeightedPath& path : paths)
+  int labelled = 0;
+  for (const WeightedPath& path : paths) {
     absl::StrAppend(&weights, weights.empty() ? " with weights " : ", ", path.weight);
+    labelled += !path.labels.empty();
+  }
+  if (labelled > 0) absl::StrAppend(&weights, ", labels beside ", labelled);
   return weights;
 }
 

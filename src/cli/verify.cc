@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/findings.h"
 #include "config/parse.h"
+#include "data/array_file.h"
 #include "data/token_file.h"
 #include "objective/keys.h"
 
@@ -41,6 +43,27 @@ absl::Status VerifyTokens(const TokenFile& file, const std::string& path, int64_
   return absl::OkStatus();
 }
 
+// Tells an array by its first bytes; a .bin is tokens, whatever it begins with.
+bool IsArray(const std::string& path) {
+  std::string begin(8, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  begin.resize(static_cast<size_t>(file.gcount()));
+  return BeginsAsArray(begin) && !absl::EndsWith(path, ".bin");
+}
+
+void VerifyArrayFile(const std::string& path, Findings& findings) {
+  const auto file = ArrayFile::Open(path);
+  const absl::Status status = file.ok() ? (*file)->Verify() : file.status();
+  if (findings.Add(status)) {
+    absl::PrintF("bad: %s\n", status.message());
+    return;
+  }
+  const ArrayHeader& header = (*file)->header();
+  absl::PrintF("%s: good: %s of '%s'; its format stores no checksum\n", path,
+               ShapeText(header.shape), Name(header.type));
+}
+
 void VerifyTokenFile(const std::string& path, int64_t vocab, Findings& findings) {
   const auto file = TokenFile::Open(path);
   if (absl::IsNotFound(file.status())) return findings.AddUnchecked(file.status());
@@ -65,8 +88,9 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
   int64_t vocab = 0;
   Arguments arguments(
       "verify",
-      "Reads every byte of token files and checkpoints and checks what can be checked: checksums, "
-      "and that every token is below the vocabulary. llm.c's and Megatron's files have no "
+      "Reads every byte of token files, .npy and IDX files and checkpoints and checks what can be "
+      "checked: checksums, that every token is below the vocabulary, and that every float is "
+      "finite. llm.c's and Megatron's files have no "
       "checksum and name no vocabulary: give it. A training checks no more at its start than "
       "headers and samples, so that it can begin at once.",
       "  trunkline verify data/train.tok checkpoints/quickstart\n"
@@ -75,7 +99,8 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
   arguments
       .PathPositional(
           "PATH", &paths,
-          "Token files, also llm.c's and Megatron's; folders of checkpoints: all in them")
+          "Token files, also llm.c's and Megatron's; .npy and IDX files; folders of checkpoints: "
+          "all in them")
       .Option("--vocab", &vocab, 0, "Tokens must be below this; 0: below what the file says")
       .PathOption("--config", &config_path, "Take the vocabulary of this config's [model]")
       .Overrides(&overrides);
@@ -90,22 +115,27 @@ absl::Status RunVerify(const Args& args, Communicator& world) {
     vocab = config.model.vocab;
   }
   Findings findings;
-  bool has_files = false, has_checkpoints = false;
+  bool has_files = false, has_arrays = false, has_checkpoints = false;
   for (const std::string& path : paths) {
-    const bool is_folder = IsCheckpoints(path);
-    (is_folder ? has_checkpoints : has_files) = true;
-    if (!is_folder) {
-      VerifyTokenFile(path, vocab, findings);
-    } else if (const auto found = FindCheckpoints(path); !found.ok()) {
+    if (!IsCheckpoints(path)) {
+      const bool is_array = IsArray(path);
+      (is_array ? has_arrays : has_files) = true;
+      is_array ? VerifyArrayFile(path, findings) : VerifyTokenFile(path, vocab, findings);
+      std::fflush(stdout);
+      continue;
+    }
+    has_checkpoints = true;
+    if (const auto found = FindCheckpoints(path); !found.ok()) {
       findings.AddUnchecked(found.status());
     } else {
       for (const std::string& checkpoint : *found) findings.VerifyCheckpoint(checkpoint);
     }
     std::fflush(stdout);
   }
-  return findings.End(!has_checkpoints ? "token files"
-                      : has_files      ? "token files and checkpoints"
-                                       : "checkpoints");
+  std::string what = has_files ? "token files" : "";
+  if (has_arrays) absl::StrAppend(&what, what.empty() ? "" : " and ", "arrays");
+  if (has_checkpoints) absl::StrAppend(&what, what.empty() ? "" : " and ", "checkpoints");
+  return findings.End(what);
 }
 
 }  // namespace tl

@@ -129,7 +129,9 @@ class ConfigValueReader {
 
   absl::Status AddPath(const toml::node& node, std::vector<WeightedPath>& paths) const {
     constexpr char kExpected[] =
-        "a path, a list of paths, or a list of { path = \"a.tok\", weight = 0.7 }";
+        "a path, a list of paths, or a list of { path = \"a.tok\", weight = 0.7 }, of pictures "
+        "also "
+        "{ path = \"a.npy\", labels = \"b.npy\" }";
     WeightedPath out;
     if (const auto* path = node.as_string()) {
       out.path = path->get();
@@ -137,6 +139,9 @@ class ConfigValueReader {
       for (const auto& [name, value] : *table) {
         if (name == "path" && value.is_string()) {
           out.path = value.as_string()->get();
+        } else if (name == "labels" && value.is_string()) {
+          if (value.as_string()->get().empty()) return Expected("a path of labels", Found(value));
+          TL_ASSIGN_OR_RETURN(out.labels, Path(value.as_string()->get()));
         } else if (name == "weight" && value.is_number()) {
           out.weight = *value.value<double>();
           if (!(out.weight > 0.0) || !std::isfinite(out.weight)) {

@@ -33,8 +33,10 @@ struct TomlText {
     const bool weighted =
         std::any_of(paths.begin(), paths.end(), [](const auto& p) { return p.weight != 1.0; });
     return List(paths, [&](const WeightedPath& p) {
-      if (!weighted) return QuoteToml(p.path);
-      return absl::StrCat("{ path = ", QuoteToml(p.path), ", weight = ", (*this)(p.weight), " }");
+      if (!weighted && p.labels.empty()) return QuoteToml(p.path);
+      return absl::StrCat("{ path = ", QuoteToml(p.path),
+                          p.labels.empty() ? "" : ", labels = " + QuoteToml(p.labels),
+                          weighted ? ", weight = " + (*this)(p.weight) : "", " }");
     });
   }
 

@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/files.h"
 #include "base/status.h"
+#include "data/picture_file.h"
 #include "data/token_file.h"
 #include "data/token_file_format.h"
 
@@ -106,6 +107,21 @@ absl::StatusOr<std::vector<FileIdentity>> IdentifyTokenFile(const std::string& k
                         SampleFile(key + " index", stem + ".idx", kSampleBytes, samples));
     identities.push_back(std::move(index));
   }
+  return identities;
+}
+
+absl::StatusOr<std::vector<FileIdentity>> IdentifyPictureFile(const std::string& key,
+                                                              const PictureFile& file,
+                                                              int samples) {
+  std::vector<FileIdentity> identities;
+  const auto add = [&](const std::string& name, const ArrayFile& array) -> absl::Status {
+    TL_ASSIGN_OR_RETURN(FileIdentity identity,
+                        SampleFile(name, array.path(), array.header().data_at, samples));
+    identities.push_back(std::move(identity));
+    return absl::OkStatus();
+  };
+  TL_RETURN_IF_ERROR(add(key, file.pictures()));
+  if (file.labels() != nullptr) TL_RETURN_IF_ERROR(add(key + " labels", *file.labels()));
   return identities;
 }
 

@@ -11,6 +11,7 @@
 
 namespace tl {
 
+class PictureFile;
 class TokenFile;
 
 inline constexpr int kIdentitySamples = 64;
@@ -50,6 +51,11 @@ absl::StatusOr<FileIdentity> SampleFile(const std::string& key, const std::strin
 absl::StatusOr<std::vector<FileIdentity>> IdentifyTokenFile(const std::string& key,
                                                             const TokenFile& file,
                                                             int samples = kIdentitySamples);
+
+// Identifies pictures as `key`, and their labels as "KEY labels", by samples.
+absl::StatusOr<std::vector<FileIdentity>> IdentifyPictureFile(const std::string& key,
+                                                              const PictureFile& file,
+                                                              int samples = kIdentitySamples);
 
 // Refuses, as TokenFile::ReadTokens does, a file of which one of kIdentitySamples samples has a
 // token outside the vocabulary.

@@ -45,6 +45,7 @@ struct HostBatch {
   std::vector<float> values;     // [count, T, P]
   std::vector<int32_t> labels;   // [count]: the class, negative: none
   std::vector<int64_t> samples;  // [count]: their numbers in the source, negative: beyond its end
+  bool bytes = false;            // every value is the middle of a byte's cell
   // Of values, as Objective::Prepare makes them.
   std::vector<float> noisy;      // [count, T, P]: what the model sees
   std::vector<float> target;     // [count, T, P]: what it should give

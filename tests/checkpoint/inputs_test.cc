@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "base/check.h"
 #include "checkpoint/manifest.h"
 #include "data/token_file.h"
+#include "tests/data/array_files.h"
 #include "tests/data/temp_folder.h"
 
 namespace tl {
@@ -65,6 +67,32 @@ TEST(Inputs, TellsHowManyFilesWereSampled) {
   const std::string part = "data.train: looked at samples of the tokens of 0 of 3 files";
   ASSERT_NE(told.find(part), std::string::npos) << told;
   EXPECT_EQ(told.find(part, told.find(part) + 1), std::string::npos) << told;
+}
+
+TEST(Inputs, PicturesAreIdentifiedWithTheirLabels) {
+  const PatchGrid grid = {.channels = 1, .height = 2, .width = 2, .patch = 1};
+  const std::string floats =
+      WriteNpy("floats.npy", ArrayType::kF32, {3, 4}, std::vector<float>(12, 1.0f));
+  const std::string bytes =
+      WriteNpy("bytes.npy", ArrayType::kU8, {2, 2, 2}, std::vector<uint8_t>(8, 9));
+  const std::string three = WriteBytes("three.idx", IdxBytes({3}, {0, 1, 2}));
+  const std::string two = WriteBytes("two.idx", IdxBytes({2}, {1, 2}));
+  const std::vector<WeightedPath> paths = {{floats, 1.0, three}, {bytes, 2.0, two}};
+  std::vector<FileIdentity> files;
+  ASSERT_TRUE(IdentifyPictures("data.eval", paths, grid, 3, &files).ok());
+  ASSERT_EQ(files.size(), 4u);
+  EXPECT_EQ(files[1].key, "data.eval[0] labels");
+  EXPECT_EQ(files[1].path, three);
+  EXPECT_EQ(files[2].key, "data.eval[1]");
+  EXPECT_EQ(files[2].path, bytes);
+  EXPECT_EQ(files[2].tokens, 0);
+  ExpectContains(IdentifyPictures("data.eval", paths, grid, 2, &files),
+                 {three, "label 2: expected 0 to 1"});
+  WriteNpy("floats.npy", ArrayType::kF32, {3, 4}, std::vector<float>(12, INFINITY));
+  ExpectContains(IdentifyPictures("data.eval", paths, grid, 3, &files),
+                 {floats, "value 0 of sample 0: expected a finite number, found inf"});
+  EXPECT_TRUE(
+      IdentifyPictures("data.eval", paths, grid, 3, &files, std::chrono::milliseconds(0)).ok());
 }
 
 // No shard is opened for it.

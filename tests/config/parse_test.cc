@@ -98,6 +98,13 @@ TEST(ParseConfig, WrongTypesGiveExpectedAndFound) {
   ExpectParseError(With("data", "train = [{ path = \"a\", wight = 2 }]"), {"wight"});
   ExpectParseError(With("data", "train = [{ path = \"a\", weight = 0 }]"), {"a weight above 0"});
   ExpectParseError(With("data", "train = [{ weight = 1 }]"), {"empty path"});
+  ExpectParseError(With("data", "train = { labels = \"b\" }"), {"empty path"});
+  ExpectParseError(With("data", "train = { path = \"a\", labels = \"\" }"),
+                   {"[data] train: expected a path of labels", "found the string \"\""});
+  ExpectParseError(With("data", "train = { path = \"a\", labels = 3 }"),
+                   {"labels = \"b.npy\"", "found a table with labels = the integer 3"});
+  ExpectParseError(With("data", "train = { path = \"a\", labels = \"b\\nc\" }"),
+                   {"[data] train", "without line ends"});
   ExpectParseError(With("precision", "compute = \"fp8\""),
                    {"one of \"fp32\", \"bf16\", \"fp16\"", "\"fp8\""});
   ExpectParseError(With("optimizer", "schedule = true"), {"\"wsd\"", "found true"});
@@ -186,6 +193,10 @@ TEST(ParseConfig, DataIsAPathAListOrWeighted) {
   EXPECT_EQ(parse("train = [\"a\", \"b\"]"), (std::vector<WeightedPath>{{"a", 1.0}, {"b", 1.0}}));
   EXPECT_EQ(parse("train = [{ path = \"a\", weight = 0.25 }, \"b\"]"),
             (std::vector<WeightedPath>{{"a", 0.25}, {"b", 1.0}}));
+  EXPECT_EQ(parse("train = { path = \"a.idx\", labels = \"b.idx\" }"),
+            (std::vector<WeightedPath>{{"a.idx", 1.0, "b.idx"}}));
+  EXPECT_EQ(parse("train = [{ labels = \"b\", path = \"a\", weight = 2 }, { path = \"c\" }]"),
+            (std::vector<WeightedPath>{{"a", 2.0, "b"}, {"c", 1.0}}));
 }
 
 TEST(ParseConfig, Overrides) {
@@ -217,7 +228,7 @@ TEST(WriteResolved, ParsesBackEqual) {
   Config config = Minimal();
   config.run.dir = "a \"quoted\" path\\ é";
   config.data.train = {{"x.tok", 1.0}, {"y.tok", 1.0}};
-  config.data.eval = {{"x", 0.1}, {"y", 1e-7}};
+  config.data.eval = {{"x", 0.1}, {"y", 1e-7, "labels \"of\" y"}};
   config.model.rope_scaling = {8.0, 1.0, 4.0, 8192};
   config.model.norm_eps = 1.0 / 3.0;
   config.precision.compute = Precision::kFp16;
@@ -231,6 +242,10 @@ TEST(WriteResolved, ParsesBackEqual) {
   ASSERT_TRUE(back.ok()) << back.status() << "\n" << text;
   EXPECT_TRUE(*back == config) << text;
   EXPECT_EQ(WriteResolved(AllKeys(), *back), text);
+  config.data.train = {{"x", 1.0, "labels"}, {"y"}};
+  config.data.flip = config.data.dequantize = true;
+  const std::string other = WriteResolved(AllKeys(), config);
+  EXPECT_TRUE(ParseConfig(AllKeys(), other, "resolved").value() == config) << other;
 }
 
 TEST(QuoteToml, EscapesControlCharacters) {
@@ -242,15 +257,16 @@ TEST(ParseConfig, Paths) {
   const char* home = std::getenv("HOME");
   const std::string before = home != nullptr ? home : "";
   setenv("HOME", "/home/me", 1);
-  const Config config =
-      Minimal({"run.dir=~/a b", "run.init_from=~", "checkpoint.dir=./~/x", "checkpoint.resume=~/y",
-               "data.train=~/z.tok", "data.eval=[{ path = \"~/v.tok\", weight = 2.0 }]"});
+  const Config config = Minimal(
+      {"run.dir=~/a b", "run.init_from=~", "checkpoint.dir=./~/x", "checkpoint.resume=~/y",
+       "data.train=~/z.tok", "data.eval=[{ path = \"~/v.tok\", labels = \"~/l\", weight = 2.0 }]"});
   EXPECT_EQ(config.run.dir, "/home/me/a b");
   EXPECT_EQ(config.run.init_from, "/home/me");
   EXPECT_EQ(config.checkpoint.dir, "./~/x");
   EXPECT_EQ(config.checkpoint.resume, "/home/me/y");
   EXPECT_EQ(config.data.train[0].path, "/home/me/z.tok");
   EXPECT_EQ(config.data.eval[0].path, "/home/me/v.tok");
+  EXPECT_EQ(config.data.eval[0].labels, "/home/me/l");
   // The resolved config has them whole.
   EXPECT_EQ(ParseConfig(AllKeys(), WriteResolved(AllKeys(), config), "resolved").value(), config);
   for (const char* key :

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // trunkline verify: every token of every file, and where the first bad one is.
+#include <cmath>
 #include <cstring>
 
 #include "base/crc32c.h"
 #include "base/exit_code.h"
+#include "data/npy.h"
 #include "data/token_file_format.h"
 #include "tests/data/temp_folder.h"
 #include "tests/program/job.h"
@@ -116,6 +118,27 @@ TEST(Verify, MegatronFiles) {
   WriteFile(At("m.bin"), std::string("\1\0\0\0\2\0\0\0\xff\xff\xff\xff", 12));
   Expect(Verify({"--vocab", "4", At("m")}), kExitFinding,
          {"m.bin: token 2 is -1, outside the vocabulary of 4"});
+}
+
+TEST(Verify, Arrays) {
+  const std::vector<int64_t> shape = {300, 2, 1000};
+  std::vector<float> values(600'000, 0.5f);
+  const std::string header = NpyHeader(ArrayType::kF32, shape);
+  const auto bytes = [&] {
+    return header + std::string(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+  };
+  WriteFile(At("good.npy"), bytes());
+  WriteFile(At("labels.idx"), std::string("\0\0\x8\1\0\0\0\3\1\2\3", 11));
+  Expect(Verify({At("good.npy"), At("labels.idx")}), 0,
+         {At("good.npy") + ": good: (300, 2, 1000) of '<f4'; its format stores no checksum\n",
+          "labels.idx: good: (3,) of '|u1'"});
+  values[599'999] = INFINITY;
+  WriteFile(At("bad.npy"), bytes());
+  WriteFile(At("short.idx"), std::string("\0\0\x8\1\0\0\0\4\1\2\3", 11));
+  Expect(Verify({At("bad.npy"), At("short.idx"), At("train.tok")}), kExitFinding,
+         {"bad.npy: value 1999 of sample 299: expected a finite number, found inf",
+          "short.idx: truncated: expected 12 bytes for shape (4,) of '|u1', found 11",
+          "train.tok: good: ", "2 of 3 token files and arrays are bad"});
 }
 
 TEST(Verify, Checkpoints) {
