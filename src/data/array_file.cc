@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +17,7 @@
 #include "base/check.h"
 #include "base/progress_bar.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "data/npy.h"
 #include "data/token_file_format.h"
 
@@ -42,6 +42,10 @@ constexpr char kTypeNames[] = "'|u1', '<i4', '<i8' or '<f4'";
 constexpr size_t kMostAxes = 4;
 
 const TypeRow& RowOf(ArrayType type) { return kTypes[static_cast<size_t>(type)]; }
+
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("'", Shortened(OneLine(text), 40), "'");
+}
 
 absl::Status WrongField(const std::string& path, absl::string_view field,
                         absl::string_view expected, absl::string_view found) {
@@ -79,7 +83,6 @@ class NpyDict {
     while (!Take("}")) {
       std::string key;
       if (!TakeString(&key)) return Wrong("header", "a key in quotes");
-      if (!Take(":")) return Wrong(absl::CHexEscape(key), "a colon");
       TL_RETURN_IF_ERROR(ParseValue(key, header));
       if (!Take(",") && !Next("}")) return Wrong("header", "a comma or the end of the dict");
     }
@@ -98,9 +101,9 @@ class NpyDict {
   absl::Status ParseValue(const std::string& key, ArrayHeader* header) {
     const size_t i = std::find(kKeys.begin(), kKeys.end(), key) - kKeys.begin();
     if (i == kKeys.size())
-      return WrongField(path_, "header", "the keys descr, fortran_order and shape",
-                        absl::StrCat("'", absl::CHexEscape(key), "'"));
+      return WrongField(path_, "header", "the keys descr, fortran_order and shape", Quoted(key));
     if (std::exchange(seen_[i], true)) return WrongField(path_, key, "one value", "two");
+    if (!Take(":")) return Wrong(key, "a colon");
     switch (i) {
       case 0:
         return ParseType(header);
@@ -120,7 +123,7 @@ class NpyDict {
       header->type = row.type;
       return absl::OkStatus();
     }
-    return WrongField(path_, "descr", kTypeNames, absl::StrCat("'", absl::CHexEscape(name), "'"));
+    return WrongField(path_, "descr", kTypeNames, Quoted(name));
   }
 
   absl::Status ParseShape(ArrayHeader* header) {
@@ -167,7 +170,7 @@ class NpyDict {
     SkipSpace();
     return WrongField(path_, field, expected,
                       rest_.empty() ? "the end of the header"
-                                    : absl::StrCat("\"", absl::CHexEscape(rest_.substr(0, kShown)),
+                                    : absl::StrCat("\"", OneLine(rest_.substr(0, kShown)),
                                                    rest_.size() > kShown ? "...\"" : "\""));
   }
 
@@ -249,7 +252,7 @@ absl::StatusOr<ArrayHeader> ParseArrayHeader(absl::string_view begin, const std:
                    "compressed: expected a .npy or IDX file, found gzip's; gunzip unpacks it");
   return BadFile(path, absl::StrCat("not an array: expected the first bytes of a .npy file, "
                                     "\"\\x93NUMPY\", or of an IDX file, \"\\x00\\x00\", found \"",
-                                    absl::CHexEscape(begin.substr(0, kNpyMagic.size())), "\""));
+                                    OneLine(begin.substr(0, kNpyMagic.size())), "\""));
 }
 
 bool BeginsAsArray(absl::string_view first_bytes) {

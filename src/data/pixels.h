@@ -16,8 +16,8 @@ inline float PixelOfByte(uint8_t byte) {
 // Returns a place in a byte's cell: (v + u) / 128 - 1, where u is the middle of one of 2^16 equal
 // cells of (0, 1), so that ByteOfPixel gives the byte back.
 inline float PixelOfByte(uint8_t byte, uint16_t u) {
-  const auto place = static_cast<float>(int32_t{byte} * 131072 + int32_t{u} * 2 + 1);  // of 2^25
-  return place * 0x1p-24f - 1.0f;
+  const int32_t place = (int32_t{byte} << 17) + 2 * int32_t{u} + 1;  // of 2^25
+  return static_cast<float>(place - (1 << 24)) * 0x1p-24f;
 }
 
 // Returns the byte whose cell a number lies in; that of the nearest cell beyond them, 0 for a NaN.
