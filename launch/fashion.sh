@@ -29,6 +29,7 @@ unpack() {
 }
 
 mkdir -p data
+trap 'rm -f data/fashion-*.idx.part' EXIT
 missing=no
 for name in train train-labels eval eval-labels; do
   [[ -e data/fashion-$name.idx ]] || missing=yes

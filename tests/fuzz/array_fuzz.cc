@@ -16,7 +16,7 @@
 namespace tl {
 namespace {
 
-constexpr int64_t kMostBytes = 1 << 16;
+constexpr int64_t kMostBytes = 1 << 10;
 
 void Expect(bool condition) {
   if (!condition) std::abort();
