@@ -20,10 +20,10 @@ std::string TestFolder(const std::string& name) {
   return path;
 }
 
-struct Grid {
+struct SaveGrid {
   int data, tensor;
 };
-constexpr Grid kGrids[] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {1, 4}, {3, 2}};
+constexpr SaveGrid kGrids[] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {1, 4}, {3, 2}};
 
 TEST(Format, EveryGridReadsBack) {
   for (const auto& [data, tensor] : kGrids) {

@@ -12,23 +12,23 @@ namespace {
 using Files = std::map<std::string, std::string>;
 
 // 256 byte tokens with <|endoftext|> 0, <|im_start|> 1 and more, up to 402.
-std::shared_ptr<const Tokenizer> Golden() {
+std::shared_ptr<const Tokenizer> GoldenTokenizer() {
   return LoadTokenizer(TL_SOURCE_DIR "/tests/data/golden/qwen2.json").value();
 }
 
 TextRules Rules(const Files& files) {
-  const auto rules = ReadFolderRules(files, *Golden(), "folder");
+  const auto rules = ReadFolderRules(files, *GoldenTokenizer(), "folder");
   EXPECT_TRUE(rules.ok()) << rules.status();
   return rules.value_or(TextRules());
 }
 
 std::string Error(const Files& files) {
-  return std::string(ReadFolderRules(files, *Golden(), "folder").status().message());
+  return std::string(ReadFolderRules(files, *GoldenTokenizer(), "folder").status().message());
 }
 
 // Made of the golden one, with a post_processor.
 std::string TokenizerJson(const nlohmann::json& processor) {
-  nlohmann::json root = nlohmann::json::parse(Golden()->definition());
+  nlohmann::json root = nlohmann::json::parse(GoldenTokenizer()->definition());
   root["post_processor"] = processor;
   return root.dump();
 }
@@ -136,11 +136,11 @@ TEST(FolderRules, ChatTemplates) {
 }
 
 TEST(FolderRules, TokensByTheirNames) {
-  const TokenNames names(Golden()->definition());
+  const TokenNames names(GoldenTokenizer()->definition());
   EXPECT_EQ(names.Find("<|endoftext|>"), 0);
   EXPECT_EQ(names.Find("<|nowhere|>"), -1);
-  EXPECT_EQ(TokenName(*Golden(), 1), "<|im_start|> (1)");
-  EXPECT_EQ(TokenName(*Golden(), 9999), "token 9999");
+  EXPECT_EQ(TokenName(*GoldenTokenizer(), 1), "<|im_start|> (1)");
+  EXPECT_EQ(TokenName(*GoldenTokenizer(), 9999), "token 9999");
   EXPECT_EQ(TokenNames("").Find("a"), -1);
 }
 

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
+#include "tests/data/file_bytes.h"
 #include "tests/data/temp_folder.h"
 
 namespace tl {
@@ -21,14 +21,12 @@ std::string NewFolder(const std::string& name) {
   return path;
 }
 
-void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
-
-const std::string kGolden = TL_SOURCE_DIR "/tests/data/golden/qwen2.json";
+const std::string kQwen2Tokenizer = TL_SOURCE_DIR "/tests/data/golden/qwen2.json";
 
 // A Hugging Face folder.
 std::string Source() {
   const std::string folder = NewFolder("source");
-  fs::copy_file(kGolden, folder + "/tokenizer.json");
+  fs::copy_file(kQwen2Tokenizer, folder + "/tokenizer.json");
   Write(folder + "/config.json", R"({"eos_token_id": [302, 7], "max_position_embeddings": 40960})");
   Write(folder + "/tokenizer_config.json", R"({"eos_token": "<|im_start|>", "odd": NaN})");
   Write(folder + "/chat_template.jinja", "{{ messages }}");
@@ -95,7 +93,7 @@ TEST(ModelText, ReplacesAnotherWholeAndKeepsTheSame) {
 }
 
 TEST(ModelText, RefusesDamagedRules) {
-  const std::string run = NewFolder("damaged");
+  const std::string run = NewFolder("damaged_run");
   ASSERT_TRUE(SaveModelText(TextOf(MakeByteTokenizer()), run).ok());
   const auto error = [&](const std::string& from, const std::string& to) {
     std::string json = WriteTextRules({.begin = 5, .adds_begin = true, .ends = {3}}, kBytesName);

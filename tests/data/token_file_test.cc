@@ -17,20 +17,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/crc32c.h"
+#include "tests/data/file_bytes.h"
 #include "tests/data/temp_folder.h"
 
 namespace tl {
 namespace {
-
-std::string Read(const std::string& path) {
-  std::ifstream f(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(f), {}};
-}
-
-void Write(const std::string& path, const std::string& bytes) {
-  std::filesystem::remove(path);  // overwriting makes ext4 write to the disk at once
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 template <typename T>
 void Put(std::string* bytes, size_t at, T value) {

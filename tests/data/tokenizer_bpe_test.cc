@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -10,42 +9,27 @@
 #include "data/bpe_pattern.h"
 #include "data/bpe_split.h"
 #include "data/tokenizer.h"
+#include "tests/data/file_bytes.h"
+#include "tests/data/tokenizers.h"
 
 namespace tl {
 namespace {
 
-using Json = nlohmann::json;
-
-std::string Read(const std::string& path) {
-  std::ifstream f(path, std::ios::binary);
-  EXPECT_TRUE(f.good()) << path;
-  return {std::istreambuf_iterator<char>(f), {}};
-}
-
-const std::string kGolden = TL_SOURCE_DIR "/tests/data/golden/";
+const std::string kGoldenFolder = TL_SOURCE_DIR "/tests/data/golden/";
 const std::vector<std::string> kNames = {"gpt2",  "llama3", "llama3-ignore-merges",
                                          "qwen2", "digits", "gpt2-prefix"};
 
-std::unique_ptr<Tokenizer> Load(const std::string& name) {
-  auto tokenizer = LoadTokenizer(kGolden + name + ".json");
-  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-  return *std::move(tokenizer);
-}
-
-std::vector<int32_t> Encode(const Tokenizer& tokenizer, const std::string& text) {
-  std::vector<int32_t> ids;
-  const absl::Status status = tokenizer.Encode(text, &ids);
-  EXPECT_TRUE(status.ok()) << status;
-  return ids;
+std::unique_ptr<Tokenizer> LoadGolden(const std::string& name) {
+  return LoadFile(kGoldenFolder + name + ".json");
 }
 
 // The ids that PyPI's tokenizers gives, written by tests/peers/tokenizers_check.py --golden.
 TEST(Bpe, EqualsTokenizers) {
   for (const std::string& name : kNames) {
     SCOPED_TRACE(name);
-    const auto tokenizer = Load(name);
+    const auto tokenizer = LoadGolden(name);
     ASSERT_NE(tokenizer, nullptr);
-    const Json cases = Json::parse(Read(kGolden + name + ".ids.json"));
+    const Json cases = Json::parse(Read(kGoldenFolder + name + ".ids.json"));
     ASSERT_GT(cases.size(), 30u);
     for (const Json& c : cases) {
       const auto text = c["text"].get<std::string>();
@@ -56,21 +40,21 @@ TEST(Bpe, EqualsTokenizers) {
 
 TEST(Bpe, DecodesWhatItEncoded) {
   for (const std::string name : {"gpt2", "llama3", "llama3-ignore-merges"}) {
-    const auto tokenizer = Load(name);
-    for (const Json& c : Json::parse(Read(kGolden + name + ".ids.json"))) {
+    const auto tokenizer = LoadGolden(name);
+    for (const Json& c : Json::parse(Read(kGoldenFolder + name + ".ids.json"))) {
       const auto text = c["text"].get<std::string>();
       EXPECT_EQ(tokenizer->Decode(Encode(*tokenizer, text)), text);
     }
   }
-  const auto tokenizer = Load("gpt2");
+  const auto tokenizer = LoadGolden("gpt2");
   EXPECT_EQ(tokenizer->vocab_size(), 400);
   EXPECT_EQ(tokenizer->end_id(), 0);
   EXPECT_EQ(tokenizer->Decode({0, 400, -1, 1 << 20}), "<|endoftext|>");
-  EXPECT_EQ(Load("digits")->vocab_size(), 403);
+  EXPECT_EQ(LoadGolden("digits")->vocab_size(), 403);
 }
 
 TEST(Bpe, RefusesTextThatIsNotUtf8) {
-  const auto tokenizer = Load("gpt2");
+  const auto tokenizer = LoadGolden("gpt2");
   std::vector<int32_t> ids;
   for (const std::string bad : {"abc\xff", "abc\xc3", "abc\xed\xa0\x80", "abc\xc0\xaf",
                                 "abc\xf4\x90\x80\x80", "abc\xe2\x82"}) {
@@ -88,7 +72,7 @@ TEST(Bpe, CutsWhereNothingChanges) {
       "\t",      "  "};
   for (const std::string& name : kNames) {
     SCOPED_TRACE(name);
-    const auto tokenizer = Load(name);
+    const auto tokenizer = LoadGolden(name);
     int cuts = 0;
     for (int trial = 0; trial < 200; ++trial) {
       std::string text, more;
@@ -138,7 +122,7 @@ TEST(Bpe, MergesLongWordsLikeShortOnes) {
 }
 
 void ExpectRefused(const std::function<void(Json*)>& change, const std::string& part) {
-  Json root = Json::parse(Read(kGolden + "llama3.json"));
+  Json root = Json::parse(Read(kGoldenFolder + "llama3.json"));
   change(&root);
   const auto tokenizer = MakeJsonTokenizer(root.dump());
   ASSERT_FALSE(tokenizer.ok()) << part;
@@ -237,7 +221,7 @@ TEST(Bpe, MatchesLongWords) {
 
 // Every prefix of a definition is refused or, where it happens to be whole, works.
 TEST(Bpe, SurvivesDamagedDefinitions) {
-  const std::string good = Read(kGolden + "gpt2.json");
+  const std::string good = Read(kGoldenFolder + "gpt2.json");
   std::mt19937 rng(2);
   for (size_t n = 0; n < good.size(); n += 101)
     EXPECT_FALSE(MakeJsonTokenizer(good.substr(0, n)).ok());

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -13,48 +12,33 @@
 #include "data/bpe_split.h"
 #include "data/byte_trie.h"
 #include "data/tokenizer.h"
+#include "tests/data/file_bytes.h"
+#include "tests/data/tokenizers.h"
 
 namespace tl {
 namespace {
 
-using Json = nlohmann::json;
-
 const std::string kSeeds = TL_SOURCE_DIR "/tests/fuzz/tokenizer_json/";
 
-std::string Read(const std::string& path) {
-  std::ifstream f(path, std::ios::binary);
-  EXPECT_TRUE(f.good()) << path;
-  return {std::istreambuf_iterator<char>(f), {}};
-}
-
-const Json& Golden() {
+const Json& GoldenIds() {
   static const Json golden =
       Json::parse(Read(TL_SOURCE_DIR "/tests/data/golden/json_tokenizers.ids.json"));
   return golden;
 }
 
-std::unique_ptr<Tokenizer> Load(const std::string& name) {
-  auto tokenizer = LoadTokenizer(kSeeds + name + ".json");
-  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-  return *std::move(tokenizer);
-}
-
-std::vector<int32_t> Encode(const Tokenizer& tokenizer, absl::string_view text) {
-  std::vector<int32_t> ids;
-  const absl::Status status = tokenizer.Encode(text, &ids);
-  EXPECT_TRUE(status.ok()) << status;
-  return ids;
+std::unique_ptr<Tokenizer> LoadSeed(const std::string& name) {
+  return LoadFile(kSeeds + name + ".json");
 }
 
 // Whether decoded text may end inside a character, where tokenizers has U+FFFD.
 bool IsByteLevel(const std::string& name) { return name.substr(0, 10) == "incomplete"; }
 
 TEST(JsonTokenizer, EqualsTokenizers) {
-  const auto texts = Golden()["texts"].get<std::vector<std::string>>();
-  ASSERT_EQ(Golden()["kinds"].size(), 15u);
-  for (const auto& [name, expected] : Golden()["kinds"].items()) {
+  const auto texts = GoldenIds()["texts"].get<std::vector<std::string>>();
+  ASSERT_EQ(GoldenIds()["kinds"].size(), 15u);
+  for (const auto& [name, expected] : GoldenIds()["kinds"].items()) {
     SCOPED_TRACE(name);
-    const auto tokenizer = Load(name);
+    const auto tokenizer = LoadSeed(name);
     for (size_t i = 0; i < texts.size(); ++i) {
       const auto ids = Encode(*tokenizer, texts[i]);
       EXPECT_EQ(ids, expected["ids"][i].get<std::vector<int32_t>>()) << texts[i];
@@ -72,9 +56,9 @@ TEST(JsonTokenizer, CutsWhereNothingChanges) {
       "a",      "the",    " word", "word", " ",      " ",       "\n",     "\r\n",
       ",",      "12",     "<s>",   "</s",  "\u0301", "e\u0301", "\u5b57", "\U0001f600",
       "\u00a8", "\u2581", "  ",    "\t",   "\u0600", "x"};
-  for (const auto& [name, unused] : Golden()["kinds"].items()) {
+  for (const auto& [name, unused] : GoldenIds()["kinds"].items()) {
     SCOPED_TRACE(name);
-    const auto tokenizer = Load(name);
+    const auto tokenizer = LoadSeed(name);
     std::mt19937 rng(3);
     int cuts = 0;
     for (int trial = 0; trial < 100; ++trial) {
@@ -98,7 +82,7 @@ TEST(JsonTokenizer, CutsWhereNothingChanges) {
 }
 
 TEST(JsonTokenizer, TellsWhatOneTokenStandsFor) {
-  const auto tokenizer = Load("llama");
+  const auto tokenizer = LoadSeed("llama");
   const Json vocab = Json::parse(Read(kSeeds + "llama.json"))["model"]["vocab"];
   EXPECT_EQ(tokenizer->TokenBytes(vocab["<0xE5>"]), "\xE5");
   EXPECT_EQ(tokenizer->TokenBytes(vocab["\u2581word"]), " word");
@@ -111,20 +95,20 @@ TEST(JsonTokenizer, TellsWhatOneTokenStandsFor) {
 }
 
 TEST(JsonTokenizer, TellsOfBytesThatItLacks) {
-  EXPECT_EQ(Load("llama")->note(), "");
-  EXPECT_EQ(Load("incomplete")->note(),
+  EXPECT_EQ(LoadSeed("llama")->note(), "");
+  EXPECT_EQ(LoadSeed("incomplete")->note(),
             "the vocabulary lacks 21 of the 256 bytes (0, 6, 11, 14, …): in text they become "
             "nothing, and what is beside them may merge, as in tokenizers");
-  EXPECT_NE(Load("incomplete-unk")->note().find("they become '<unk>'"), std::string::npos);
+  EXPECT_NE(LoadSeed("incomplete-unk")->note().find("they become '<unk>'"), std::string::npos);
   // The neighbours of a dropped byte are neighbours.
-  const auto tokenizer = Load("incomplete");
+  const auto tokenizer = LoadSeed("incomplete");
   EXPECT_EQ(Encode(*tokenizer, std::string(",\0.", 3)), Encode(*tokenizer, ",."));
 }
 
 // Twice the text takes about twice the time, though nothing in it parts words.
 TEST(JsonTokenizer, IsNotQuadratic) {
   for (const std::string name : {"llama", "unigram-whole"}) {
-    const auto tokenizer = Load(name);
+    const auto tokenizer = LoadSeed(name);
     const auto seconds = [&](size_t bytes) {
       std::mt19937 rng(1);
       std::string text;

@@ -7,11 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer.h"
+#include "tests/data/tokenizers.h"
 
 namespace tl {
 namespace {
-
-using Json = nlohmann::json;
 
 // A tokenizer.json whose tokens are these, by id, and nothing more.
 Json Small(const std::vector<std::string>& tokens) {
@@ -36,13 +35,6 @@ std::unique_ptr<Tokenizer> Make(const Json& root) {
 }
 
 using Ids = std::vector<int32_t>;
-
-Ids Encode(const Tokenizer& tokenizer, absl::string_view text) {
-  Ids ids;
-  const absl::Status status = tokenizer.Encode(text, &ids);
-  EXPECT_TRUE(status.ok()) << status;
-  return ids;
-}
 
 void ExpectRefused(const Json& root, const std::string& part) {
   const auto tokenizer = MakeJsonTokenizer(root.dump());

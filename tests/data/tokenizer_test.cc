@@ -9,16 +9,10 @@
 #include <random>
 
 #include "tests/data/temp_folder.h"
+#include "tests/data/tokenizers.h"
 
 namespace tl {
 namespace {
-
-std::vector<int32_t> Encode(const Tokenizer& tokenizer, const std::string& text) {
-  std::vector<int32_t> ids;
-  const absl::Status status = tokenizer.Encode(text, &ids);
-  EXPECT_TRUE(status.ok()) << status;
-  return ids;
-}
 
 TEST(Bytes, AreTheirOwnIds) {
   const auto t = MakeByteTokenizer();

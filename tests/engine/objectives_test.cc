@@ -24,7 +24,7 @@ Config ConfigOf(const ObjectiveCase& c) {
   return config;
 }
 
-std::vector<double> Weights(Rig& rig, int64_t step = 0) {
+std::vector<double> HeadWeights(Rig& rig, int64_t step = 0) {
   const Objective& objective = rig->model().objective();
   std::vector<double> weights;
   for (int i = 0; i < objective.head_count(); ++i) weights.push_back(objective.Weight(i, step, 10));
@@ -64,7 +64,7 @@ TEST_P(Objectives, SequentialEqualsJoint) {
     rig.SetWeights(params);
     const auto twin = reference::RunObjective({.model = config.model,
                                                .objective = config.objective,
-                                               .weights = Weights(rig),
+                                               .weights = HeadWeights(rig),
                                                .segments = true,
                                                .dropout = rig.Dropout()},
                                               params, rig.Batches(), /*with_gradients=*/true);
@@ -84,7 +84,7 @@ TEST_P(Objectives, LowPrecision) {
     rig.SetWeights(params);
     const auto twin = reference::RunObjective({.model = config.model,
                                                .objective = config.objective,
-                                               .weights = Weights(rig),
+                                               .weights = HeadWeights(rig),
                                                .segments = true},
                                               params, rig.Batches(), /*with_gradients=*/true);
     const StepResult result = rig.Run();
@@ -100,7 +100,7 @@ TEST_P(Objectives, LowPrecision) {
 INSTANTIATE_TEST_SUITE_P(All, Objectives, testing::ValuesIn(ObjectiveCases()),
                          [](const auto& info) { return info.param.name; });
 
-ObjectiveCase Case(const std::string& name) {
+ObjectiveCase CaseNamed(const std::string& name) {
   for (const ObjectiveCase& c : ObjectiveCases()) {
     if (c.name == name) return c;
   }
@@ -113,7 +113,7 @@ TEST(FrozenTrunk, KeepsEveryBit) {
   for (const char* name : {"MedusaFrozen", "MedusaFrozenShared", "MedusaFrozenDistill", "MtpFrozen",
                            "MtpFrozenStream"}) {
     for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
-      Config config = ConfigOf(Case(name));
+      Config config = ConfigOf(CaseNamed(name));
       config.precision.compute = precision;
       Rig rig(config);
       const reference::Params before = rig.Master();
@@ -136,7 +136,7 @@ TEST(FrozenTrunk, KeepsEveryBit) {
 // Heads that are not there get no gradient, count nothing and keep their weights: neither weight
 // decay nor what is left of their momentum moves them.
 TEST(Curriculum, HeadsJoinAndLeave) {
-  ObjectiveCase c = Case("FourHeads");
+  ObjectiveCase c = CaseNamed("FourHeads");
   c.objective.Set("curriculum_steps", 8);
   for (const Curriculum curriculum : {Curriculum::kForward, Curriculum::kReverse}) {
     c.objective.Set("curriculum", curriculum);
@@ -161,17 +161,17 @@ TEST(Curriculum, HeadsJoinAndLeave) {
   }
   c.objective.Set("curriculum", Curriculum::kReverse);
   Rig reverse(ConfigOf(c));
-  EXPECT_EQ(Weights(reverse, 0), (std::vector<double>{1, 1, 1, 1}));
-  EXPECT_EQ(Weights(reverse, 1), (std::vector<double>{1, 1, 1, 1}));
-  EXPECT_EQ(Weights(reverse, 2), (std::vector<double>{1, 1, 1, 0}));
-  EXPECT_EQ(Weights(reverse, 5), (std::vector<double>{1, 1, 0, 0}));
-  EXPECT_EQ(Weights(reverse, 9), (std::vector<double>{1, 0, 0, 0}));
+  EXPECT_EQ(HeadWeights(reverse, 0), (std::vector<double>{1, 1, 1, 1}));
+  EXPECT_EQ(HeadWeights(reverse, 1), (std::vector<double>{1, 1, 1, 1}));
+  EXPECT_EQ(HeadWeights(reverse, 2), (std::vector<double>{1, 1, 1, 0}));
+  EXPECT_EQ(HeadWeights(reverse, 5), (std::vector<double>{1, 1, 0, 0}));
+  EXPECT_EQ(HeadWeights(reverse, 9), (std::vector<double>{1, 0, 0, 0}));
 }
 
 // Weight decay does not move modules that are no longer trained.
 TEST(SequentialMtp, ModulesOfNoWeightStay) {
   for (const bool shared : {false, true}) {
-    Config config = ConfigOf(Case("Mtp"));
+    Config config = ConfigOf(CaseNamed("Mtp"));
     config.objective.Set("share_weights", shared);
     config.objective.Set("lambda", 0.3);
     config.objective.Set("lambda_late", 0.0);
@@ -195,7 +195,7 @@ TEST(SequentialMtp, ModulesOfNoWeightStay) {
 // Trunk and head 1 are a model with one more layer.
 TEST(IndependentHeads, OneMatchedHeadIsThePlainModel) {
   Config plain = SmallConfig(), one = plain;
-  one.objective = Case("MatchedHeads").objective;
+  one.objective = CaseNamed("MatchedHeads").objective;
   Rig a(plain), b(one);
   reference::Params params = RandomParams(plain.model);
   a.SetWeights(params);
@@ -214,7 +214,7 @@ TEST(IndependentHeads, OneMatchedHeadIsThePlainModel) {
 
 // Megatron-LM #3159 counted the targets of the unshifted mask: here each head divides by its own.
 TEST(Normalisation, EveryHeadCountsItsOwnShiftedMask) {
-  const ObjectiveCase c = Case("FourHeads");
+  const ObjectiveCase c = CaseNamed("FourHeads");
   Config config = ConfigOf(c);
   Rig rig(config, {.packed = true});
   const auto batches = rig.Batches();
@@ -236,7 +236,7 @@ TEST(Normalisation, MicroBatchesOfUnequalCountsAddUp) {
     reference::Params whole;
     double loss = 0.0;
     for (const int64_t size : {4, 1}) {
-      Config config = ConfigOf(Case(name));
+      Config config = ConfigOf(CaseNamed(name));
       config.train.micro_batch_size = size;
       Rig rig(config, {.packed = true, .masked = true});
       rig.SetWeights(RandomParams(config.model, DType::kF32, config.objective));
@@ -255,7 +255,7 @@ TEST(Normalisation, MicroBatchesOfUnequalCountsAddUp) {
 
 // verl #6432: gradients of detached modules leaked into the unembedding.
 TEST(Normalisation, DetachedModulesLeaveTheTrunkAlone) {
-  Config config = ConfigOf(Case("MtpDetached"));
+  Config config = ConfigOf(CaseNamed("MtpDetached"));
   Config plain = config;
   plain.objective = {};
   reference::Params params = RandomParams(config.model, DType::kF32, config.objective);
@@ -272,7 +272,7 @@ TEST(Normalisation, DetachedModulesLeaveTheTrunkAlone) {
 // slime #1503 swapped the projection's columns: [hidden | embedding]. With those of the embedding
 // zero the module does not see its token, with those of the state zero it sees nothing else.
 TEST(SequentialMtp, ProjectionColumnsAreHiddenThenEmbedding) {
-  Config config = ConfigOf(Case("MtpUntied"));
+  Config config = ConfigOf(CaseNamed("MtpUntied"));
   config.data.pack_documents = false;
   const auto run = [&](bool zero_embedding_columns, double embedding_scale) {
     reference::Params params = RandomParams(config.model, DType::kF32, config.objective);
@@ -295,7 +295,7 @@ TEST(Memory, FourHeadsNeedNoMoreThanOne) {
   const auto bytes = [&](int64_t heads) {
     ModelOptions options;
     options.model = {.layers = 4, .hidden = 256, .heads = 4, .ffn = 704, .vocab = 50304};
-    options.objective = Case("OneHead").objective;
+    options.objective = CaseNamed("OneHead").objective;
     options.objective.Set("heads", heads);
     options.sequence_length = 1024;
     return Model::Declare(options, {}).value()->activation_bytes();

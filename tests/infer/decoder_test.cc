@@ -16,12 +16,6 @@
 namespace tl {
 namespace {
 
-#if defined(TL_SIMT)
-constexpr bool kMachine = true;  // thousands of times slower than a core
-#else
-constexpr bool kMachine = false;
-#endif
-
 class Decoding : public testing::TestWithParam<DType> {
  protected:
   std::unique_ptr<Communicator> world_ = MakeSelfCommunicator();
@@ -69,11 +63,11 @@ TEST_P(Decoding, LogitsAreThoseOfTheWholeModel) {
   }
 }
 
-constexpr DecodeLimits kLimits{.sequences = 5, .context = 48, .drafts = 12};
+constexpr DecodeLimits kDecodingLimits{.sequences = 5, .context = 48, .drafts = 12};
 
 TEST_P(Decoding, EveryDrafterWritesThePlainText) {
   const ModelConfig config = DecodingModel();
-  const auto model = MakeModel(config, GetParam(), kLimits, mesh_);
+  const auto model = MakeModel(config, GetParam(), kDecodingLimits, mesh_);
   // Of another context length, so that the two are read again at different times.
   const auto draft_model =
       MakeModel(config, GetParam(), {.sequences = 5, .context = 30}, mesh_, 0.1);
@@ -114,7 +108,7 @@ TEST_P(Decoding, EveryDrafterWritesThePlainText) {
 // With temperature 0 all rules take the likeliest token.
 TEST_P(Decoding, GreedyIsTheSameByEveryRule) {
   const ModelConfig config = DecodingModel();
-  const auto model = MakeModel(config, GetParam(), kLimits, mesh_);
+  const auto model = MakeModel(config, GetParam(), kDecodingLimits, mesh_);
   const auto prompts = Prompts(6, config.vocab);
   DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = 0.0}}, .batch = 2};
   const DecodeRun plain = Decode(*model, nullptr, c, prompts);
@@ -129,7 +123,7 @@ TEST_P(Decoding, GreedyIsTheSameByEveryRule) {
 
 TEST_P(Decoding, TextsDependOnSeedAndPlaceAlone) {
   const ModelConfig config = DecodingModel();
-  const auto model = MakeModel(config, GetParam(), kLimits, mesh_);
+  const auto model = MakeModel(config, GetParam(), kDecodingLimits, mesh_);
   auto prompts = Prompts(4, config.vocab);
   prompts[3] = prompts[1];
   DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = 1.0}, .seed = 1}};

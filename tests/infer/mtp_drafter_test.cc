@@ -26,12 +26,12 @@ INSTANTIATE_TEST_SUITE_P(Objectives, MtpDrafts, testing::ValuesIn(MtpCases()),
                          [](const auto& info) { return info.param.name; });
 
 // Short enough that the texts outgrow it and are read again.
-constexpr DecodeLimits kLimits{.sequences = 4, .context = 30, .drafts = 4};
+constexpr DecodeLimits kMtpLimits{.sequences = 4, .context = 30, .drafts = 4};
 
 TEST_P(MtpDrafts, KeepThePlainText) {
   const auto prompts = Prompts(7, model_.vocab);
   for (const DType compute : {DType::kF32, DType::kBF16}) {
-    const auto model = MakeMtpModel(model_, GetParam().objective, compute, kLimits, mesh_);
+    const auto model = MakeMtpModel(model_, GetParam().objective, compute, kMtpLimits, mesh_);
     for (const double temperature : {0.0, 0.7}) {
       DecodeCase c{.drafter = {.kind = "none", .sampling = {.temperature = temperature}}};
       const DecodeRun plain = Decode(*model, nullptr, c, prompts);
@@ -107,7 +107,7 @@ int32_t Greedy(const reference::Doubles& logits, size_t row, size_t vocab, int32
 
 TEST_P(MtpDrafts, AreThoseOfTheWholeModelAndSoIsTheirAcceptance) {
   const ObjectiveConfig& objective = GetParam().objective;
-  const auto model = MakeMtpModel(model_, objective, DType::kF32, kLimits, mesh_);
+  const auto model = MakeMtpModel(model_, objective, DType::kF32, kMtpLimits, mesh_);
   const reference::Params params = MtpParams(model_, objective);
   const reference::ObjectiveOptions options{.model = model_, .objective = objective, .weights = {}};
   const SamplingOptions greedy{.temperature = 0.0};
@@ -166,7 +166,7 @@ TEST(MtpDrafter, IsOneOfThoseThatObjectivesName) {
 TEST(MtpDrafter, NeedsModules) {
   const auto world = MakeSelfCommunicator();
   Mesh mesh = Mesh::Create(*world, 1).value();
-  const auto model = MakeModel(DecodingModel(), DType::kF32, kLimits, mesh);
+  const auto model = MakeModel(DecodingModel(), DType::kF32, kMtpLimits, mesh);
   const auto made = MakeDrafter({.kind = "mtp"}, *model, nullptr);
   EXPECT_NE(made.status().message().find("--speculate mtp: expected a model of the objective "
                                          "sequential_mtp, found next_token"),

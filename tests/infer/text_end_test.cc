@@ -11,7 +11,7 @@
 namespace tl {
 namespace {
 
-constexpr DecodeLimits kLimits{.sequences = 4, .context = 48, .drafts = 112};
+constexpr DecodeLimits kTextEndLimits{.sequences = 4, .context = 48, .drafts = 112};
 constexpr int64_t kTokens = 30;
 
 std::string Word(int32_t id) { return std::to_string(id) + " "; }
@@ -66,7 +66,7 @@ class TextEnd : public testing::Test {
   std::unique_ptr<Communicator> world_ = MakeSelfCommunicator();
   Mesh mesh_ = Mesh::Create(*world_, 1, {.device = TestDevice()}).value();
   std::unique_ptr<LanguageModel> model_ =
-      MakeModel(DecodingModel(), DType::kF32, kLimits, mesh_, 0.0, MedusaHeads());
+      MakeModel(DecodingModel(), DType::kF32, kTextEndLimits, mesh_, 0.0, MedusaHeads());
   std::unique_ptr<LanguageModel> draft_model_ =
       MakeModel(DecodingModel(), DType::kF32, {.sequences = 4, .context = 48}, mesh_, 0.1);
   std::vector<std::vector<int32_t>> prompts_ = Prompts(6, DecodingModel().vocab);

@@ -13,7 +13,7 @@ namespace {
 using reference::AttentionOptions;
 using Vector = std::vector<double>;
 
-void Check(const AttentionOptions& at) {
+void CheckAttentionGradients(const AttentionOptions& at) {
   std::mt19937_64 random(7);
   std::normal_distribution<double> normal;
   const auto make = [&](size_t n) {
@@ -56,38 +56,38 @@ void Check(const AttentionOptions& at) {
 }
 
 TEST(AttentionGradcheck, Full) {
-  Check({.batch = 2, .tq = 4, .tk = 6, .q_heads = 2, .k_heads = 2, .d = 8});
+  CheckAttentionGradients({.batch = 2, .tq = 4, .tk = 6, .q_heads = 2, .k_heads = 2, .d = 8});
 }
 
 TEST(AttentionGradcheck, CausalGroupedWithOffset) {
-  Check({.tq = 5,
-         .tk = 7,
-         .q_heads = 4,
-         .k_heads = 2,
-         .d = 8,
-         .mask = MaskKind::kCausal,
-         .q_start = 2,
-         .scale = 0.5});
+  CheckAttentionGradients({.tq = 5,
+                           .tk = 7,
+                           .q_heads = 4,
+                           .k_heads = 2,
+                           .d = 8,
+                           .mask = MaskKind::kCausal,
+                           .q_start = 2,
+                           .scale = 0.5});
 }
 
 TEST(AttentionGradcheck, WindowAndFullyMaskedRows) {
-  Check({.tq = 9,
-         .tk = 6,
-         .q_heads = 2,
-         .k_heads = 1,
-         .d = 8,
-         .mask = MaskKind::kWindow,
-         .window = 2,
-         .k_start = 2});
+  CheckAttentionGradients({.tq = 9,
+                           .tk = 6,
+                           .q_heads = 2,
+                           .k_heads = 1,
+                           .d = 8,
+                           .mask = MaskKind::kWindow,
+                           .window = 2,
+                           .k_start = 2});
 }
 
 TEST(AttentionGradcheck, Segments) {
-  Check({.tq = 6,
-         .tk = 6,
-         .d = 8,
-         .mask = MaskKind::kCausal,
-         .q_segments = {0, 0, 1, 1, 3, 5},
-         .k_segments = {0, 0, 0, 1, 1, 5}});
+  CheckAttentionGradients({.tq = 6,
+                           .tk = 6,
+                           .d = 8,
+                           .mask = MaskKind::kCausal,
+                           .q_segments = {0, 0, 1, 1, 3, 5},
+                           .k_segments = {0, 0, 0, 1, 1, 5}});
 }
 
 }  // namespace

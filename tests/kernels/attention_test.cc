@@ -193,7 +193,7 @@ Outputs RunKernels(const AttentionOptions& at, DType dtype, const std::vector<fl
 }
 
 // columns: around each vector; vectors then start anywhere.
-void Check(const AttentionOptions& at, DType dtype, int64_t columns = 0) {
+void CheckAttention(const AttentionOptions& at, DType dtype, int64_t columns = 0) {
   SCOPED_TRACE(testing::Message() << Name(dtype) << " B" << at.batch << " H" << at.q_heads << "/"
                                   << at.k_heads << " T" << at.tq << "x" << at.tk << " d" << at.d
                                   << " mask " << static_cast<int>(at.mask));
@@ -228,11 +228,6 @@ void Check(const AttentionOptions& at, DType dtype, int64_t columns = 0) {
 // The test machine of CUDA's sources spends microseconds where a core spends nanoseconds: there the
 // long cases are for bf16 alone. fp16 runs the same code, and fp32 loads by scalars, slowest of
 // all.
-#if defined(TL_SIMT)
-constexpr bool kMachine = true;
-#else
-constexpr bool kMachine = false;
-#endif
 bool Brief(DType dtype) { return kMachine && dtype != DType::kBF16; }
 
 class AttentionOf : public testing::TestWithParam<DType> {};
@@ -248,7 +243,8 @@ TEST_P(AttentionOf, AwkwardLengths) {
     for (const MaskKind mask : {MaskKind::kNone, MaskKind::kCausal}) {
       // A causal mask has whole tiles too.
       if (kMachine && mask == MaskKind::kNone && tq * tk > 500000) continue;
-      Check({.tq = tq, .tk = tk, .d = tq * tk > 60000 ? 32 : 64, .mask = mask}, GetParam());
+      CheckAttention({.tq = tq, .tk = tk, .d = tq * tk > 60000 ? 32 : 64, .mask = mask},
+                     GetParam());
     }
   }
 }
@@ -256,14 +252,16 @@ TEST_P(AttentionOf, AwkwardLengths) {
 TEST_P(AttentionOf, HeadSizes) {
   const int64_t t = Brief(GetParam()) ? 75 : 150, heads = kMachine ? 1 : 2;
   for (const int64_t d : {32, 40, 72, 80, 96, 128, 192, 256})
-    Check({.tq = t, .tk = t, .q_heads = heads, .k_heads = heads, .d = d, .mask = MaskKind::kCausal},
-          GetParam());
+    CheckAttention(
+        {.tq = t, .tk = t, .q_heads = heads, .k_heads = heads, .d = d, .mask = MaskKind::kCausal},
+        GetParam());
 }
 
 TEST_P(AttentionOf, VectorsThatStartAnywhere) {
   for (const int64_t columns : {1, 2}) {
-    Check({.tq = 45, .tk = 70, .q_heads = 2, .d = 40, .mask = MaskKind::kCausal, .q_start = 25},
-          GetParam(), columns);
+    CheckAttention(
+        {.tq = 45, .tk = 70, .q_heads = 2, .d = 40, .mask = MaskKind::kCausal, .q_start = 25},
+        GetParam(), columns);
   }
 }
 
@@ -273,7 +271,7 @@ TEST_P(AttentionOf, LittleSharedMemory) {
   if (GetParam() == DType::kF32) GTEST_SKIP() << "its kernels need little";
   ASSERT_EQ(setenv("TL_SIMT_SHARED_KIB", "99", 1), 0);
   for (const int64_t d : {64, 96, 128, 256})
-    Check({.tq = 150, .tk = 150, .d = d, .mask = MaskKind::kCausal}, GetParam());
+    CheckAttention({.tq = 150, .tk = 150, .d = d, .mask = MaskKind::kCausal}, GetParam());
   ASSERT_EQ(unsetenv("TL_SIMT_SHARED_KIB"), 0);
 }
 #endif
@@ -283,57 +281,60 @@ TEST_P(AttentionOf, GroupedHeadsAndBatches) {
   constexpr int64_t kHeads[][2] = {{6, 1}, {6, 6}, {6, 3}, {14, 2}, {8, 1}};
   for (const auto& [q_heads, k_heads] : kHeads) {
     if (Brief(GetParam()) && q_heads != 6) continue;
-    Check({.batch = q_heads == 6 ? 2 : 1,
-           .tq = t,
-           .tk = t,
-           .q_heads = q_heads,
-           .k_heads = k_heads,
-           .d = 32,
-           .mask = MaskKind::kCausal},
-          GetParam());
+    CheckAttention({.batch = q_heads == 6 ? 2 : 1,
+                    .tq = t,
+                    .tk = t,
+                    .q_heads = q_heads,
+                    .k_heads = k_heads,
+                    .d = 32,
+                    .mask = MaskKind::kCausal},
+                   GetParam());
   }
 }
 
 TEST_P(AttentionOf, GroupedHeadsOfEverySize) {
   if (Brief(GetParam())) GTEST_SKIP() << "as bf16, or by scalars alone";
   for (const int64_t d : {64, 80, 128, 168, 256}) {
-    Check({.tq = 70,
-           .tk = 140,
-           .q_heads = 3,
-           .k_heads = 1,
-           .d = d,
-           .mask = MaskKind::kWindow,
-           .window = 50,
-           .q_start = 60},
-          GetParam());
+    CheckAttention({.tq = 70,
+                    .tk = 140,
+                    .q_heads = 3,
+                    .k_heads = 1,
+                    .d = d,
+                    .mask = MaskKind::kWindow,
+                    .window = 50,
+                    .q_start = 60},
+                   GetParam());
   }
 }
 
 TEST_P(AttentionOf, Windows) {
   const int64_t t = Brief(GetParam()) ? 239 : 799;
   for (const int64_t window : {1, 7, 128, 400}) {
-    Check({.tq = t, .tk = t, .d = 32, .mask = MaskKind::kWindow, .window = window}, GetParam());
+    CheckAttention({.tq = t, .tk = t, .d = 32, .mask = MaskKind::kWindow, .window = window},
+                   GetParam());
   }
 }
 
 TEST_P(AttentionOf, Positions) {
-  Check({.tq = 64, .tk = 333, .d = 64, .mask = MaskKind::kCausal, .q_start = 200}, GetParam());
-  Check({.tq = 300,
-         .tk = 200,
-         .d = 64,
-         .mask = MaskKind::kWindow,
-         .window = 50,
-         .q_start = 500,
-         .k_start = 480},
-        GetParam());
+  CheckAttention({.tq = 64, .tk = 333, .d = 64, .mask = MaskKind::kCausal, .q_start = 200},
+                 GetParam());
+  CheckAttention({.tq = 300,
+                  .tk = 200,
+                  .d = 64,
+                  .mask = MaskKind::kWindow,
+                  .window = 50,
+                  .q_start = 500,
+                  .k_start = 480},
+                 GetParam());
 }
 
 TEST_P(AttentionOf, FullyMaskedRows) {
   // The first 150 queries come before every key; in the other case no query sees any.
-  Check({.tq = 300, .tk = 150, .d = 64, .mask = MaskKind::kCausal, .k_start = 150}, GetParam());
+  CheckAttention({.tq = 300, .tk = 150, .d = 64, .mask = MaskKind::kCausal, .k_start = 150},
+                 GetParam());
   const AttentionOptions none{
       .tq = 70, .tk = 90, .q_heads = 2, .d = 64, .mask = MaskKind::kCausal, .k_start = 100};
-  Check(none, GetParam());
+  CheckAttention(none, GetParam());
   const auto x = Normal(none.QuerySize(), GetParam(), 1), y = Normal(none.KeySize(), GetParam(), 2);
   const Outputs run = RunKernels(none, GetParam(), x, y, y, x);
   for (const Guarded* out : {&run.o, &run.dq, &run.dk, &run.dv}) {
@@ -355,17 +356,19 @@ TEST_P(AttentionOf, Segments) {
   at.k_segments = at.q_segments;
   for (const MaskKind mask : {MaskKind::kNone, MaskKind::kCausal}) {
     at.mask = mask;
-    Check(at, GetParam());
+    CheckAttention(at, GetParam());
   }
   // Keys of other documents than the queries': some queries see nothing.
   for (int32_t& segment : at.k_segments) segment = segment / 2 * 2;
   at.mask = MaskKind::kNone;
-  Check(at, GetParam());
+  CheckAttention(at, GetParam());
 }
 
 TEST_P(AttentionOf, ScaleAndLargeScores) {
-  Check({.tq = 100, .tk = 100, .d = 64, .mask = MaskKind::kCausal, .scale = 2.0}, GetParam());
-  Check({.tq = 100, .tk = 100, .d = 64, .mask = MaskKind::kNone, .scale = -0.2}, GetParam());
+  CheckAttention({.tq = 100, .tk = 100, .d = 64, .mask = MaskKind::kCausal, .scale = 2.0},
+                 GetParam());
+  CheckAttention({.tq = 100, .tk = 100, .d = 64, .mask = MaskKind::kNone, .scale = -0.2},
+                 GetParam());
 }
 
 TEST_P(AttentionOf, RepeatsToTheBit) {

@@ -14,12 +14,6 @@
 namespace tl {
 namespace {
 
-#if defined(TL_SIMT)
-constexpr bool kMachine = true;  // thousands of times slower than a core
-#else
-constexpr bool kMachine = false;
-#endif
-
 using Bits = std::array<int32_t, 4>;
 
 Bits BitsOf(const std::vector<int>& keys) {
@@ -29,7 +23,7 @@ Bits BitsOf(const std::vector<int>& keys) {
   return bits;
 }
 
-struct Sizes {
+struct CacheSizes {
   int64_t q_heads = 4, k_heads = 2, d = 32, sequences = 2, capacity = 400;
   int64_t window = 0, most_keys = 0;
 };
@@ -51,7 +45,7 @@ struct Query {
 
 class Rig {
  public:
-  Rig(DType dtype, const Sizes& sizes)
+  Rig(DType dtype, const CacheSizes& sizes)
       : sizes_(sizes),
         dtype_(dtype),
         k(dtype, {sizes.sequences, sizes.k_heads, sizes.capacity, sizes.d}),
@@ -175,7 +169,7 @@ class Rig {
     }
   }
 
-  Sizes sizes_;
+  CacheSizes sizes_;
   DType dtype_;
   Owned k, v;
   std::unique_ptr<Owned> out;
@@ -188,14 +182,14 @@ void FillPrefix(Rig& rig) {
 }
 
 TEST(CachedAttention, IsRight) {
-  const Sizes cases[] = {{},
-                         {.q_heads = 3, .k_heads = 3, .d = 40},
-                         {.q_heads = 6, .k_heads = 1, .d = 64},
-                         {.q_heads = 2, .k_heads = 1, .d = 256},
-                         {.q_heads = 2, .k_heads = 1, .d = 33},
-                         {.window = 5},
-                         {.window = 90}};
-  for (const Sizes& sizes : cases) {
+  const CacheSizes cases[] = {{},
+                              {.q_heads = 3, .k_heads = 3, .d = 40},
+                              {.q_heads = 6, .k_heads = 1, .d = 64},
+                              {.q_heads = 2, .k_heads = 1, .d = 256},
+                              {.q_heads = 2, .k_heads = 1, .d = 33},
+                              {.window = 5},
+                              {.window = 90}};
+  for (const CacheSizes& sizes : cases) {
     for (const DType dtype : kFloatTypes) {
       Rig rig(dtype, sizes);
       FillPrefix(rig);
@@ -211,17 +205,17 @@ TEST(CachedAttention, IsRight) {
 // Rows that end, or whose windows begin, at the edges of the chunks that a device cuts keys into.
 TEST(CachedAttention, ChunksAreMerged) {
   const int32_t chunk = kKeyChunk, keys = 3 * chunk + 5;
-  const Sizes cases[] = {{.q_heads = 2, .k_heads = 2, .d = 24},
-                         {.q_heads = 2, .k_heads = 1, .d = 16},
-                         {.q_heads = 6, .k_heads = 1, .d = 20},
-                         {.q_heads = 7, .k_heads = 1, .d = 8},
-                         {.q_heads = 8, .k_heads = 1, .d = 8},
-                         {.q_heads = 11, .k_heads = 1, .d = 8},
-                         {.q_heads = 8, .k_heads = 1, .d = 256, .window = chunk},
-                         {.q_heads = 1, .k_heads = 1, .d = 16, .window = chunk + 2},
-                         {.q_heads = 4, .k_heads = 1, .d = 16, .window = 1}};
+  const CacheSizes cases[] = {{.q_heads = 2, .k_heads = 2, .d = 24},
+                              {.q_heads = 2, .k_heads = 1, .d = 16},
+                              {.q_heads = 6, .k_heads = 1, .d = 20},
+                              {.q_heads = 7, .k_heads = 1, .d = 8},
+                              {.q_heads = 8, .k_heads = 1, .d = 8},
+                              {.q_heads = 11, .k_heads = 1, .d = 8},
+                              {.q_heads = 8, .k_heads = 1, .d = 256, .window = chunk},
+                              {.q_heads = 1, .k_heads = 1, .d = 16, .window = chunk + 2},
+                              {.q_heads = 4, .k_heads = 1, .d = 16, .window = 1}};
   int number = 0;
-  for (Sizes sizes : cases) {
+  for (CacheSizes sizes : cases) {
     sizes.capacity = keys + 200;
     sizes.sequences = 1;
     sizes.most_keys = keys;
@@ -273,7 +267,7 @@ TEST(CachedAttention, RowsThatLieOutsideGiveNan) {
 }
 
 TEST(CachedAttention, LaunchFollowsFromTheShape) {
-  const auto launch = [](int64_t rows, Sizes sizes) {
+  const auto launch = [](int64_t rows, CacheSizes sizes) {
     const auto shaped = [](Shape shape, DType dtype) {
       return Tensor::Contiguous(nullptr, shape, dtype);
     };
@@ -287,18 +281,19 @@ TEST(CachedAttention, LaunchFollowsFromTheShape) {
     args.most_keys = sizes.most_keys;
     return LaunchOf(args);
   };
-  const Sizes grouped{.q_heads = 28, .k_heads = 4, .d = 128, .capacity = 32768, .most_keys = 4097};
+  const CacheSizes grouped{
+      .q_heads = 28, .k_heads = 4, .d = 128, .capacity = 32768, .most_keys = 4097};
   const CachedAttentionLaunch one = launch(1, grouped);
   EXPECT_EQ(one.chunks, 9);
   EXPECT_EQ(one.heads, 8);
   EXPECT_EQ(one.tiles, 4);
   EXPECT_EQ(one.merge_blocks, 28);
   EXPECT_EQ(one.scratch_bytes, 28 * 9 * 130 * 4);
-  Sizes window = grouped;
+  CacheSizes window = grouped;
   window.window = 2 * kKeyChunk + 1;
   EXPECT_EQ(launch(3, window).chunks, 3);
   EXPECT_EQ(launch(3, window).tiles, 4);
-  Sizes few = grouped;
+  CacheSizes few = grouped;
   few.most_keys = kKeyChunk;
   EXPECT_EQ(launch(2, few).chunks, 1);
   EXPECT_EQ(launch(2, few).merge_blocks, 0);
@@ -329,7 +324,7 @@ TEST(CachedAttention, TreesAndBatchesKeepTheBits) {
   const int32_t prefix = kKeyChunk - 4;
   for (const int64_t window : {0, 100}) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      const Sizes sizes{.d = 16, .capacity = prefix + 128, .window = window};
+      const CacheSizes sizes{.d = 16, .capacity = prefix + 128, .window = window};
       Rig tree(dtype, sizes), plain(dtype, sizes);
       for (Rig* rig : {&tree, &plain}) {
         rig->Put(0, 0, 0, prefix);

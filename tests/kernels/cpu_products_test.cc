@@ -9,7 +9,7 @@
 namespace tl {
 namespace {
 
-struct Case {
+struct ProductCase {
   int major;
   unsigned isa;
   const char* name;
@@ -17,7 +17,7 @@ struct Case {
 };
 
 TEST(CpuProducts, FollowVersionAndInstructions) {
-  const Case cases[] = {
+  const ProductCase cases[] = {
       {2, 0x1, "older than AVX2", false, false},
       {2, 0x7, "AVX2", false, false},
       {2, 0x407, "AVX2", false, false},
@@ -35,7 +35,7 @@ TEST(CpuProducts, FollowVersionAndInstructions) {
       {3, 0xffff, "AMX with fp16", true, true},  // what a later version adds
       {3, 0x0, "what it finds", false, false},
   };
-  for (const Case& c : cases) {
+  for (const ProductCase& c : cases) {
     const CpuProducts products = internal::DescribeOneDnn(c.major, 6, 1, c.isa);
     EXPECT_EQ(products.isa, c.name) << c.major << " " << c.isa;
     EXPECT_EQ(products.bf16, c.bf16) << c.major << " " << c.isa;

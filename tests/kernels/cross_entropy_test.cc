@@ -10,26 +10,27 @@
 namespace tl {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr float kZLoss = 1e-2f;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr float kCrossEntropyZLoss = 1e-2f;
 
-struct Case {
+struct CrossEntropyCase {
   int64_t rows, width, valid;
 };
-constexpr Case kCases[] = {{1, 1, 1},       {7, 7, 5},       {3, 113, 113},
-                           {113, 239, 230}, {5, 1023, 1000}, {3, 50304, 50257}};
+constexpr CrossEntropyCase kCrossEntropyCases[] = {
+    {1, 1, 1}, {7, 7, 5}, {3, 113, 113}, {113, 239, 230}, {5, 1023, 1000}, {3, 50304, 50257}};
 
 TEST(CrossEntropyTwin, FiniteDifferences) {
   const Doubles logits = Normals(DType::kF32, 4 * 7, 1, 3.0);
   const std::vector<int32_t> targets = {2, -1, 4, 0};
   const auto f = [&](const Doubles& at) {
-    return 1.5 * Dot(Doubles(4, 1.0), reference::CrossEntropy(at, targets, 5, kZLoss).loss);
+    return 1.5 *
+           Dot(Doubles(4, 1.0), reference::CrossEntropy(at, targets, 5, kCrossEntropyZLoss).loss);
   };
-  const Doubles grad = reference::CrossEntropyGrad(logits, targets, 5, 1.5, kZLoss);
+  const Doubles grad = reference::CrossEntropyGrad(logits, targets, 5, 1.5, kCrossEntropyZLoss);
   EXPECT_LE(GradientError(f, logits, grad), 1e-7);
 }
 
-std::vector<int32_t> Targets(const Case& c) {
+std::vector<int32_t> Targets(const CrossEntropyCase& c) {
   std::vector<int32_t> targets = Integers(c.rows, static_cast<int32_t>(c.valid), 5);
   for (size_t n = 1; n < targets.size(); n += 3) targets[n] = -1;
   return targets;
@@ -50,17 +51,19 @@ std::vector<RowStats> Stats(const Owned& x) {
 }
 
 // The vocabulary cut over `ranks` owners, the last one with padding, merged.
-void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
+void CheckCrossEntropy(const CrossEntropyCase& c, int64_t ranks, DType grad_type) {
   Stream& stream = TestStream();
   const std::string what = At(c.rows, c.width) + " on " + std::to_string(ranks) + " ranks";
   const Doubles logits = Normals(DType::kF32, c.rows * c.width, 1, 4.0);
   std::vector<int32_t> targets = Targets(c);
   const Owned tt({c.rows}, targets);
-  const Doubles ref_grad = reference::CrossEntropyGrad(logits, targets, c.valid, 8.0, kZLoss);
-  const auto ref = reference::CrossEntropy(logits, targets, c.valid, kZLoss);
-  const auto naive = reference::CrossEntropy(As<float>(logits), targets, c.valid, kZLoss);
+  const Doubles ref_grad =
+      reference::CrossEntropyGrad(logits, targets, c.valid, 8.0, kCrossEntropyZLoss);
+  const auto ref = reference::CrossEntropy(logits, targets, c.valid, kCrossEntropyZLoss);
+  const auto naive =
+      reference::CrossEntropy(As<float>(logits), targets, c.valid, kCrossEntropyZLoss);
   const auto naive_grad =
-      reference::CrossEntropyGrad(As<float>(logits), targets, c.valid, 8.0f, kZLoss);
+      reference::CrossEntropyGrad(As<float>(logits), targets, c.valid, 8.0f, kCrossEntropyZLoss);
 
   const int64_t local = (c.width + ranks - 1) / ranks;
   std::vector<Owned> slices;
@@ -96,7 +99,7 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
     if (valid == 0) {
       const std::vector<RowStats> now = Stats(all);
       for (int64_t n = r * c.rows; n < (r + 1) * c.rows; ++n) {
-        EXPECT_EQ(now[n].max, -kInf);
+        EXPECT_EQ(now[n].max, -kInfinity);
         EXPECT_EQ(now[n].sum, 0);
         EXPECT_EQ(now[n].argmax, -1);
         EXPECT_EQ(now[n].greater, 0);
@@ -112,7 +115,7 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
                              .all_stats = all,
                              .target_logit = target_logit,
                              .targets = tt,
-                             .z_loss = kZLoss});
+                             .z_loss = kCrossEntropyZLoss});
   const std::vector<int32_t> greedy_now = Ints(greedy), rank_now = Ints(rank);
   for (int64_t n = 0; n < c.rows; ++n) {
     const auto row = logits.begin() + n * c.width;
@@ -143,7 +146,7 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
                                  .lse = lse,
                                  .targets = tt,
                                  .grad_scale = scale,
-                                 .z_loss = kZLoss,
+                                 .z_loss = kCrossEntropyZLoss,
                                  .begin = begin,
                                  .valid = valid};
     CrossEntropyGrad(stream, args);
@@ -163,15 +166,15 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
 }
 
 TEST(CrossEntropy, MatchesTheTwin) {
-  for (const Case& c : kCases) {
-    for (const DType grad_type : kFloatTypes) CheckSplit(c, 1, grad_type);
+  for (const CrossEntropyCase& c : kCrossEntropyCases) {
+    for (const DType grad_type : kFloatTypes) CheckCrossEntropy(c, 1, grad_type);
   }
 }
 
 TEST(CrossEntropy, MergesSlicesOfTheVocabulary) {
   for (const int64_t ranks : {2, 4}) {
-    CheckSplit({113, 239, 230}, ranks, DType::kF32);
-    CheckSplit({7, 7, 2}, ranks, DType::kBF16);
+    CheckCrossEntropy({113, 239, 230}, ranks, DType::kF32);
+    CheckCrossEntropy({7, 7, 2}, ranks, DType::kBF16);
   }
 }
 
@@ -209,14 +212,14 @@ TEST(CrossEntropy, ExponentialIsAccurate) {
 TEST(CrossEntropy, KeepsExtremesAndShowsNonFiniteLogits) {
   Stream& stream = TestStream();
   constexpr int64_t kRows = 6, kWidth = 5000;
-  Doubles logits(kRows * kWidth, -kInf);
+  Doubles logits(kRows * kWidth, -kInfinity);
   logits[kWidth - 1] = -3;                                             // one finite logit
   for (int64_t v = 0; v < kWidth; ++v) logits[kWidth + v] = 1e4;       // huge but equal
   logits[2 * kWidth + 10] = std::numeric_limits<double>::quiet_NaN();  // NaN among -Inf
   for (int64_t v = 0; v < kWidth; ++v) logits[3 * kWidth + v] = 0;
   logits[3 * kWidth + 4000] = std::numeric_limits<double>::quiet_NaN();
   for (int64_t v = 0; v < kWidth; ++v) logits[4 * kWidth + v] = 0;
-  logits[4 * kWidth + 4000] = kInf;
+  logits[4 * kWidth + 4000] = kInfinity;
   for (int64_t v = 0; v < kWidth; ++v) logits[5 * kWidth + v] = v == 7 ? 0 : -1e30;
   std::vector<int32_t> targets = {kWidth - 1, 3, 1, 1, 1, 7};
   const Owned tt({kRows}, targets);

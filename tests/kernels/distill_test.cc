@@ -10,23 +10,23 @@
 namespace tl {
 namespace {
 
-constexpr float kZLoss = 1e-2f;
+constexpr float kDistillZLoss = 1e-2f;
 
-struct Case {
+struct DistillCase {
   int64_t rows, width, valid;
 };
-constexpr Case kCases[] = {{1, 1, 1},       {7, 7, 5},       {3, 113, 113},
-                           {113, 239, 230}, {5, 1024, 1000}, {3, 50304, 50257}};
+constexpr DistillCase kDistillCases[] = {{1, 1, 1},       {7, 7, 5},       {3, 113, 113},
+                                         {113, 239, 230}, {5, 1024, 1000}, {3, 50304, 50257}};
 
 TEST(DistillTwin, FiniteDifferences) {
   const Doubles logits = Normals(DType::kF32, 4 * 7, 1, 3.0);
   const Doubles teacher = Normals(DType::kF32, 4 * 7, 2, 3.0);
   const std::vector<int32_t> targets = {2, -1, 4, 0};
   const auto f = [&](const Doubles& at) {
-    const auto twin = reference::Distill(at, teacher, targets, 5, 1.0, kZLoss);
+    const auto twin = reference::Distill(at, teacher, targets, 5, 1.0, kDistillZLoss);
     return 1.5 * Dot(Doubles(4, 1.0), twin.loss);
   };
-  const Doubles grad = reference::Distill(logits, teacher, targets, 5, 1.5, kZLoss).d_logits;
+  const Doubles grad = reference::Distill(logits, teacher, targets, 5, 1.5, kDistillZLoss).d_logits;
   EXPECT_LE(GradientError(f, logits, grad), 1e-7);
 }
 
@@ -39,7 +39,7 @@ TEST(DistillTwin, IsADivergence) {
 }
 
 // The vocabulary cut over `ranks` owners, the last one with padding; the losses add up.
-void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
+void CheckDistill(const DistillCase& c, int64_t ranks, DType grad_type) {
   Stream& stream = TestStream();
   const std::string what = At(c.rows, c.width) + " on " + std::to_string(ranks) + " ranks";
   const Doubles logits = Normals(DType::kF32, c.rows * c.width, 1, 4.0);
@@ -47,9 +47,9 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
   std::vector<int32_t> targets = Integers(c.rows, static_cast<int32_t>(c.valid), 5);
   for (size_t n = 1; n < targets.size(); n += 3) targets[n] = -1;
   const Owned tt({c.rows}, targets);
-  const auto ref = reference::Distill(logits, teacher, targets, c.valid, 8.0, kZLoss);
-  const auto naive =
-      reference::Distill(As<float>(logits), As<float>(teacher), targets, c.valid, 8.0f, kZLoss);
+  const auto ref = reference::Distill(logits, teacher, targets, c.valid, 8.0, kDistillZLoss);
+  const auto naive = reference::Distill(As<float>(logits), As<float>(teacher), targets, c.valid,
+                                        8.0f, kDistillZLoss);
   // Rows without a teacher have no lse either.
   const Doubles lses = reference::CrossEntropy(logits, targets, c.valid).lse;
   Doubles teacher_lses = reference::CrossEntropy(teacher, targets, c.valid).lse;
@@ -83,7 +83,7 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
                         .teacher_lse = teacher_lse,
                         .targets = tt,
                         .grad_scale = scale,
-                        .z_loss = kZLoss,
+                        .z_loss = kDistillZLoss,
                         .begin = begin,
                         .valid = valid};
     Distill(stream, args);
@@ -99,15 +99,15 @@ void CheckSplit(const Case& c, int64_t ranks, DType grad_type) {
 }
 
 TEST(Distill, MatchesTheTwin) {
-  for (const Case& c : kCases) {
-    for (const DType grad_type : kFloatTypes) CheckSplit(c, 1, grad_type);
+  for (const DistillCase& c : kDistillCases) {
+    for (const DType grad_type : kFloatTypes) CheckDistill(c, 1, grad_type);
   }
 }
 
 TEST(Distill, SlicesOfTheVocabularyAddUp) {
   for (const int64_t ranks : {2, 4}) {
-    CheckSplit({113, 239, 230}, ranks, DType::kF32);
-    CheckSplit({7, 7, 2}, ranks, DType::kBF16);
+    CheckDistill({113, 239, 230}, ranks, DType::kF32);
+    CheckDistill({7, 7, 2}, ranks, DType::kBF16);
   }
 }
 

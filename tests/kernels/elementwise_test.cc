@@ -11,7 +11,7 @@
 namespace tl {
 namespace {
 
-constexpr int64_t kSizes[] = {0, 1, 7, 113, 239, 1023, 100003};
+constexpr int64_t kElementCounts[] = {0, 1, 7, 113, 239, 1023, 100003};
 
 Owned AllPatterns(DType dtype) {
   Owned t(dtype, {65536});
@@ -77,7 +77,7 @@ TEST(Convert, EveryPairOfTypesAndSize) {
   Stream& stream = TestStream();
   for (const DType from : kFloatTypes) {
     for (const DType to : kFloatTypes) {
-      for (const int64_t n : kSizes) {
+      for (const int64_t n : kElementCounts) {
         const Doubles x = Normals(from, n, 1);
         Owned dst(to, {n});
         Convert(stream, {.dst = dst, .src = Owned(from, {n}, x)});
@@ -91,7 +91,7 @@ TEST(Convert, EveryPairOfTypesAndSize) {
 TEST(Add, RoundsOnce) {
   Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
-    for (const int64_t n : kSizes) {
+    for (const int64_t n : kElementCounts) {
       const Doubles a = Normals(dtype, n, 1), b = Normals(dtype, n, 2);
       Owned ta(dtype, {n}, a), tb(dtype, {n}, b), out(dtype, {n});
       Add(stream, {.out = out, .a = ta, .b = tb});
@@ -109,7 +109,7 @@ TEST(SumRows, AddsInOrder) {
   Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
     for (const DType to : {dtype, DType::kF32}) {
-      for (const int64_t n : kSizes) {
+      for (const int64_t n : kElementCounts) {
         for (const int64_t rows : {1, 2, 5}) {
           const Doubles parts = Normals(dtype, rows * n, 1);
           Doubles ref(n);
@@ -134,7 +134,7 @@ TEST(SumRows, AddsInOrder) {
 TEST(Scale, Multiplies) {
   Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
-    for (const int64_t n : kSizes) {
+    for (const int64_t n : kElementCounts) {
       const Doubles x = Normals(dtype, n, 1);
       Owned t(dtype, {n}, x);
       Scale(stream, {.x = t, .factor = 0.3f});
@@ -240,7 +240,7 @@ TEST(Exchange, SwapsEveryBit) {
 
 TEST(SumSquares, CountsNonFiniteAndIgnoresThreads) {
   Stream& stream = TestStream();
-  std::vector<int64_t> sizes(std::begin(kSizes), std::end(kSizes));
+  std::vector<int64_t> sizes(std::begin(kElementCounts), std::end(kElementCounts));
   sizes.push_back((2 << 20) + 5);  // more blocks than a GPU adds at once
   for (const int64_t n : sizes) {
     Doubles x = Normals(DType::kF32, n, 1);

@@ -10,11 +10,12 @@
 namespace tl {
 namespace {
 
-struct Case {
+struct EmbeddingCase {
   int64_t tokens, width, vocabulary, begin, rows;
 };
-constexpr Case kCases[] = {{1, 1, 1, 0, 1},        {7, 7, 11, 0, 11},       {113, 239, 50, 25, 25},
-                           {1023, 113, 19, 10, 9}, {239, 768, 300, 0, 300}, {0, 8, 4, 0, 4}};
+constexpr EmbeddingCase kEmbeddingCases[] = {{1, 1, 1, 0, 1},         {7, 7, 11, 0, 11},
+                                             {113, 239, 50, 25, 25},  {1023, 113, 19, 10, 9},
+                                             {239, 768, 300, 0, 300}, {0, 8, 4, 0, 4}};
 
 TEST(EmbeddingTwin, FiniteDifferences) {
   const std::vector<int32_t> tokens = {3, 1, 3, 0, 6};
@@ -27,7 +28,7 @@ TEST(EmbeddingTwin, FiniteDifferences) {
 
 TEST(Embedding, CopiesRows) {
   Stream& stream = TestStream();
-  for (const auto& c : kCases) {
+  for (const auto& c : kEmbeddingCases) {
     const std::vector<int32_t> tokens = Integers(c.tokens, static_cast<int32_t>(c.vocabulary), 3);
     for (const DType dtype : kFloatTypes) {
       const Doubles table = Normals(dtype, c.rows * c.width, 1);
@@ -42,7 +43,7 @@ TEST(Embedding, CopiesRows) {
 
 TEST(EmbeddingBackward, AddsInTokenOrder) {
   Stream& stream = TestStream();
-  for (const auto& c : kCases) {
+  for (const auto& c : kEmbeddingCases) {
     const std::vector<int32_t> tokens = Integers(c.tokens, static_cast<int32_t>(c.vocabulary), 3);
     for (const DType dtype : kFloatTypes) {
       const Doubles dy = Normals(dtype, c.tokens * c.width, 1);

@@ -9,7 +9,7 @@
 namespace tl {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfiniteNorm = std::numeric_limits<float>::infinity();
 
 StepScalars Finish(StepScalars before, float sum_squares, float nonfinite, float clip) {
   const Placed<StepScalars> scalars(before);
@@ -46,8 +46,8 @@ TEST(FinishGradients, SkipsWhatIsNotFinite) {
   // No norm of the finite rest, which may be none.
   EXPECT_TRUE(std::isnan(Finish(before, 4, 1, 1).grad_norm));
   EXPECT_TRUE(std::isnan(Finish(before, 0, 7, 0).grad_norm));
-  EXPECT_EQ(Finish(before, kInf, 0, 1).grad_norm, kInf);
-  EXPECT_EQ(Finish(before, kInf, 0, 1).skip, 1);
+  EXPECT_EQ(Finish(before, kInfiniteNorm, 0, 1).grad_norm, kInfiniteNorm);
+  EXPECT_EQ(Finish(before, kInfiniteNorm, 0, 1).skip, 1);
   EXPECT_EQ(Finish(before, std::numeric_limits<float>::quiet_NaN(), 0, 0).skip, 1);
   EXPECT_EQ(Finish(before, std::numeric_limits<float>::max(), 0, 1).skip, 0);
 }

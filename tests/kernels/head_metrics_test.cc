@@ -48,7 +48,7 @@ Text MakeText(int64_t sequences, int64_t length, int64_t heads) {
 // By the definition: head i (from 1) at row t drafts x_{t+i}; the main head's own token there is
 // its greedy token at t + i - 1. Head i is reached where text, drafts and the main head's tokens
 // are the same for all smaller offsets.
-HeadSums Expected(const Text& text, int64_t head) {
+HeadSums ExpectedSums(const Text& text, int64_t head) {
   HeadSums s = {};
   for (int64_t n = 0; n < text.rows(); ++n) {
     const int64_t t = n % text.length;
@@ -101,7 +101,7 @@ TEST(HeadMetrics, CountsWhatDecodingWouldSee) {
     for (int64_t k = 0; k < heads; ++k) {
       HeadSums got;
       std::memcpy(&got, bytes.data() + k * sizeof(got), sizeof(got));
-      const HeadSums want = Expected(text, k);
+      const HeadSums want = ExpectedSums(text, k);
       EXPECT_NEAR(got.loss, 1 + 2 * want.loss, 1e-12 * (1 + want.loss));
       EXPECT_EQ(got.targets, 1 + 2 * want.targets);
       EXPECT_EQ(got.top1, 1 + 2 * want.top1);

@@ -7,14 +7,14 @@
 namespace tl {
 namespace {
 
-struct Sizes {
+struct ProductSizes {
   int64_t m, n, k;
 };
 
 // op(a) op(b) in T, rows of a and b as stored.
 template <typename T>
-std::vector<T> Product(const std::vector<T>& a, const std::vector<T>& b, const Sizes& s, bool ta,
-                       bool tb) {
+std::vector<T> Product(const std::vector<T>& a, const std::vector<T>& b, const ProductSizes& s,
+                       bool ta, bool tb) {
   std::vector<T> c(s.m * s.n);
   for (int64_t i = 0; i < s.m; ++i) {
     for (int64_t l = 0; l < s.k; ++l) {
@@ -64,8 +64,8 @@ class Strided {
   Tensor view_;
 };
 
-void Check(const Sizes& s, DType in, DType out, bool ta, bool tb, float beta, bool with_bias,
-           int64_t gap) {
+void CheckProduct(const ProductSizes& s, DType in, DType out, bool ta, bool tb, float beta,
+                  bool with_bias, int64_t gap) {
   const Doubles a = Normals(in, s.m * s.k, 1), b = Normals(in, s.k * s.n, 2);
   const Doubles before = Normals(out, s.m * s.n, 3), bias = Normals(in, s.n, 4);
   Doubles ref = Product(a, b, s, ta, tb);
@@ -100,33 +100,36 @@ void Check(const Sizes& s, DType in, DType out, bool ta, bool tb, float beta, bo
                     more);
 }
 
-constexpr Sizes kSizes[] = {{1, 1, 1}, {7, 5, 3}, {113, 64, 203}, {64, 96, 128}, {1, 239, 17}};
+constexpr ProductSizes kProductSizes[] = {
+    {1, 1, 1}, {7, 5, 3}, {113, 64, 203}, {64, 96, 128}, {1, 239, 17}};
 
 TEST(Matmul, EveryTranspositionTypeAndStride) {
-  for (const Sizes& s : kSizes) {
+  for (const ProductSizes& s : kProductSizes) {
     for (const DType in : kFloatTypes) {
       for (const int mode : {0, 1, 2, 3}) {
-        for (const int64_t gap : {0, 1, 8}) Check(s, in, in, mode & 1, mode & 2, 0.0f, false, gap);
+        for (const int64_t gap : {0, 1, 8})
+          CheckProduct(s, in, in, mode & 1, mode & 2, 0.0f, false, gap);
       }
     }
   }
 }
 
 TEST(Matmul, AddsToWideAndNarrowSums) {
-  for (const Sizes& s : kSizes) {
+  for (const ProductSizes& s : kProductSizes) {
     for (const DType in : kFloatTypes) {
       for (const DType out : {in, DType::kF32}) {
-        Check(s, in, out, true, false, 1.0f, false, 0);
-        Check(s, in, out, false, true, 0.5f, false, 3);
+        CheckProduct(s, in, out, true, false, 1.0f, false, 0);
+        CheckProduct(s, in, out, false, true, 0.5f, false, 3);
       }
     }
   }
 }
 
 TEST(Matmul, AddsABias) {
-  for (const Sizes& s : kSizes) {
+  for (const ProductSizes& s : kProductSizes) {
     for (const DType in : kFloatTypes) {
-      for (const DType out : {in, DType::kF32}) Check(s, in, out, false, true, 0.0f, true, 0);
+      for (const DType out : {in, DType::kF32})
+        CheckProduct(s, in, out, false, true, 0.0f, true, 0);
     }
   }
 }
@@ -134,11 +137,11 @@ TEST(Matmul, AddsABias) {
 // As the gradient of a weight is made: over thousands of rows, into fp32.
 TEST(Matmul, SumsOfManyTerms) {
   for (const DType in : kFloatTypes)
-    Check({17, 24, 4096}, in, DType::kF32, true, false, 1.0f, false, 0);
+    CheckProduct({17, 24, 4096}, in, DType::kF32, true, false, 1.0f, false, 0);
 }
 
 TEST(Matmul, RepeatsToTheBit) {
-  const Sizes s = {64, 96, 1024};
+  const ProductSizes s = {64, 96, 1024};
   for (const DType in : kFloatTypes) {
     const Owned a(in, {s.m, s.k}, Normals(in, s.m * s.k, 1));
     const Owned b(in, {s.n, s.k}, Normals(in, s.n * s.k, 2));
@@ -164,7 +167,7 @@ const MatmulMade* FindMade(const std::vector<MatmulMade>& made, const MatmulArgs
 
 // What else the library offers makes the same product, and listing it changes nothing.
 TEST(Matmul, EveryChoiceIsTheProduct) {
-  const Sizes s = {64, 96, 208};
+  const ProductSizes s = {64, 96, 208};
   for (const DType in : kFloatTypes) {
     for (const DType out : {in, DType::kF32}) {
       const Doubles a = Normals(in, s.m * s.k, 1), b = Normals(in, s.k * s.n, 2);

@@ -19,8 +19,8 @@ struct Size {
   int64_t rows, width;
 };
 // The last rows are longer, or more, than what CUDA's kernels keep in registers or give one block.
-constexpr Size kSizes[] = {{1, 1},     {7, 7}, {2, 113},  {113, 239}, {3, 1023},
-                           {239, 768}, {0, 8}, {3, 2304}, {2, 8320},  {270, 1031}};
+constexpr Size kNormSizes[] = {{1, 1},     {7, 7}, {2, 113},  {113, 239}, {3, 1023},
+                               {239, 768}, {0, 8}, {3, 2304}, {2, 8320},  {270, 1031}};
 
 Doubles Plus(const Doubles& a, const Doubles& b) {
   Doubles out(a);
@@ -49,7 +49,7 @@ TEST(RmsNormTwin, FiniteDifferences) {
 TEST(RmsNorm, MatchesTheTwin) {
   Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
-    for (const auto [rows, width] : kSizes) {
+    for (const auto [rows, width] : kNormSizes) {
       const Doubles x = Normals(dtype, rows * width, 1), w = Normals(dtype, width, 2);
       const auto ref = reference::RmsNorm(x, w, kEps);
       const auto naive = reference::RmsNorm(As<float>(x), As<float>(w), kEps);
@@ -83,7 +83,7 @@ TEST(RmsNorm, ShowsAnOverflow) {
 TEST(RmsNorm, AddsTheResidual) {
   Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
-    for (const auto [rows, width] : kSizes) {
+    for (const auto [rows, width] : kNormSizes) {
       const int64_t n = rows * width;
       const Doubles x = Normals(dtype, n, 1), r = Normals(dtype, n, 4),
                     w = Normals(dtype, width, 2);
@@ -110,7 +110,7 @@ TEST(RmsNormBackward, MatchesTheTwin) {
   constexpr float kLargeEps = 0.1f;
   Stream& stream = TestStream();
   for (const DType dtype : kFloatTypes) {
-    for (const auto [rows, width] : kSizes) {
+    for (const auto [rows, width] : kNormSizes) {
       const int64_t n = rows * width;
       const Shape shape = {rows, width};
       const Doubles x = Normals(dtype, n, 1), w = Normals(dtype, width, 2);

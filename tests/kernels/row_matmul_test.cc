@@ -13,12 +13,6 @@
 namespace tl {
 namespace {
 
-#if defined(TL_SIMT)
-constexpr bool kMachine = true;  // thousands of times slower than a core
-#else
-constexpr bool kMachine = false;
-#endif
-
 // A matrix [rows, columns] of normals in a buffer whose rows are `ld` elements apart, NaN between.
 class Matrix {
  public:

@@ -17,6 +17,13 @@
 
 namespace tl {
 
+// The SIMT machine, thousands of times slower than a core.
+#if defined(TL_SIMT)
+inline constexpr bool kMachine = true;
+#else
+inline constexpr bool kMachine = false;
+#endif
+
 inline Device TestDevice() {
 #if defined(TL_SIMT)
   return {DeviceType::kCuda, 0};

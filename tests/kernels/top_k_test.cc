@@ -20,7 +20,7 @@ struct Top {
   std::vector<int32_t> ids;
 };
 
-std::vector<int32_t> Ints(const Owned& owned) {
+std::vector<int32_t> Ids(const Owned& owned) {
   const std::vector<uint8_t> bytes = owned.Bytes();
   std::vector<int32_t> out(static_cast<size_t>(owned.tensor().elements()));
   std::memcpy(out.data(), bytes.data(), out.size() * sizeof(int32_t));
@@ -32,12 +32,12 @@ Top TopOf(const std::vector<float>& x, int64_t columns, int64_t stride, int64_t 
   const int64_t rows = static_cast<int64_t>(x.size()) / stride;
   const Owned from({rows, stride}, x), values(DType::kF32, {rows, k}), ids(DType::kI32, {rows, k});
   TopK(TestStream(), {.values = values, .ids = ids, .x = from.tensor().Slice(1, 0, columns)});
-  return {As<float>(values.Get()), Ints(ids)};
+  return {As<float>(values.Get()), Ids(ids)};
 }
 
 bool Before(float a, float b) { return std::isnan(b) ? !std::isnan(a) : a > b; }
 
-Top Expected(const std::vector<float>& x, int64_t columns, int64_t stride, int64_t k) {
+Top ExpectedTop(const std::vector<float>& x, int64_t columns, int64_t stride, int64_t k) {
   Top top;
   for (size_t row = 0; row * stride < x.size(); ++row) {
     const float* const values = x.data() + row * stride;
@@ -71,7 +71,7 @@ TEST(TopK, IsTheHeadOfASort) {
       // Behind the row's end there is what would be the largest.
       for (int64_t i = 0; i < rows * stride; ++i)
         x[i] = i % stride < columns ? PhiloxNormal(static_cast<uint64_t>(columns), i) : 100.0f;
-      ExpectSame(TopOf(x, columns, stride, k), Expected(x, columns, stride, k),
+      ExpectSame(TopOf(x, columns, stride, k), ExpectedTop(x, columns, stride, k),
                  std::to_string(columns) + " columns, " + std::to_string(k));
     }
   }
@@ -81,7 +81,7 @@ TEST(TopK, EqualsComeInTheirOrder) {
   const int64_t columns = 5000;
   std::vector<float> x(columns);
   for (int64_t i = 0; i < columns; ++i) x[i] = static_cast<float>(Philox(3, i, 0).w[0] % 4);
-  ExpectSame(TopOf(x, columns, columns, 20), Expected(x, columns, columns, 20), "four values");
+  ExpectSame(TopOf(x, columns, columns, 20), ExpectedTop(x, columns, columns, 20), "four values");
   std::fill(x.begin(), x.end(), -1.0f);
   x[4100] = -0.0f;
   x[4200] = 0.0f;
@@ -94,15 +94,15 @@ TEST(TopK, InfinitiesAndNan) {
                                 kNan, kNan,  kNan,  kNan, kNan,    kNan,   kNan,    // nothing else
                                 0.0f, 0.0f,  -kInf, kNan, -1e-42f, 1e-42f, -1.0f};  // subnormals
   const Top found = TopOf(x, 7, 7, 7);
-  ExpectSame(found, Expected(x, 7, 7, 7), "all");
+  ExpectSame(found, ExpectedTop(x, 7, 7, 7), "all");
   EXPECT_EQ(std::vector<int32_t>(found.ids.begin(), found.ids.begin() + 7),
             (std::vector<int32_t>{4, 6, 2, 1, 5, 0, 3}));
-  ExpectSame(TopOf(x, 7, 7, 1), Expected(x, 7, 7, 1), "the largest");
+  ExpectSame(TopOf(x, 7, 7, 1), ExpectedTop(x, 7, 7, 1), "the largest");
   // NaN among the first elements gives way.
   std::vector<float> late(200, kNan);
   late[150] = -kInf;
   late[170] = -3.0f;
-  ExpectSame(TopOf(late, 200, 200, 2), Expected(late, 200, 200, 2), "late");
+  ExpectSame(TopOf(late, 200, 200, 2), ExpectedTop(late, 200, 200, 2), "late");
 }
 
 // As on a rank that holds the padding of the vocabulary alone.

@@ -6,7 +6,7 @@
 namespace tl {
 namespace {
 
-LossScaler Make(int64_t hysteresis = 1) {
+LossScaler MakeScaler(int64_t hysteresis = 1) {
   return {.dynamic = true,
           .growth_interval = 3,
           .hysteresis = hysteresis,
@@ -20,7 +20,7 @@ void Clean(LossScaler& scaler, int steps) {
 }
 
 TEST(LossScaler, GrowsAfterCleanSteps) {
-  LossScaler s = Make();
+  LossScaler s = MakeScaler();
   Clean(s, 2);
   EXPECT_EQ(s.scale, 16.0);
   Clean(s, 1);
@@ -30,7 +30,7 @@ TEST(LossScaler, GrowsAfterCleanSteps) {
 }
 
 TEST(LossScaler, FallsOnOverflowAndCountsAnew) {
-  LossScaler s = Make();
+  LossScaler s = MakeScaler();
   Clean(s, 2);
   s.Update(true);
   EXPECT_EQ(s.scale, 8.0);
@@ -41,13 +41,13 @@ TEST(LossScaler, FallsOnOverflowAndCountsAnew) {
 }
 
 TEST(LossScaler, StopsAtTheLeast) {
-  LossScaler s = Make();
+  LossScaler s = MakeScaler();
   for (int i = 0; i < 10; ++i) s.Update(true);
   EXPECT_EQ(s.scale, 2.0);
 }
 
 TEST(LossScaler, StopsAtTheMost) {
-  LossScaler s = Make();
+  LossScaler s = MakeScaler();
   s.scale = 0x1p59;
   Clean(s, 3);
   EXPECT_EQ(s.scale, 0x1p60);
@@ -56,7 +56,7 @@ TEST(LossScaler, StopsAtTheMost) {
 }
 
 TEST(LossScaler, FactorsAreSettings) {
-  LossScaler s = Make();
+  LossScaler s = MakeScaler();
   s.growth_factor = 1.5;
   s.backoff_factor = 0.25;
   s.Update(true);
@@ -67,7 +67,7 @@ TEST(LossScaler, FactorsAreSettings) {
 
 // The first overflows are let pass; once used up, only growth brings the patience back.
 TEST(LossScaler, Hysteresis) {
-  LossScaler s = Make(3);
+  LossScaler s = MakeScaler(3);
   s.Update(true);
   Clean(s, 1);
   s.Update(true);
@@ -86,7 +86,7 @@ TEST(LossScaler, Hysteresis) {
 }
 
 TEST(LossScaler, AFixedScaleStays) {
-  LossScaler s = Make();
+  LossScaler s = MakeScaler();
   s.dynamic = false;
   s.Update(true);
   Clean(s, 10);

@@ -7,14 +7,14 @@
 namespace tl {
 namespace {
 
-Schedule Make(ScheduleKind kind) {
+Schedule MakeSchedule(ScheduleKind kind) {
   return {.kind = kind, .lr = 1.0, .min_lr = 0.1, .warmup_steps = 4, .steps = 24};
 }
 
 TEST(Schedule, WarmsUpToTheFullRate) {
   for (const auto kind : {ScheduleKind::kConstant, ScheduleKind::kCosine, ScheduleKind::kLinear,
                           ScheduleKind::kWsd}) {
-    const Schedule s = Make(kind);
+    const Schedule s = MakeSchedule(kind);
     EXPECT_DOUBLE_EQ(s.Rate(0), 0.25);
     EXPECT_DOUBLE_EQ(s.Rate(1), 0.5);
     EXPECT_DOUBLE_EQ(s.Rate(2), 0.75);
@@ -24,14 +24,14 @@ TEST(Schedule, WarmsUpToTheFullRate) {
 }
 
 TEST(Schedule, Constant) {
-  const Schedule s = Make(ScheduleKind::kConstant);
+  const Schedule s = MakeSchedule(ScheduleKind::kConstant);
   EXPECT_DOUBLE_EQ(s.Rate(14), 1.0);
   EXPECT_DOUBLE_EQ(s.Rate(23), 1.0);
   EXPECT_DOUBLE_EQ(s.Rate(1000), 1.0);
 }
 
 TEST(Schedule, Cosine) {
-  const Schedule s = Make(ScheduleKind::kCosine);
+  const Schedule s = MakeSchedule(ScheduleKind::kCosine);
   EXPECT_NEAR(s.Rate(9), 0.1 + 0.9 * 0.5 * (1 + 0.70710678118654752), 1e-15);  // a quarter
   EXPECT_NEAR(s.Rate(14), 0.55, 1e-15);
   EXPECT_NEAR(s.Rate(19), 0.1 + 0.9 * 0.5 * (1 - 0.70710678118654752), 1e-15);
@@ -40,7 +40,7 @@ TEST(Schedule, Cosine) {
 }
 
 TEST(Schedule, Linear) {
-  const Schedule s = Make(ScheduleKind::kLinear);
+  const Schedule s = MakeSchedule(ScheduleKind::kLinear);
   EXPECT_DOUBLE_EQ(s.Rate(5), 0.955);
   EXPECT_DOUBLE_EQ(s.Rate(14), 0.55);
   EXPECT_DOUBLE_EQ(s.Rate(23), 0.145);
@@ -49,7 +49,7 @@ TEST(Schedule, Linear) {
 }
 
 TEST(Schedule, WarmupStableDecay) {
-  Schedule s = Make(ScheduleKind::kWsd);
+  Schedule s = MakeSchedule(ScheduleKind::kWsd);
   s.decay_fraction = 0.25;  // the last 6 steps
   EXPECT_DOUBLE_EQ(s.Rate(17), 1.0);
   EXPECT_DOUBLE_EQ(s.Rate(18), 1.0);
@@ -63,7 +63,7 @@ TEST(Schedule, WarmupStableDecay) {
 }
 
 TEST(Schedule, WithoutWarmup) {
-  Schedule s = Make(ScheduleKind::kLinear);
+  Schedule s = MakeSchedule(ScheduleKind::kLinear);
   s.warmup_steps = 0;
   EXPECT_DOUBLE_EQ(s.Rate(0), 1.0);
   EXPECT_DOUBLE_EQ(s.Rate(12), 0.55);
