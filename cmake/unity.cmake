@@ -2,7 +2,7 @@
 # trunkline_unity(TARGET SOURCE..): with TRUNKLINE_UNITY, compiles the sources of one folder together
 # in batches of up to ten, since most of a file's time is its headers'. Names in the anonymous
 # namespaces of a folder must differ for it. Off, a change of one file compiles that file alone.
-option(TRUNKLINE_UNITY "Compile the library in batches: faster from nothing" OFF)
+option(TRUNKLINE_UNITY "Compile library and tests in batches: faster from nothing" OFF)
 set(TRUNKLINE_UNITY_BATCH 10)
 
 function(trunkline_unity target)
