@@ -6,17 +6,13 @@ add_library(trunkline_simt_program INTERFACE)
 target_link_libraries(trunkline_simt_program INTERFACE
   $<LINK_LIBRARY:WHOLE_ARCHIVE,trunkline_simt> trunkline_lib)
 
-trunkline_test_headers(trunkline_simt_model_test_headers trunkline_simt_program)
+trunkline_test_headers(trunkline_simt_model_test_headers 1 trunkline_simt_program)
 
 # trunkline_add_simt_model_test(NAME SOURCE [--gtest_filter=..]): unit.simt.NAME.
 function(trunkline_add_simt_model_test name source)
   string(REPLACE "." "_" target simt_${name})
-  add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE
-    trunkline_simt_program trunkline_test_options GTest::gtest_main)
-  target_precompile_headers(${target} REUSE_FROM trunkline_simt_model_test_headers)
-  set_target_properties(${target} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  trunkline_test_program(${target} HEADERS trunkline_simt_model_test_headers
+    SOURCES ${source} LIBRARIES trunkline_simt_program GTest::gtest_main)
   add_test(NAME unit.simt.${name} COMMAND ${target} ${ARGN})
   set_tests_properties(unit.simt.${name} PROPERTIES TIMEOUT 600
     ENVIRONMENT "OMP_WAIT_POLICY=passive")

@@ -12,10 +12,8 @@ target_link_options(trunkline_simt_ranks INTERFACE "LINKER:--export-dynamic-symb
 
 function(trunkline_add_simt_mpi_test name source)
   set(target simt_mpi_${name})
-  add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE trunkline_simt_ranks trunkline_test_options)
-  target_precompile_headers(${target} REUSE_FROM trunkline_simt_model_test_headers)
-  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  trunkline_test_program(${target} HEADERS trunkline_simt_model_test_headers
+    SOURCES ${source} LIBRARIES trunkline_simt_ranks)
   foreach(ranks ${ARGN})
     add_test(NAME simt${ranks}.${name}
       COMMAND ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe -n ${ranks}
@@ -37,12 +35,8 @@ endforeach()
 
 # The program, with NCCL.
 target_link_libraries(simt_trunkline PRIVATE trunkline_simt_ranks)
-add_executable(simt_program_test ranks/program_test.cc)
-target_link_libraries(simt_program_test PRIVATE
-  trunkline_lib trunkline_test_options GTest::gtest_main)
-target_precompile_headers(simt_program_test REUSE_FROM trunkline_test_headers)
-set_target_properties(simt_program_test PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+trunkline_test_program(simt_program_test
+  SOURCES ranks/program_test.cc LIBRARIES trunkline_lib GTest::gtest_main)
 add_dependencies(simt_program_test trunkline simt_trunkline)
 add_test(NAME simt4.program COMMAND simt_program_test)
 set_tests_properties(simt4.program PROPERTIES PROCESSORS 2 TIMEOUT 900
