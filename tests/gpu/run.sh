@@ -56,7 +56,8 @@ build=${TRUNKLINE_BUILD:-$root/build}
 if [[ $simt == yes ]]; then
   tests=$build/tests
   trunkline=$tests/simt_trunkline collectives=$tests/simt_mpi_device_collectives
-  kernels=("$tests"/simt_{finish_gradients,dropout,head_metrics,rope})
+  kernels=("$tests/simt_kernels_tests"
+    --file={finish_gradients,dropout,head_metrics,rope}_test.cc)
   export TL_SIMT_DEVICES=1
 elif [[ -d $root/libexec ]]; then
   export PATH=$root/bin:$PATH
@@ -100,8 +101,8 @@ memory=$(sed -n 's/^  cuda:0 .*, \([0-9]*\)[.0-9]* GiB$/\1/p' "$logs/info.log")
 section kernels
 # A process for each suite and type, those of attention and products first: a launch that fails ends
 # its process. Twins are the CPU's alone.
-suites() {  # PROGRAM: "NAME FILTER" a row
-  timeout -k 5 30 "$1" --gtest_list_tests | awk '
+suites() {  # "NAME FILTER" a row
+  timeout -k 5 30 "${kernels[@]}" --gtest_list_tests | awk '
     $1 ~ /\.$/ { suite = substr($1, 1, length($1) - 1) }
     /^  / && suite !~ /Twin$/ && !/^  DISABLED_/ {
       name = suite
@@ -113,16 +114,14 @@ suites() {  # PROGRAM: "NAME FILTER" a row
         suite ".*" (type == "" ? "" : "/" type)
     }' | sort -s -k 1,1 | cut -d ' ' -f 2-
 }
-for program in "${kernels[@]}"; do
-  if ! found=$(suites "$program" 2>&1) || [[ -z $found ]]; then
-    name=tests_of_$(basename "$program")
-    if [[ -n $absent ]]; then skip "$name" "$absent"; else fail "$name" "it lists none: $found"; fi
-    continue
-  fi
+if ! found=$(suites 2>&1) || [[ -z $found ]]; then
+  name=tests_of_$(basename "${kernels[0]}")
+  if [[ -n $absent ]]; then skip "$name" "$absent"; else fail "$name" "it lists none: $found"; fi
+else
   while read -r name filter; do
-    line "$name" 30 "$program" --gtest_filter="$filter"
+    line "$name" 30 "${kernels[@]}" --gtest_filter="$filter"
   done <<< "$found"
-done
+fi
 
 # bench NAME LIMIT SHAPE LENGTH [SETTING]... [-- OPTION...]: steps of 65536 tokens, in micro-batches
 # for a GPU of 80 GB, or of 141 GB.

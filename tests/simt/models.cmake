@@ -13,9 +13,7 @@ function(trunkline_add_simt_model_test name source)
   string(REPLACE "." "_" target simt_${name})
   trunkline_test_program(${target} HEADERS trunkline_simt_model_test_headers
     SOURCES ${source} LIBRARIES trunkline_simt_program GTest::gtest_main)
-  add_test(NAME unit.simt.${name} COMMAND ${target} ${ARGN})
-  set_tests_properties(unit.simt.${name} PROPERTIES TIMEOUT 600
-    ENVIRONMENT "OMP_WAIT_POLICY=passive")
+  trunkline_add_simt_test(${name} ${target} ${ARGN})
   add_dependencies(unit_tests ${target})
 endfunction()
 
