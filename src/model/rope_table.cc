@@ -35,11 +35,15 @@ std::vector<double> RopeFrequencies(const ModelConfig& model) {
 std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions) {
   const int64_t d = model.head_dim_or_default(), half = d / 2;
   const std::vector<double> frequencies = RopeFrequencies(model);
+  const int64_t columns = model.of_values() ? model.shape[2] / model.patch : positions;
   std::vector<float> table(positions * d);
   for (int64_t j = 0; j < half; ++j) {
-    const double frequency = frequencies[j];
+    const bool by_row = model.of_values() && j < half / 2, by_column = model.of_values() && !by_row;
+    // Every other frequency, for rows and again for columns.
+    const double frequency = frequencies[model.of_values() ? 2 * (j % (half / 2)) : j];
     for (int64_t p = 0; p < positions; ++p) {
-      const double angle = static_cast<double>(p) * frequency;
+      const int64_t place = by_row ? p / columns : by_column ? p % columns : p;
+      const double angle = static_cast<double>(place) * frequency;
       table[p * d + j] = static_cast<float>(std::cos(angle));
       table[p * d + half + j] = static_cast<float>(std::sin(angle));
     }

@@ -13,6 +13,8 @@ namespace tl {
 std::vector<double> RopeFrequencies(const ModelConfig& model);
 
 // fp32 [positions, 2, head_dim / 2]: cos then sin of position * f_j. Angles are computed in fp64.
+// Where samples are values, positions are their patches, row by row: the first half of the angles is
+// of a patch's row, the second of its column, each with f_j = theta^(-4j / head_dim), j < head_dim / 4.
 std::vector<float> MakeRopeTable(const ModelConfig& model, int64_t positions);
 
 // The table in a device's memory.

@@ -21,6 +21,7 @@ BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
                         .qk_norm = model.qk_norm,
                         .norm_eps = model.norm_eps,
                         .window = model.sliding_window,
+                        .causal = !model.of_values(),
                         .init_std = model.init_std,
                         .out_init_std = out_std},
           .mlp = {.name = name + ".mlp",
@@ -31,7 +32,8 @@ BlockConfig MakeBlockConfig(const ModelConfig& model, const std::string& name,
                   .recompute_activation = options.recompute == Recompute::kSelective},
           .norm_eps = model.norm_eps,
           .recompute = options.recompute,
-          .dropout = options.dropout};
+          .dropout = options.dropout,
+          .conditioned = model.of_values()};
 }
 
 Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry,
@@ -44,6 +46,12 @@ Trunk::Trunk(const ModelConfig& model, int64_t layers, Geometry geometry,
     backward_names_.push_back(name + " backward");
     blocks_.emplace_back(MakeBlockConfig(model, name, options), geometry);
   }
+  if (!model.of_values()) return;
+  conditioner_.emplace(ConditionerConfig{.layers = layers,
+                                         .hidden = model.hidden,
+                                         .classes = model.classes,
+                                         .init_std = model.init_std},
+                       geometry);
 }
 
 void Trunk::Declare(Plan& plan, absl::Span<const TapSpec> taps) {
@@ -63,16 +71,21 @@ void Trunk::Declare(Plan& plan, absl::Span<const TapSpec> taps) {
     TL_CHECK_EQ(tap, -1) << "block " << taps[k].block << " is tapped twice";
     tap = static_cast<int>(k);
   }
+  if (conditioner_) conditioner_->Declare(plan);
   for (int64_t i = 0; i < layers(); ++i) {
     const int k = tap_of_[i];
     // Around the block: it is read when the block's own backward pass is over.
     if (k >= 0 && taps[k].gradient && trains_)
       d_taps_[k] = plan.Slot(names_[i] + ".d_tap", shape, geometry_.compute, Life::kBackward);
+    if (conditioner_) conditioner_->DeclareBlock(plan, i);
     blocks_[i].Declare(plan, stream_h_, stream_delta_, /*has_delta=*/i > 0, /*tapped=*/k >= 0);
+    if (conditioner_) conditioner_->EndBlock(plan, i);
   }
+  if (conditioner_) conditioner_->DeclareFinal(plan);
 }
 
 Taps Trunk::Forward(Step& step, Tensor rope) {
+  if (conditioner_) conditioner_->Forward(step);
   return Forward(step, {.h = step.Slot(stem_), .delta = {}}, rope, 0, layers());
 }
 
@@ -83,24 +96,36 @@ Taps Trunk::Forward(Step& step, Residual stream, Tensor rope, int64_t first, int
             .rope = rope};
   for (int64_t i = first; i < last; ++i) {
     const ProfilerRange range(names_[i].c_str());
-    stream = blocks_[i].Forward(step, stream, rope);
+    stream = blocks_[i].Forward(step, stream, rope,
+                                conditioner_ ? conditioner_->block(step, i) : BlockModulation{});
     const int k = tap_of_[i];
     if (k < 0) continue;
     taps.inputs[k].x = blocks_[i].input();
     if (trains && d_taps_[k] >= 0) taps.inputs[k].d = step.Slot(d_taps_[k]);
   }
   taps.out = stream;
+  if (!conditioner_) return taps;
+  taps.final_norm = conditioner_->final_norm(step);
+  if (trains) taps.d_final_norm = conditioner_->d_final_norm(step);
   return taps;
 }
 
 void Trunk::Backward(Step& step, const Taps& taps) {
   const Tensor d = taps.d_out;
+  if (conditioner_) conditioner_->BackwardFinal(step);
   for (size_t i = blocks_.size(); i-- > 0;) {
     const ProfilerRange range(backward_names_[i].c_str());
-    blocks_[i].Backward(step, d, taps.rope);
+    if (conditioner_) {
+      blocks_[i].Backward(step, d, taps.rope, conditioner_->block(step, i),
+                          conditioner_->d_block(step, i));
+      conditioner_->BackwardBlock(step, i);
+    } else {
+      blocks_[i].Backward(step, d, taps.rope);
+    }
     const int k = tap_of_[i];
     if (k >= 0 && taps.inputs[k].d) Add(step.stream(), {.out = d, .a = d, .b = taps.inputs[k].d});
   }
+  if (conditioner_) conditioner_->Backward(step);
 }
 
 }  // namespace tl

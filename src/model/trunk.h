@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shared trunk: blocks alone. Residual stream in, residual stream out; what enters it is made
-// by the stem, and what reads it is an objective.
+// by the stem, and what reads it is an objective. Where samples are values, its rows see each other
+// both ways, and its blocks are conditioned on the sample.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "config/model.h"
+#include "nn/conditioner.h"
 #include "nn/taps.h"
 
 namespace tl {
@@ -44,6 +47,7 @@ class Trunk {
   Recompute recompute_;
   bool trains_ = false;
   std::vector<Block> blocks_;
+  std::optional<Conditioner> conditioner_;
   std::vector<int> tap_of_;     // of each block: its tap's index, -1: it has none
   std::vector<SlotId> d_taps_;  // of each tap: its gradient, -1: none is sent
   std::vector<std::string> names_, backward_names_;  // for profilers

@@ -41,7 +41,7 @@ void SelfAttention::Declare(Plan& plan) {
                          .parts = fused("weight"),
                          .init_std = c.init_std,
                          .reduce = reduce};
-  cache_ = plan.Cache({.heads = local_kv_heads_, .head_dim = d});
+  if (c.causal) cache_ = plan.Cache({.heads = local_kv_heads_, .head_dim = d});
   const auto scope = plan.Enter();
   x_full_.Declare(plan, g, "x_full", c.hidden, Life::kForward);
   x_full_backward_.Declare(plan, g, "x_full", c.hidden, Life::kBackward);
@@ -56,8 +56,9 @@ void SelfAttention::Declare(Plan& plan) {
   } else {
     qkv_linear_.Declare(plan, weight);
   }
-  plan.Product(AttentionFlops(1, c.heads, d, MeanKeys(g.sequence_length, c.window)),
-               Plan::Gradients::kBoth);
+  const double keys = c.causal ? MeanKeys(g.sequence_length, c.window)
+                               : static_cast<double>(g.sequence_length);
+  plan.Product(AttentionFlops(1, c.heads, d, keys), Plan::Gradients::kBoth);
   plan.Scratch(Plan::When::kBackward, [g, heads = local_heads_, kv_heads = local_kv_heads_, d] {
     return AttentionBackwardScratch({.batch = g.batch,
                                      .tq = g.sequence_length,
@@ -66,7 +67,8 @@ void SelfAttention::Declare(Plan& plan) {
                                      .k_heads = kv_heads,
                                      .d = d});
   });
-  plan.CachedScratch([rows, heads = local_heads_, d, window = c.window](int64_t capacity) {
+  if (c.causal)
+    plan.CachedScratch([rows, heads = local_heads_, d, window = c.window](int64_t capacity) {
     return CachedAttentionScratch(rows, heads, d, capacity, window);
   });
   const int64_t qk_size = (local_heads_ + local_kv_heads_) * d;
@@ -111,6 +113,7 @@ void SelfAttention::Rotate(Step& step, Tensor x, Tensor rope, bool inverse) cons
 }
 
 AttentionMask SelfAttention::Mask(const Step& step) const {
+  if (!config_.causal) return {.kind = MaskKind::kNone};
   return {.kind = config_.window > 0 ? MaskKind::kWindow : MaskKind::kCausal,
           .window = config_.window,
           .q_segments = step.inputs().segments,

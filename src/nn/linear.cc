@@ -15,13 +15,14 @@ void Product(Step& step, Tensor y, Tensor x, Tensor w, Tensor bias) {
   }
 }
 
-void Linear::Declare(Plan& plan, const ParamSpec& weight) {
+void Linear::Declare(Plan& plan, const ParamSpec& weight, Plan::ProductInput x) {
   weight_ = plan.Param(weight);
-  plan.WeightProduct(weight_);
+  plan.WeightProduct(weight_, Plan::Use::kTrain, x);
 }
 
-void Linear::Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias) {
-  Declare(plan, weight);
+void Linear::Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias,
+                     Plan::ProductInput x) {
+  Declare(plan, weight, x);
   bias_ = plan.Param(bias);
   const auto width = static_cast<int64_t>(bias.elements());
   plan.Scratch(Plan::When::kForward, [width] { return MatmulScratch(width); });
@@ -34,7 +35,7 @@ void Linear::Forward(Step& step, Tensor y, Tensor x) const {
 }
 
 void Linear::Backward(Step& step, Tensor dx, Tensor dy, Tensor x) const {
-  Matmul(step.stream(), {.c = dx, .a = dy, .b = step.Weight(weight_)});
+  if (dx) Matmul(step.stream(), {.c = dx, .a = dy, .b = step.Weight(weight_)});
   const auto [dw, accumulate] = step.Grad(weight_);
   Matmul(step.stream(),
          {.c = dw, .a = dy, .b = x, .trans_a = Transpose::kYes, .beta = accumulate ? 1.0f : 0.0f});

@@ -16,11 +16,12 @@ void Product(Step& step, Tensor y, Tensor x, Tensor w, Tensor bias = {});
 class Linear {
  public:
   // weight: parts of shape [out, in] stacked by rows; bias, where has_bias: parts of shape [out].
-  void Declare(Plan& plan, const ParamSpec& weight);
-  void Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias);
+  void Declare(Plan& plan, const ParamSpec& weight, Plan::ProductInput x = {});
+  void Declare(Plan& plan, const ParamSpec& weight, const ParamSpec& bias,
+               Plan::ProductInput x = {});
 
   void Forward(Step& step, Tensor y, Tensor x) const;
-  // dx = dy W, overwritten; W and b's gradients are added to.
+  // dx = dy W, overwritten, null: not computed; W and b's gradients are added to.
   void Backward(Step& step, Tensor dx, Tensor dy, Tensor x) const;
 
  private:

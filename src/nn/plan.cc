@@ -46,9 +46,10 @@ void Plan::Product(double flops, Gradients gradients) {
   flops_per_token_ += times * flops;
 }
 
-void Plan::WeightProduct(ParamId weight, Use use) {
-  Product(MatmulFlops(1, 1, 1) * params_[weight].spec.elements(),
-          Trains(weight, use) ? Gradients::kBoth : Gradients::kInput);
+void Plan::WeightProduct(ParamId weight, Use use, ProductInput x) {
+  const int gradients = static_cast<int>(Trains(weight, use)) + static_cast<int>(x.gradient);
+  Product(MatmulFlops(1, 1, 1) * params_[weight].spec.elements() * x.rows_per_token,
+          static_cast<Gradients>(gradients));
   Scratch(When::kForward, [] { return MatmulScratch(); });
 }
 

@@ -71,10 +71,15 @@ class Plan {
 
   // Counts a matrix product of the whole model, the same on every grid, by the FLOPs per token of
   // its forward pass. Where there is a backward pass each operand's gradient costs as much again.
-  enum class Gradients : uint8_t { kNone, kInput, kBoth };
+  enum class Gradients : uint8_t { kNone, kOne, kBoth };
   void Product(double flops, Gradients gradients);
   // The same of y = x W^T, with its scratch; `use` decides whether W has a gradient.
-  void WeightProduct(ParamId weight, Use use = Use::kTrain);
+  struct ProductInput {
+    double rows_per_token = 1.0;  // of x, where it has not a row for each of the stream
+    bool gradient = true;         // x has one
+  };
+  void WeightProduct(ParamId weight, Use use, ProductInput x);
+  void WeightProduct(ParamId weight, Use use = Use::kTrain) { WeightProduct(weight, use, {}); }
   // Of all products, forward and backward, what is recomputed counted once.
   double flops_per_token() const { return flops_per_token_; }
 

@@ -28,10 +28,12 @@ struct Tap {
 // after its own forward pass: their memory may be that of what lives in forward passes alone. What
 // follows the final norm is the objective's own, see Readout.
 struct Taps {
-  Residual out = {};             // the stream after the last block
+  Residual out = {};             // the stream after the last block, with the gate of what it adds
   Tensor d_out = {};             // [local rows, hidden]: receives the gradient at its sum
   std::vector<Tap> inputs = {};  // of blocks, in the order of the specs
   Tensor rope = {};              // see SelfAttention
+  // Of a conditioned trunk: of the final norm, without a gate, and where the gradients there go.
+  Modulation final_norm = {}, d_final_norm = {};
 };
 
 }  // namespace tl

@@ -30,4 +30,11 @@ class WholeRows {
   SlotId slot_ = -1;
 };
 
+// This rank's rows of an input that every rank has whole.
+inline Tensor OwnRows(Step& step, const Geometry& geometry, Tensor whole) {
+  if (!geometry.split_rows()) return whole;
+  const int64_t begin = step.tensor_group().rank() * geometry.local_rows();
+  return whole.Slice(0, begin, begin + geometry.local_rows());
+}
+
 }  // namespace tl

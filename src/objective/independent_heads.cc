@@ -149,6 +149,7 @@ void IndependentHeads::Run(Step& step, const Taps& taps) {
 void IndependentHeads::Logits(Step& step, const Taps& taps, int64_t row, Tensor logits) {
   if (draft_heads() > 0) {
     Tensor tap = taps.out.h;
+    TL_CHECK(!taps.out.gate) << "the stream's end is added without a gate";
     if (taps.out.delta) {
       tap = step.Slot(tap_);
       Add(step.stream(), {.out = tap, .a = taps.out.h, .b = taps.out.delta});

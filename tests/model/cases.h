@@ -3,6 +3,7 @@
 // masked targets, and the model families.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -25,8 +26,21 @@ struct NamedShape {
 // Every tensor of a model with its heads, as checkpoints name it.
 inline std::vector<NamedShape> TensorShapes(const ModelConfig& m, const ObjectiveConfig& o = {}) {
   const int64_t d = m.head_dim_or_default(), q = m.heads * d, kv = m.kv_heads_or_default() * d;
-  std::vector<NamedShape> shapes = {{"embedding.weight", m.vocab, m.hidden},
-                                    {"final_norm.weight", m.hidden}};
+  std::vector<NamedShape> shapes;
+  if (m.of_values()) {
+    shapes = {{"patches.weight", m.hidden, m.patch_values()},
+              {"patches.bias", m.hidden},
+              {"time.in.weight", m.hidden, kFeatures},
+              {"time.in.bias", m.hidden},
+              {"time.out.weight", m.hidden, m.hidden},
+              {"time.out.bias", m.hidden},
+              {"final_modulation.weight", 2 * m.hidden, m.hidden},
+              {"head.weight", m.patch_values(), m.hidden},
+              {"head.bias", m.patch_values()}};
+    if (m.classes > 0) shapes.push_back({"labels.weight", m.classes + 1, m.hidden});
+  } else {
+    shapes = {{"embedding.weight", m.vocab, m.hidden}, {"final_norm.weight", m.hidden}};
+  }
   if (!m.tie_embeddings) shapes.push_back({"lm_head.weight", m.vocab, m.hidden});
   std::vector<std::string> blocks;
   for (int64_t i = 0; i < TrunkLayers(o, m.layers); ++i)
@@ -57,8 +71,12 @@ inline std::vector<NamedShape> TensorShapes(const ModelConfig& m, const Objectiv
   }
   for (const std::string& block : blocks) {
     const std::string attention = block + ".attention";
-    shapes.push_back({block + ".attention_norm.weight", m.hidden});
-    shapes.push_back({block + ".mlp_norm.weight", m.hidden});
+    if (m.of_values()) {
+      shapes.push_back({block + ".modulation.weight", 6 * m.hidden, m.hidden});
+    } else {
+      shapes.push_back({block + ".attention_norm.weight", m.hidden});
+      shapes.push_back({block + ".mlp_norm.weight", m.hidden});
+    }
     shapes.push_back({attention + ".q.weight", q, m.hidden});
     shapes.push_back({attention + ".k.weight", kv, m.hidden});
     shapes.push_back({attention + ".v.weight", kv, m.hidden});
@@ -139,6 +157,30 @@ inline HostBatch RandomBatch(const BatchOptions& o, int64_t first = 0) {
             masked ? -1 : token(t + k);
       }
     }
+  }
+  return batch;
+}
+
+// Samples first, first + 1, ... of values: what an objective's Prepare makes. Every third of them
+// does not count.
+inline HostBatch RandomSamples(const ModelConfig& m, int64_t count, int64_t first = 0) {
+  HostBatch batch;
+  batch.first_sample = first;
+  batch.count = count;
+  batch.sequence_length = m.patches();
+  const int64_t size = m.patches() * m.patch_values();
+  for (int64_t b = first; b < first + count; ++b) {
+    const auto fill = [&](std::vector<float>& values, int64_t n, uint64_t key) {
+      for (int64_t i = 0; i < n; ++i)
+        values.push_back(PhiloxNormal(key, static_cast<uint64_t>(b * n + i)));
+    };
+    fill(batch.noisy, size, 21);
+    fill(batch.target, size, 22);
+    fill(batch.features, kFeatures, 23);
+    const bool counts = b % 3 != 1;
+    batch.weight.push_back(counts ? 0.5f + 0.25f * static_cast<float>(b % 5) : 0.0f);
+    batch.range.push_back(counts ? static_cast<int32_t>(b % 4) : -1);
+    batch.labels.push_back(b % 4 == 3 ? -1 : static_cast<int32_t>(b % std::max<int64_t>(1, m.classes)));
   }
   return batch;
 }

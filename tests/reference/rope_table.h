@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cosines and sines of the rotary embedding with Llama 3's frequency scaling (Llama 3 herd of
-// models, section 3.2; the formula as in Meta's reference code), in fp64.
+// models, section 3.2; the formula as in Meta's reference code), in fp64. Of patches half of the
+// angles turn with the patch's row, half with its column.
 #pragma once
 
 #include <cmath>
@@ -11,8 +12,31 @@
 
 namespace tl::reference {
 
+// Of the patches of samples of values: as RopeTable has it.
+inline std::vector<double> PatchRopeTable(const ModelConfig& model) {
+  const auto size = static_cast<size_t>(model.head_dim_or_default()), half = size / 2;
+  const auto rows = static_cast<size_t>(model.shape[1] / model.patch);
+  const auto columns = static_cast<size_t>(model.shape[2] / model.patch);
+  std::vector<double> table;
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t column = 0; column < columns; ++column) {
+      std::vector<double> angles;
+      for (const size_t place : {row, column}) {
+        for (size_t j = 0; j < half / 2; ++j)
+          angles.push_back(
+              static_cast<double>(place) /
+              std::pow(model.rope_theta, static_cast<double>(j) / static_cast<double>(half / 2)));
+      }
+      for (const double angle : angles) table.push_back(std::cos(angle));
+      for (const double angle : angles) table.push_back(std::sin(angle));
+    }
+  }
+  return table;
+}
+
 // [positions, 2, D / 2]: cosines, then sines.
 inline std::vector<double> RopeTable(const ModelConfig& model, size_t positions) {
+  if (model.of_values()) return PatchRopeTable(model);
   const double pi = std::acos(-1.0);
   const auto size = static_cast<size_t>(model.head_dim_or_default());
   const RopeScaling& scaling = model.rope_scaling;

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// A conditioned trunk between patches and a head of values: loss, gradients, measures, memory and
+// counts, against the fp64 twin.
+#include "objective/regression.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tests/engine/rig.h"
+#include "tests/reference/regression.h"
+
+namespace tl {
+namespace {
+
+using reference::Params;
+
+ModelConfig SmallPictures() {
+  return {.layers = 2,
+          .hidden = 48,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 32,
+          .ffn = 80,
+          .shape = {3, 16, 16},
+          .patch = 4,
+          .classes = 5};
+}
+
+struct Case {
+  ModelConfig model = SmallPictures();
+  DType compute = DType::kF32;
+  Recompute recompute = Recompute::kNone;
+  double dropout = 0.0;
+  int64_t batch = 3;
+  Plan::Purpose purpose = Plan::Purpose::kTraining;
+};
+
+constexpr double kLossScale = 64.0;
+
+class Regressed {
+ public:
+  explicit Regressed(const Case& c)
+      : case_(c),
+        world_(MakeSelfCommunicator()),
+        mesh_(Mesh::Create(*world_, 1, {.device = TestDevice()}).value()) {
+    ModelOptions options;
+    options.model = c.model;
+    options.compute = c.compute;
+    options.batch = c.batch;
+    options.sequence_length = c.model.patches();
+    options.blocks = {.recompute = c.recompute, .dropout = {.rate = c.dropout, .seed = 1}};
+    options.bucket_elements = 4096;
+    options.device = TestDevice().type;
+    options.purpose = c.purpose;
+    options.make_objective = [](const ObjectiveConfig&, const ObjectiveContext& context) {
+      return std::make_unique<Regression>(context, "values");
+    };
+    model_ = Model::Declare(options, mesh_.grid()).value();
+    engine_ = std::make_unique<Engine>(*model_, mesh_, /*passes=*/2);
+  }
+
+  Engine& engine() { return *engine_; }
+  const Model& model() const { return *model_; }
+
+  void SetWeights(const Params& params) {
+    const ParamTable& table = engine_->params();
+    size_t used = 0;
+    for (ParamId id = 0; id < table.size(); ++id) {
+      std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
+      for (const PartShard& shard : table[id].shards) {
+        const reference::Doubles& from = params.at(shard.part->name);
+        ASSERT_EQ(static_cast<int64_t>(from.size()), shard.local.elements()) << shard.part->name;
+        std::copy(from.begin(), from.end(), values.begin() + shard.offset);
+        ++used;
+      }
+      engine_->SetWeights(id, values.data());
+    }
+    ASSERT_EQ(used, params.size()) << "the model and its twin have other tensors";
+  }
+
+  // Gradients of the mean over the samples of these batches that count.
+  Params Run(const std::vector<HostBatch>& batches) {
+    StepScalars scalars;
+    const double scale = case_.compute == DType::kF16 ? kLossScale : 1.0;
+    scalars.grad_scale[0] =
+        static_cast<float>(scale / reference::internal::Samples(batches));
+    const Placed<StepScalars> placed(scalars);
+    TestStream().Synchronize();
+    engine_->ClearHeadSums();
+    engine_->grad_sync().BeginStep(static_cast<int>(batches.size()));
+    for (const HostBatch& batch : batches) engine_->ForwardBackward(batch, placed.get());
+    engine_->grad_sync().Finish(engine_->stream());
+    const std::vector<float> flat = OnHost(engine_->stream(), engine_->grads());
+    Params grads;
+    const ParamTable& table = engine_->params();
+    for (ParamId id = 0; id < table.size(); ++id) {
+      for (const PartShard& shard : table[id].shards) {
+        for (int64_t i = 0; i < shard.local.elements(); ++i)
+          grads[shard.part->name].push_back(
+              flat[static_cast<size_t>(table[id].offset + shard.offset + i)] / scale);
+      }
+    }
+    return grads;
+  }
+
+  HeadResult Head() {
+    engine_->StartReadingHeads();
+    engine_->stream().Synchronize();
+    return engine_->Heads().at(0);
+  }
+
+ private:
+  Case case_;
+  std::unique_ptr<Communicator> world_;
+  Mesh mesh_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+std::vector<HostBatch> Batches(const Case& c) {
+  return {RandomSamples(c.model, c.batch), RandomSamples(c.model, c.batch, c.batch)};
+}
+
+reference::ModelOptions TwinOptions(const Case& c) {
+  return {.model = c.model, .dropout = {.rate = c.dropout, .seed = 1}};
+}
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases(6);
+  cases[1].model.classes = 0;
+  cases[1].model.qk_norm = true;
+  cases[2].model.shape = {2, 1, 1};
+  cases[2].model.patch = 1;
+  cases[3].model.shape = {1, 8, 4};
+  cases[3].model.qkv_bias = true;
+  cases[3].model.kv_heads = 4;
+  cases[3].batch = 1;
+  cases[4].dropout = 0.25;
+  cases[5].model.layers = 1;
+  cases[5].model.kv_heads = 1;
+  return cases;
+}
+
+TEST(Regression, LossAndGradientsAreTheTwins) {
+  for (const Case& c : Cases()) {
+    SCOPED_TRACE(&c - Cases().data());
+    const Params params = RandomParams(c.model);
+    const std::vector<HostBatch> batches = Batches(c);
+    const auto twin = reference::RunRegression(TwinOptions(c), params, batches);
+    Regressed model(c);
+    model.SetWeights(params);
+    const Params grads = model.Run(batches);
+    EXPECT_NEAR(model.Head().loss, twin.loss, 1e-6 * twin.loss);
+    ASSERT_EQ(grads.size(), twin.grads.size());
+    for (const auto& [name, grad] : twin.grads) {
+      double largest = 0.0;
+      for (const double g : grad) largest = std::max(largest, std::fabs(g));
+      // Those of a row that sees itself alone, at q and k, are zero.
+      if (largest < 1e-12) continue;
+      EXPECT_LE(RelativeError(grads.at(name), grad), 1e-5) << name;
+    }
+  }
+}
+
+TEST(Regression, RecomputeKeepsEveryBit) {
+  Params kept;
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+    Case c{.recompute = recompute, .dropout = 0.25};
+    c.model.layers = 3;
+    c.model.qk_norm = true;
+    Regressed model(c);
+    model.SetWeights(RandomParams(c.model));
+    const Params grads = model.Run(Batches(c));
+    if (recompute == Recompute::kNone)
+      kept = grads;
+    else
+      EXPECT_EQ(grads, kept) << Name(recompute);
+  }
+}
+
+// As LowPrecision in gradients_test.cc.
+TEST(Regression, LowPrecisionIsNoWorseThanItsStorage) {
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    SCOPED_TRACE(Name(dtype));
+    const Case c{.compute = dtype};
+    const Params params = RandomParams(c.model, dtype);
+    const std::vector<HostBatch> batches = Batches(c);
+    reference::ModelOptions options = TwinOptions(c);
+    const auto exact = reference::RunRegression(options, params, batches);
+    options.store = {dtype};
+    if (dtype == DType::kF16) options.loss_scale = kLossScale;
+    const auto naive = reference::RunRegression(options, params, batches);
+    Regressed model(c);
+    model.SetWeights(params);
+    const Params grads = model.Run(batches);
+    const double unit = dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+    EXPECT_NEAR(model.Head().loss, exact.loss,
+                2 * std::fabs(naive.loss - exact.loss) + unit * exact.loss);
+    for (const auto& [name, grad] : exact.grads)
+      EXPECT_LE(RelativeError(grads.at(name), grad),
+                2 * RelativeError(naive.grads.at(name), grad) + unit)
+          << name;
+  }
+}
+
+// Evaluation computes the same loss in less memory, and tells it by ranges of samples.
+TEST(Regression, MeasuresTheLossByRanges) {
+  Case c{.batch = 8, .purpose = Plan::Purpose::kInference};
+  c.model.layers = 3;
+  const Params params = RandomParams(c.model);
+  Regressed model(c);
+  model.SetWeights(params);
+  const HostBatch batch = RandomSamples(c.model, 8);
+  model.engine().Evaluate(batch);
+  const HeadResult head = model.Head();
+  EXPECT_EQ(head.name, "values");
+  EXPECT_EQ(head.targets, model.model().objective().Count(batch, 0));
+  EXPECT_EQ(head.targets, 5) << "samples 0, 2, 3, 5, 6";
+  EXPECT_NEAR(head.loss, reference::RegressionLoss(TwinOptions(c), params, {&batch, 1}),
+              1e-6 * head.loss);
+  ASSERT_EQ(head.measures.size(), 4u);
+  double sum = 0.0;
+  const int64_t samples[] = {1, 1, 2, 1};
+  for (size_t k = 0; k < 4; ++k) {
+    EXPECT_EQ(head.measures[k].of, samples[k]) << k;
+    sum += head.measures[k].value * static_cast<double>(samples[k]);
+  }
+  EXPECT_NEAR(sum / 5, head.loss, 1e-12);
+  Case training = c;
+  training.purpose = Plan::Purpose::kTraining;
+  EXPECT_LT(model.model().activation_bytes(), Regressed(training).model().activation_bytes() / 2);
+}
+
+// With a zero head the first loss is the mean square of the targets.
+TEST(Regression, StartsFromAHeadThatGivesNothing) {
+  const Case c;
+  Params params = RandomParams(c.model);
+  for (const char* name : {"head.weight", "head.bias"})
+    params[name].assign(params[name].size(), 0.0);
+  Regressed model(c);
+  model.SetWeights(params);
+  HostBatch batch = RandomSamples(c.model, c.batch);
+  batch.weight.assign(batch.weight.size(), 1.0f);
+  batch.range.assign(batch.range.size(), 2);
+  double squares = 0.0;
+  for (const float t : batch.target) squares += t * t;
+  model.engine().Evaluate(batch);
+  const HeadResult head = model.Head();
+  EXPECT_NEAR(head.loss, squares / static_cast<double>(batch.target.size()), 1e-5);
+  EXPECT_EQ(head.measures[2].value, head.loss);
+  EXPECT_TRUE(std::isnan(head.measures[0].value)) << "no sample is in this range";
+}
+
+TEST(Regression, CountsParametersAndFlops) {
+  const Case c;
+  const ModelConfig& m = c.model;
+  const double d = 48, rows = 16, width = 48, attention = 2 * 48 * (4 + 2) * 32,
+               mlp = 3 * 48 * 80;
+  const double samples = d * 256 + d * d + 2 * 6 * d * d + 2 * d * d;
+  const double patches = 2 * (attention + mlp) + 2 * width * d;
+  const Regressed model(c);
+  EXPECT_EQ(m.patches(), rows);
+  EXPECT_EQ(model.model().params().parameters(),
+            samples + patches + (m.classes + 1) * d + 3 * d + width);
+  // Rows see each other both ways: two products of 4 x 32 numbers for each of 16 keys. Nobody asks
+  // for the gradient of what comes in.
+  const double one_way = width * d + d * 256 / rows;
+  EXPECT_NEAR(model.model().plan().flops_per_token(),
+              3 * 2 * (patches + samples / rows + 2 * 2 * 4 * 32 * rows) - 2 * one_way, 1e-6);
+}
+
+}  // namespace
+}  // namespace tl

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// A conditioned trunk over a tensor group: loss and gradients of every rank's shards are those of
+// the fp64 twin, with rows whole and with rows split in the middle of samples.
+#include "objective/regression.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "mpi_main.h"
+#include "tests/model/cases.h"
+#include "tests/reference/regression.h"
+
+namespace tl {
+namespace {
+
+using reference::Doubles;
+using test::World;
+
+constexpr int64_t kBatch = 3;
+
+ModelConfig Pictures() {
+  return {.layers = 2,
+          .hidden = 48,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 32,
+          .ffn = 80,
+          .shape = {3, 16, 16},
+          .patch = 4,
+          .classes = 5};
+}
+
+void Check(int tensor, bool split_rows, Recompute recompute, double dropout) {
+  SCOPED_TRACE(testing::Message() << "tensor " << tensor << (split_rows ? ", rows split, " : ", ")
+                                  << Name(recompute));
+  Mesh mesh = Mesh::Create(World(), tensor).value();
+  ModelOptions options;
+  options.model = Pictures();
+  options.model.qk_norm = dropout > 0.0;
+  options.batch = kBatch;
+  options.sequence_length = options.model.patches();
+  options.sequence_parallel = split_rows;
+  options.blocks = {.recompute = recompute, .dropout = {.rate = dropout, .seed = 1}};
+  options.bucket_elements = 4096;
+  options.make_objective = [](const ObjectiveConfig&, const ObjectiveContext& context) {
+    return std::make_unique<Regression>(context, "values");
+  };
+  const auto model = Model::Declare(options, mesh.grid()).value();
+  Engine engine(*model, mesh, /*passes=*/2);
+  const reference::Params params = RandomParams(options.model);
+  const ParamTable& table = engine.params();
+  // Every element of this rank's shards, with its place in the whole tensor.
+  const auto each = [&](const PartShard& shard, const auto& visit) {
+    const int64_t columns = shard.local.rank() == 2 ? shard.local[1] : 1;
+    for (int64_t i = 0; i < shard.local.elements(); ++i) {
+      const int64_t whole = GlobalIndex(shard, i / columns, i % columns);
+      if (whole >= 0) visit(i, static_cast<size_t>(whole));
+    }
+  };
+  for (ParamId id = 0; id < table.size(); ++id) {
+    std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
+    for (const PartShard& shard : table[id].shards) {
+      const Doubles& from = params.at(shard.part->name);
+      each(shard, [&](int64_t i, size_t whole) {
+        values[static_cast<size_t>(shard.offset + i)] = static_cast<float>(from.at(whole));
+      });
+    }
+    engine.SetWeights(id, values.data());
+  }
+  const std::vector<HostBatch> batches = {RandomSamples(options.model, kBatch),
+                                          RandomSamples(options.model, kBatch, kBatch)};
+  const auto twin = reference::RunRegression(
+      {.model = options.model, .dropout = options.blocks.dropout}, params, batches);
+  StepScalars scalars;
+  scalars.grad_scale[0] = static_cast<float>(1.0 / reference::internal::Samples(batches));
+  engine.grad_sync().BeginStep(2);
+  for (const HostBatch& batch : batches) engine.ForwardBackward(batch, &scalars);
+  engine.grad_sync().Finish(engine.stream());
+  engine.StartReadingHeads();
+  engine.stream().Synchronize();
+  // Every data rank has read the same samples: their mean is that of one.
+  EXPECT_NEAR(engine.Heads().at(0).loss, twin.loss, 1e-6 * twin.loss);
+  if (mesh.data_size() > 1) return;
+  for (ParamId id = 0; id < table.size(); ++id) {
+    for (const PartShard& shard : table[id].shards) {
+      const Doubles& want = twin.grads.at(shard.part->name);
+      const float* got = engine.grads().as<float>() + table[id].offset + shard.offset;
+      double error = 0.0, size = 0.0;
+      each(shard, [&](int64_t i, size_t whole) {
+        error += std::pow(got[i] - want.at(whole), 2);
+        size += std::pow(want.at(whole), 2);
+      });
+      EXPECT_LE(std::sqrt(error / size), 1e-5) << shard.part->name;
+    }
+  }
+}
+
+TEST(Regression, IsTheTwinsOnEveryTensorGroup) {
+  for (int tensor = 2; tensor <= World().size(); tensor *= 2) {
+    for (const bool split_rows : {false, true}) {
+      Check(tensor, split_rows, Recompute::kNone, 0.0);
+      Check(tensor, split_rows, Recompute::kFull, 0.25);
+    }
+  }
+  Check(World().size(), true, Recompute::kSelective, 0.0);
+}
+
+}  // namespace
+}  // namespace tl
