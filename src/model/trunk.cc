@@ -60,7 +60,9 @@ void Trunk::Declare(Plan& plan, absl::Span<const TapSpec> taps) {
   // Blocks that keep nothing for a backward pass hand their stream on in shared memory.
   const bool keeps_stream = plan.training() && recompute_ != Recompute::kFull;
   if (!keeps_stream) stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
-  stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
+  // So does what a block adds last, unless its gate's gradient reads it.
+  if (!keeps_stream || !conditioner_)
+    stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
   d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
   trains_ = plan.training();
   tap_of_.assign(blocks_.size(), -1);

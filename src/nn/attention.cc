@@ -56,8 +56,8 @@ void SelfAttention::Declare(Plan& plan) {
   } else {
     qkv_linear_.Declare(plan, weight);
   }
-  const double keys = c.causal ? MeanKeys(g.sequence_length, c.window)
-                               : static_cast<double>(g.sequence_length);
+  const double keys =
+      c.causal ? MeanKeys(g.sequence_length, c.window) : static_cast<double>(g.sequence_length);
   plan.Product(AttentionFlops(1, c.heads, d, keys), Plan::Gradients::kBoth);
   plan.Scratch(Plan::When::kBackward, [g, heads = local_heads_, kv_heads = local_kv_heads_, d] {
     return AttentionBackwardScratch({.batch = g.batch,
@@ -69,8 +69,8 @@ void SelfAttention::Declare(Plan& plan) {
   });
   if (c.causal)
     plan.CachedScratch([rows, heads = local_heads_, d, window = c.window](int64_t capacity) {
-    return CachedAttentionScratch(rows, heads, d, capacity, window);
-  });
+      return CachedAttentionScratch(rows, heads, d, capacity, window);
+    });
   const int64_t qk_size = (local_heads_ + local_kv_heads_) * d;
   const int64_t qkv_size = qk_size + local_kv_heads_ * d;
   qkv_ = plan.Slot("qkv", {rows, qkv_size}, g.compute, Life::kSaved);

@@ -22,8 +22,8 @@ struct AttentionConfig {
   bool qkv_bias = false;
   bool qk_norm = false;
   double norm_eps = 1e-5;
-  int64_t window = 0;   // 0: without one
-  bool causal = true;   // false: rows of a sequence see each other both ways; no decoding
+  int64_t window = 0;  // 0: without one
+  bool causal = true;  // false: rows of a sequence see each other both ways; no decoding
   double init_std = 0.02;
   double out_init_std = 0.02;
 };

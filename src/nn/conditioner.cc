@@ -33,15 +33,16 @@ void Conditioner::Declare(Plan& plan) {
   const int64_t hidden = config_.hidden;
   const auto linear = [&](Linear& layer, const std::string& name, int64_t in, int split,
                           bool gradient) {
-    layer.Declare(plan,
-                  {.name = name + ".weight",
-                   .parts = {{.name = name + ".weight", .shape = {hidden, in}, .split_axis = split}},
-                   .init_std = config_.init_std},
-                  {.name = name + ".bias",
-                   .parts = {{.name = name + ".bias", .shape = {hidden}, .split_axis = split}},
-                   .init = InitKind::kZeros,
-                   .kind = ParamKind::kBias},
-                  {.rows_per_token = RowsPerToken(), .gradient = gradient});
+    layer.Declare(
+        plan,
+        {.name = name + ".weight",
+         .parts = {{.name = name + ".weight", .shape = {hidden, in}, .split_axis = split}},
+         .init_std = config_.init_std},
+        {.name = name + ".bias",
+         .parts = {{.name = name + ".bias", .shape = {hidden}, .split_axis = split}},
+         .init = InitKind::kZeros,
+         .kind = ParamKind::kBias},
+        {.rows_per_token = RowsPerToken(), .gradient = gradient});
   };
   const Layer& last = layers_.back();
   modulation_ = plan.Slot("modulation", {last.offset + g.batch * last.parts * hidden}, DType::kF32,
@@ -60,11 +61,11 @@ void Conditioner::Declare(Plan& plan) {
   d_in_ = plan.Slot("d_time.in", {g.batch, hidden}, g.compute, Life::kBackward);
   if (config_.classes == 0) return;
   const int64_t rows = config_.classes + 1;
-  labels_ = plan.Param(
-      {.name = "labels.weight",
-       .parts = {{.name = "labels.weight", .shape = {rows, hidden}, .split_axis = 1}},
-       .init_std = config_.init_std,
-       .kind = ParamKind::kEmbedding});
+  labels_ =
+      plan.Param({.name = "labels.weight",
+                  .parts = {{.name = "labels.weight", .shape = {rows, hidden}, .split_axis = 1}},
+                  .init_std = config_.init_std,
+                  .kind = ParamKind::kEmbedding});
   label_rows_ = plan.Slot("label_rows", shape, g.compute, Life::kForward);
   plan.Scratch(Plan::When::kBackward,
                [batch = g.batch, rows] { return EmbeddingBackwardScratch(batch, rows); });
@@ -113,8 +114,9 @@ void Conditioner::Forward(Step& step) {
   }
   ResidualSilu(step.stream(), {.y = s, .a = c});
   for (const Layer& layer : layers_) {
-    Matmul(step.stream(),
-           {.c = Of(step, layer), .a = s, .b = step.Weight(layer.weight), .trans_b = Transpose::kYes});
+    Matmul(
+        step.stream(),
+        {.c = Of(step, layer), .a = s, .b = step.Weight(layer.weight), .trans_b = Transpose::kYes});
     step.Progress();
   }
   if (geometry_.tensor_size > 1)
@@ -147,9 +149,7 @@ BlockModulation Conditioner::block(Step& step, int64_t i) const {
   return BlockOf(Of(step, layers_[i]));
 }
 
-Modulation Conditioner::final_norm(Step& step) const {
-  return NormOf(Of(step, layers_.back()), 0);
-}
+Modulation Conditioner::final_norm(Step& step) const { return NormOf(Of(step, layers_.back()), 0); }
 
 BlockModulation Conditioner::d_block(Step& step, int64_t i) const {
   return BlockOf(step.Slot(layers_[i].d));
@@ -159,9 +159,7 @@ Modulation Conditioner::d_final_norm(Step& step) const {
   return NormOf(step.Slot(layers_.back().d), 0);
 }
 
-void Conditioner::BackwardFinal(Step& step) {
-  BackwardLayer(step, layers_.back(), /*first=*/true);
-}
+void Conditioner::BackwardFinal(Step& step) { BackwardLayer(step, layers_.back(), /*first=*/true); }
 
 void Conditioner::BackwardBlock(Step& step, int64_t i) {
   BackwardLayer(step, layers_[i], /*first=*/false);
@@ -182,10 +180,9 @@ void Conditioner::BackwardLayer(Step& step, const Layer& layer, bool first) {
                          .trans_a = Transpose::kYes,
                          .beta = accumulate ? 1.0f : 0.0f});
   step.GradDone(layer.weight);
-  Matmul(step.stream(), {.c = step.Slot(d_s_),
-                         .a = d,
-                         .b = step.Weight(layer.weight),
-                         .beta = first ? 0.0f : 1.0f});
+  Matmul(
+      step.stream(),
+      {.c = step.Slot(d_s_), .a = d, .b = step.Weight(layer.weight), .beta = first ? 0.0f : 1.0f});
 }
 
 void Conditioner::Backward(Step& step) {

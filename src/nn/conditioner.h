@@ -62,7 +62,7 @@ class Conditioner {
     SlotId d = -1, d_rounded = -1;
   };
   void DeclareLayer(Plan& plan, const std::string& name, Layer* layer);
-  double RowsPerToken() const;  // of what has a row for each sample
+  double RowsPerToken() const;                      // of what has a row for each sample
   Tensor Of(Step& step, const Layer& layer) const;  // fp32 [batch, parts x hidden]
   // Views of such a tensor, [batch, hidden] each: a part, shift and scale from a part on, all.
   Tensor Part(Tensor layer, int64_t part) const;
@@ -78,7 +78,7 @@ class Conditioner {
   ParamId labels_ = -1;
   SlotId in_ = -1, e_ = -1, c_ = -1, label_rows_ = -1, s_ = -1, modulation_ = -1;
   SlotId d_s_ = -1, d_c_ = -1, d_e_ = -1, d_in_ = -1;  // d_s_, d_e_: fp32, sums
-  std::vector<Layer> layers_;  // of the blocks, and of the final norm
+  std::vector<Layer> layers_;                          // of the blocks, and of the final norm
 };
 
 }  // namespace tl

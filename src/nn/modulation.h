@@ -23,7 +23,8 @@ struct BlockModulation {
 
 // Which samples this rank's rows of the residual stream belong to.
 inline SampleRows SamplesOf(Step& step, const Geometry& geometry) {
-  const int64_t first = geometry.split_rows() ? step.tensor_group().rank() * geometry.local_rows() : 0;
+  const int64_t first =
+      geometry.split_rows() ? step.tensor_group().rank() * geometry.local_rows() : 0;
   return {.rows_per_sample = geometry.sequence_length, .first_row = first};
 }
 

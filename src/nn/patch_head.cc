@@ -15,16 +15,17 @@ void PatchHead::Declare(Plan& plan) {
   norm_.Declare(plan, g.local_rows(), 0, g.row_reduce());
   y_ = plan.Slot("final_y", shape, g.compute, Life::kSaved);
   d_y_ = plan.Slot("d_final_y", shape, g.compute, Life::kBackward);
-  linear_.Declare(plan,
-                  {.name = "head.weight",
-                   .parts = {{.name = "head.weight", .shape = {config_.row_values, config_.hidden}}},
-                   .init = InitKind::kZeros,
-                   .reduce = g.row_reduce()},
-                  {.name = "head.bias",
-                   .parts = {{.name = "head.bias", .shape = {config_.row_values}}},
-                   .init = InitKind::kZeros,
-                   .kind = ParamKind::kBias,
-                   .reduce = g.row_reduce()});
+  linear_.Declare(
+      plan,
+      {.name = "head.weight",
+       .parts = {{.name = "head.weight", .shape = {config_.row_values, config_.hidden}}},
+       .init = InitKind::kZeros,
+       .reduce = g.row_reduce()},
+      {.name = "head.bias",
+       .parts = {{.name = "head.bias", .shape = {config_.row_values}}},
+       .init = InitKind::kZeros,
+       .kind = ParamKind::kBias,
+       .reduce = g.row_reduce()});
   f_ = plan.Slot("f", {g.local_rows(), config_.row_values}, DType::kF32, Life::kForward);
 }
 

@@ -18,7 +18,9 @@ struct PatchStemConfig {
 class PatchStem : public Stem {
  public:
   PatchStem(const PatchStemConfig& config, Geometry geometry)
-      : config_(config), geometry_(geometry), dropout_("patches.dropout", config.dropout, geometry) {}
+      : config_(config),
+        geometry_(geometry),
+        dropout_("patches.dropout", config.dropout, geometry) {}
   void Declare(Plan& plan) override;
   void Forward(Step& step, Tensor x) override;
   void Backward(Step& step, Tensor dx) override;

@@ -19,7 +19,9 @@ class Regression : public Objective {
   std::unique_ptr<Stem> MakeStem() const override;
   std::vector<std::string> heads() const override { return {head_name_}; }
   int lookahead() const override { return 0; }
-  int64_t row_values() const override { return context_.shape[0] * context_.patch * context_.patch; }
+  int64_t row_values() const override {
+    return context_.shape[0] * context_.patch * context_.patch;
+  }
   double Weight(int, int64_t, int64_t) const override { return 1.0; }
   // Samples whose loss counts.
   int64_t Count(const HostBatch& batch, int head) const override;

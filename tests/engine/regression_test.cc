@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "tests/engine/rig.h"
+#include "tests/nn/layer_rig.h"
 #include "tests/reference/regression.h"
 
 namespace tl {
@@ -87,8 +88,7 @@ class Regressed {
   Params Run(const std::vector<HostBatch>& batches) {
     StepScalars scalars;
     const double scale = case_.compute == DType::kF16 ? kLossScale : 1.0;
-    scalars.grad_scale[0] =
-        static_cast<float>(scale / reference::internal::Samples(batches));
+    scalars.grad_scale[0] = static_cast<float>(scale / reference::internal::Samples(batches));
     const Placed<StepScalars> placed(scalars);
     TestStream().Synchronize();
     engine_->ClearHeadSums();
@@ -183,6 +183,69 @@ TEST(Regression, RecomputeKeepsEveryBit) {
   }
 }
 
+// As PoisonedMemory in poison_test.cc: no pass reads what it has not written.
+TEST(Regression, PoisonedMemoryChangesNothing) {
+  ModelConfig model = SmallPictures();
+  model.layers = 3;
+  model.qk_norm = true;
+  const DropoutConfig dropout = {.rate = 0.25, .seed = 1};
+  const HostBatch batch = RandomSamples(model, 3);
+  StepScalars scalars;
+  scalars.grad_scale[0] = 1.0f;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+      SCOPED_TRACE(std::string(Name(recompute)) + " " + Name(dtype));
+      const Geometry geometry{.batch = 3, .sequence_length = model.patches(), .compute = dtype};
+      Trunk trunk(model, model.layers, geometry, {.recompute = recompute, .dropout = dropout});
+      const RopeTable rope(model, geometry.sequence_length, Device{});
+      Regression objective({.geometry = geometry,
+                            .shape = model.shape,
+                            .patch = model.patch,
+                            .classes = model.classes,
+                            .hidden = model.hidden,
+                            .dropout = dropout},
+                           "values");
+      const std::unique_ptr<Stem> stem = objective.MakeStem();
+      LayerRig rig(geometry, [&](Plan& plan) {
+        stem->Declare(plan);
+        trunk.Declare(plan);
+        objective.Declare(plan);
+      });
+      rig.SetWeights(RandomParams(model, dtype));
+      InputLoader loader({.count = 3,
+                          .sequence_length = geometry.sequence_length,
+                          .row_values = model.patch_values()},
+                         {.compute = dtype, .classes = model.classes}, Device{}, 1);
+      Stream stream = Stream::Cpu();
+      const Inputs inputs = loader.Load(stream, batch);
+      std::vector<float> grads;
+      std::vector<double> sums;
+      for (int run = 0; run < 3; ++run) {
+        // The second run finds what the first has left, the third NaN again.
+        if (run != 1) rig.Poison();
+        std::vector<double> now(kHeadSums);
+        rig.Run(
+            inputs, {.scalars = &scalars},
+            [&](Step& step) {
+              stem->Forward(step, step.Slot(trunk.stem_slot()));
+              const Taps taps = trunk.Forward(step, rope.view());
+              objective.Run(step, taps);
+              trunk.Backward(step, taps);
+              stem->Backward(step, taps.d_out);
+            },
+            Tensor::Of(now.data(), {1, kHeadSums}));
+        if (run == 0) {
+          sums = now;
+          grads = rig.flat_grads();
+          for (const float g : grads) ASSERT_TRUE(std::isfinite(g));
+        }
+        EXPECT_EQ(now, sums) << run;
+        EXPECT_EQ(rig.flat_grads(), grads) << run;
+      }
+    }
+  }
+}
+
 // As LowPrecision in gradients_test.cc.
 TEST(Regression, LowPrecisionIsNoWorseThanItsStorage) {
   for (const DType dtype : {DType::kBF16, DType::kF16}) {
@@ -259,8 +322,7 @@ TEST(Regression, StartsFromAHeadThatGivesNothing) {
 TEST(Regression, CountsParametersAndFlops) {
   const Case c;
   const ModelConfig& m = c.model;
-  const double d = 48, rows = 16, width = 48, attention = 2 * 48 * (4 + 2) * 32,
-               mlp = 3 * 48 * 80;
+  const double d = 48, rows = 16, width = 48, attention = 2 * 48 * (4 + 2) * 32, mlp = 3 * 48 * 80;
   const double samples = d * 256 + d * d + 2 * 6 * d * d + 2 * d * d;
   const double patches = 2 * (attention + mlp) + 2 * width * d;
   const Regressed model(c);

@@ -180,7 +180,8 @@ inline HostBatch RandomSamples(const ModelConfig& m, int64_t count, int64_t firs
     const bool counts = b % 3 != 1;
     batch.weight.push_back(counts ? 0.5f + 0.25f * static_cast<float>(b % 5) : 0.0f);
     batch.range.push_back(counts ? static_cast<int32_t>(b % 4) : -1);
-    batch.labels.push_back(b % 4 == 3 ? -1 : static_cast<int32_t>(b % std::max<int64_t>(1, m.classes)));
+    batch.labels.push_back(b % 4 == 3 ? -1
+                                      : static_cast<int32_t>(b % std::max<int64_t>(1, m.classes)));
   }
   return batch;
 }

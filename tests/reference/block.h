@@ -163,7 +163,7 @@ struct AttentionTwin {
             .q_heads = c.model.heads,
             .k_heads = c.model.kv_heads_or_default(),
             .d = c.model.head_dim_or_default(),
-            .mask = c.model.of_values()            ? MaskKind::kNone
+            .mask = c.model.of_values()          ? MaskKind::kNone
                     : c.model.sliding_window > 0 ? MaskKind::kWindow
                                                  : MaskKind::kCausal,
             .window = c.model.sliding_window,

@@ -133,8 +133,7 @@ struct ConditionedBlockTwin {
       SetPart(*d_modulation, 6, part, hidden, from);
     };
     const auto branch = [&](const std::string& name, const Doubles& residual, size_t part) {
-      const auto gate =
-          GateBackward(d, residual, parts[part], hidden, ModulatedNormTwin::Rows(c));
+      const auto gate = GateBackward(d, residual, parts[part], hidden, ModulatedNormTwin::Rows(c));
       set(part, gate.d_gate);
       return c.Drop(name + ".dropout", c.store(gate.d_residual));
     };
@@ -169,8 +168,8 @@ struct RegressionPass {
         context{.model = options.model,
                 .batch = batch.count,
                 .length = batch.sequence_length,
-                .positions = std::vector<int32_t>(
-                    static_cast<size_t>(batch.count * batch.sequence_length)),
+                .positions =
+                    std::vector<int32_t>(static_cast<size_t>(batch.count * batch.sequence_length)),
                 .segments = {},
                 .table = RopeTable(options.model, static_cast<size_t>(batch.sequence_length)),
                 .store = options.store,
