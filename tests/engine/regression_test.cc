@@ -203,7 +203,8 @@ TEST(Regression, PoisonedMemoryChangesNothing) {
                             .patch = model.patch,
                             .classes = model.classes,
                             .hidden = model.hidden,
-                            .dropout = dropout},
+                            .dropout = dropout,
+                            .unembedding = {}},
                            "values");
       const std::unique_ptr<Stem> stem = objective.MakeStem();
       LayerRig rig(geometry, [&](Plan& plan) {

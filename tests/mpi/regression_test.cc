@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,13 +36,33 @@ ModelConfig Pictures() {
           .classes = 5};
 }
 
+ModelConfig ModelOf(double dropout) {
+  ModelConfig model = Pictures();
+  model.qk_norm = dropout > 0.0;
+  return model;
+}
+
+std::vector<HostBatch> Batches() {
+  return {RandomSamples(Pictures(), kBatch), RandomSamples(Pictures(), kBatch, kBatch)};
+}
+
+const reference::RegressionResult& Twin(double dropout) {
+  static std::map<double, reference::RegressionResult> twins;
+  const auto [twin, made] = twins.try_emplace(dropout);
+  if (made) {
+    const ModelConfig model = ModelOf(dropout);
+    twin->second = reference::RunRegression(
+        {.model = model, .dropout = {.rate = dropout, .seed = 1}}, RandomParams(model), Batches());
+  }
+  return twin->second;
+}
+
 void Check(int tensor, bool split_rows, Recompute recompute, double dropout) {
   SCOPED_TRACE(testing::Message() << "tensor " << tensor << (split_rows ? ", rows split, " : ", ")
                                   << Name(recompute));
   Mesh mesh = Mesh::Create(World(), tensor).value();
   ModelOptions options;
-  options.model = Pictures();
-  options.model.qk_norm = dropout > 0.0;
+  options.model = ModelOf(dropout);
   options.batch = kBatch;
   options.sequence_length = options.model.patches();
   options.sequence_parallel = split_rows;
@@ -72,10 +93,8 @@ void Check(int tensor, bool split_rows, Recompute recompute, double dropout) {
     }
     engine.SetWeights(id, values.data());
   }
-  const std::vector<HostBatch> batches = {RandomSamples(options.model, kBatch),
-                                          RandomSamples(options.model, kBatch, kBatch)};
-  const auto twin = reference::RunRegression(
-      {.model = options.model, .dropout = options.blocks.dropout}, params, batches);
+  const std::vector<HostBatch> batches = Batches();
+  const reference::RegressionResult& twin = Twin(dropout);
   StepScalars scalars;
   scalars.grad_scale[0] = static_cast<float>(1.0 / reference::internal::Samples(batches));
   engine.grad_sync().BeginStep(2);
