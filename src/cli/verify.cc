@@ -61,7 +61,7 @@ void VerifyArrayFile(const std::string& path, Findings& findings) {
   }
   const ArrayHeader& header = (*file)->header();
   absl::PrintF("%s: good: %s of '%s'; its format stores no checksum\n", path,
-               ShapeText(header.shape), Name(header.type));
+               NumpyShape(header.shape), Name(header.type));
 }
 
 void VerifyTokenFile(const std::string& path, int64_t vocab, Findings& findings) {

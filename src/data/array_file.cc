@@ -61,7 +61,7 @@ absl::Status TooShort(const std::string& path, uint64_t expected, size_t found) 
 absl::Status CheckShape(const ArrayHeader& header, const std::string& path) {
   const std::vector<int64_t>& shape = header.shape;
   const auto wrong = [&](absl::string_view expected) {
-    return WrongField(path, "shape", expected, ShapeText(shape));
+    return WrongField(path, "shape", expected, NumpyShape(shape));
   };
   if (shape.empty() || shape.size() > kMostAxes) return wrong("1 to 4 axes");
   int64_t room = std::numeric_limits<int64_t>::max() / 2 / SizeOf(header.type);
@@ -230,7 +230,7 @@ absl::StatusOr<ArrayHeader> ParseIdx(absl::string_view begin, const std::string&
 const char* Name(ArrayType type) { return RowOf(type).name; }
 int64_t SizeOf(ArrayType type) { return RowOf(type).size; }
 
-std::string ShapeText(const std::vector<int64_t>& shape) {
+std::string NumpyShape(const std::vector<int64_t>& shape) {
   return absl::StrCat("(", absl::StrJoin(shape, ", "), shape.size() == 1 ? ",)" : ")");
 }
 
@@ -270,7 +270,7 @@ absl::StatusOr<std::unique_ptr<ArrayFile>> ArrayFile::Open(const std::string& pa
   if (size == header.file_bytes()) return file;
   return BadFile(
       path, absl::StrCat(size < header.file_bytes() ? "truncated" : "too long", ": expected ",
-                         header.file_bytes(), " bytes for shape ", ShapeText(header.shape), " of '",
+                         header.file_bytes(), " bytes for shape ", NumpyShape(header.shape), " of '",
                          Name(header.type), "', found ", size));
 }
 

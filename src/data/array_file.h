@@ -36,7 +36,7 @@ struct ArrayHeader {
 };
 
 // Says "(60000, 28, 28)".
-std::string ShapeText(const std::vector<int64_t>& shape);
+std::string NumpyShape(const std::vector<int64_t>& shape);
 
 // No header is longer than this.
 inline constexpr int64_t kMostArrayHeader = 1 << 16;

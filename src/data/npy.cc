@@ -14,7 +14,7 @@ bool IsNpyFile(absl::string_view first_bytes) { return absl::StartsWith(first_by
 std::string NpyHeader(ArrayType type, const std::vector<int64_t>& shape) {
   constexpr size_t kAlignment = 64;
   std::string dict = absl::StrCat("{'descr': '", Name(type),
-                                  "', 'fortran_order': False, 'shape': ", ShapeText(shape), ", }");
+                                  "', 'fortran_order': False, 'shape': ", NumpyShape(shape), ", }");
   const size_t before = kNpyMagic.size() + 4;  // version and length
   const size_t all = (before + dict.size() + 1 + kAlignment - 1) / kAlignment * kAlignment;
   dict.resize(all - before - 1, ' ');

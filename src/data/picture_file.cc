@@ -30,11 +30,11 @@ absl::Status CheckPictures(const ArrayFile& file, const PatchGrid& grid) {
     if (shape == found) return absl::OkStatus();
     std::vector<int64_t> whole = shape;
     whole.insert(whole.begin(), header.samples());
-    absl::StrAppend(&expected, expected.empty() ? "" : " or ", ShapeText(whole));
+    absl::StrAppend(&expected, expected.empty() ? "" : " or ", NumpyShape(whole));
   }
   return BadFile(file.path(), absl::StrCat("shape: expected ", expected, " for pictures of ",
                                            grid.channels, " x ", grid.height, " x ", grid.width,
-                                           ", found ", ShapeText(header.shape)));
+                                           ", found ", NumpyShape(header.shape)));
 }
 
 absl::Status CheckLabels(const ArrayFile& labels, const ArrayFile& pictures) {
@@ -45,9 +45,9 @@ absl::Status CheckLabels(const ArrayFile& labels, const ArrayFile& pictures) {
                                                Name(header.type), "'"));
   if (header.shape.size() != 1 || header.samples() != pictures.header().samples())
     return BadFile(labels.path(),
-                   absl::StrCat("shape: expected ", ShapeText({pictures.header().samples()}),
+                   absl::StrCat("shape: expected ", NumpyShape({pictures.header().samples()}),
                                 ", a label for each picture of ", pictures.path(), ", found ",
-                                ShapeText(header.shape)));
+                                NumpyShape(header.shape)));
   return absl::OkStatus();
 }
 

@@ -22,13 +22,6 @@ namespace {
 
 using reference::Params;
 
-std::string RunFolder() {
-  const std::string path =
-      Folder() + "/" + testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::filesystem::create_directories(path);
-  return path;
-}
-
 Config AverageConfig(double ema, Precision precision = Precision::kFp32) {
   Config config = SmallConfig();
   config.model.tie_embeddings = false;
@@ -50,7 +43,7 @@ void Evaluate(Rig& rig) {
 // A run of three steps, saved in the test's folder.
 std::string Save(Rig& rig, const std::string& name = "run") {
   for (int step = 0; step < 3; ++step) rig.Run();
-  const std::string folder = RunFolder() + "/" + name;
+  const std::string folder = FolderOfTest() + "/" + name;
   TL_CHECK_OK(rig->Save(folder));
   return folder + "/" + CheckpointName(3);
 }
@@ -107,8 +100,8 @@ TEST(SavedAverage, EndsWithAResume) {
   ASSERT_TRUE(resumed.ok()) << resumed.status();
   EXPECT_TRUE(resumed->had_average);
   EXPECT_EQ(without.Master(), with.Master());
-  ASSERT_TRUE(without->Save(RunFolder() + "/after").ok());
-  const auto saved = CheckpointReader::Open(RunFolder() + "/after/step_00000003").value();
+  ASSERT_TRUE(without->Save(FolderOfTest() + "/after").ok());
+  const auto saved = CheckpointReader::Open(FolderOfTest() + "/after/step_00000003").value();
   EXPECT_FALSE(saved->manifest().HasRole("ema"));
 }
 

@@ -75,8 +75,8 @@ TEST(Inputs, PicturesAreIdentifiedWithTheirLabels) {
       WriteNpy("floats.npy", ArrayType::kF32, {3, 4}, std::vector<float>(12, 1.0f));
   const std::string bytes =
       WriteNpy("bytes.npy", ArrayType::kU8, {2, 2, 2}, std::vector<uint8_t>(8, 9));
-  const std::string three = WriteBytes("three.idx", IdxBytes({3}, {0, 1, 2}));
-  const std::string two = WriteBytes("two.idx", IdxBytes({2}, {1, 2}));
+  const std::string three = WriteArrayBytes("three.idx", IdxBytes({3}, {0, 1, 2}));
+  const std::string two = WriteArrayBytes("two.idx", IdxBytes({2}, {1, 2}));
   const std::vector<WeightedPath> paths = {{floats, 1.0, three}, {bytes, 2.0, two}};
   std::vector<FileIdentity> files;
   ASSERT_TRUE(IdentifyPictures("data.eval", paths, grid, 3, &files).ok());

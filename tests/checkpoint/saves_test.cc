@@ -19,14 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder of the test's own inside the program's.
-std::string RunFolder() {
-  const std::string path =
-      Folder() + "/" + testing::UnitTest::GetInstance()->current_test_info()->name();
-  fs::create_directories(path);
-  return path;
-}
-
 Config SaveConfig(Precision precision = Precision::kFp32) {
   Config config = SmallConfig();
   config.model.qkv_bias = config.model.qk_norm = true;
@@ -135,7 +127,7 @@ INSTANTIATE_TEST_SUITE_P(All, EveryPrecision,
                          });
 
 TEST(RunSaves, HoldTensorsUnderTheirNames) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   ASSERT_TRUE(rig->Save(dir).ok());
   const auto reader = CheckpointReader::Open(Newest(dir)).value();
@@ -149,7 +141,7 @@ TEST(RunSaves, HoldTensorsUnderTheirNames) {
 }
 
 TEST(RunSaves, WeightsAloneComeFromAnyForm) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   rig.Run();
   ASSERT_TRUE(rig->Save(dir).ok());
@@ -166,7 +158,7 @@ TEST(RunSaves, WeightsAloneComeFromAnyForm) {
 }
 
 TEST(RunSaves, WeightsComeFromSafetensorsToo) {
-  const std::string path = RunFolder() + "/weights.safetensors";
+  const std::string path = FolderOfTest() + "/weights.safetensors";
   Rig rig(SaveConfig());
   const auto masters = rig.Master();
   std::vector<TensorInfo> infos;
@@ -192,7 +184,7 @@ TEST(RunSaves, WeightsComeFromSafetensorsToo) {
 
 // Retention, and what is not ours.
 TEST(RunSaves, OldOnesGo) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   fs::create_directories(dir + "/step_00000000.tmp-0badcafe");  // left by a run that was killed
   fs::create_directories(dir + "/step_00000001.old-17");
@@ -216,7 +208,7 @@ TEST(RunSaves, OldOnesGo) {
 }
 
 TEST(RunSaves, OneThatIsReadStays) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   const auto saves = rig->OpenCheckpoints({.folder = dir, .keep = 1}).value();
   const auto save = [&] {
@@ -236,7 +228,7 @@ TEST(RunSaves, OneThatIsReadStays) {
 }
 
 TEST(RunSaves, OfTheSameStepReplaceEachOther) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   ASSERT_TRUE(rig->Save(dir).ok());
   Config config = SaveConfig();
@@ -252,7 +244,7 @@ TEST(RunSaves, OfTheSameStepReplaceEachOther) {
 
 // What changes after Start is not in an asynchronous save.
 TEST(RunSaves, AsyncOnesHoldTheirMoment) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   rig.Run();
   const auto saves = rig->OpenCheckpoints({.folder = dir, .async = true}).value();
@@ -270,7 +262,7 @@ TEST(RunSaves, AsyncOnesHoldTheirMoment) {
 }
 
 TEST(RunSaves, OneRunWritesAtATime) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   const auto saves = rig->OpenCheckpoints({.folder = dir}).value();
   ExpectMessage(rig->OpenCheckpoints({.folder = dir}).status(),
@@ -278,7 +270,7 @@ TEST(RunSaves, OneRunWritesAtATime) {
 }
 
 TEST(RunSaves, MissingOnesAreNamed) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   ExpectMessage(rig->StartFrom(dir).status(), dir + ": no checkpoint");
   ExpectMessage(rig->Resume(dir).status(), dir + ": no checkpoint");
@@ -289,7 +281,7 @@ TEST(RunSaves, MissingOnesAreNamed) {
 }
 
 TEST(RunSaves, OfAnotherModelAreRefused) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   Rig rig(SaveConfig());
   ASSERT_TRUE(rig->Save(dir).ok());
   const auto refused = [&](const std::function<void(ModelConfig&)>& change,
@@ -320,7 +312,7 @@ TEST(RunSaves, OfAnotherModelAreRefused) {
 
 // A loss scale that has found its size goes on; any other start has that of its own config.
 TEST(RunSaves, TheLossScaleIsThatOfTheConfigUnlessItMoves) {
-  const std::string dir = RunFolder();
+  const std::string dir = FolderOfTest();
   const auto scale_after = [&](const std::string& from, const Config& to) {
     Rig rig(to);
     EXPECT_TRUE(rig->Resume(dir + "/" + from).ok());

@@ -72,58 +72,60 @@ TEST(ValidateModel, SamplesAreTokensOrValuesOfAShape) {
   EXPECT_EQ(OfValues().patch_values(), 48);
   ModelConfig m = OfValues();
   m.shape = {2, 1, 1};
-  ExpectInvalid(m,
-                "[model] patch = 4 does not divide height and width of [model] shape = [2, 1, 1"
-                "]; patches that fit: 1");
+  ExpectInvalidModel(
+      m,
+      "[model] patch = 4 does not divide height and width of [model] shape = [2, 1, 1"
+      "]; patches that fit: 1");
   m.patch = 1;
   m.classes = 0;
   EXPECT_TRUE(Validate(m).ok()) << Validate(m);
   m = OfValues();
   m.patch = 7;
-  ExpectInvalid(m, "patches that fit: 1, 2, 4");
+  ExpectInvalidModel(m, "patches that fit: 1, 2, 4");
   m.patch = 0;
-  ExpectInvalid(m, "[model] patch = 0");
+  ExpectInvalidModel(m, "[model] patch = 0");
   for (const std::vector<int64_t>& shape :
        {std::vector<int64_t>{28, 28}, {1, 28, 28, 1}, {0, 28, 28}, {1, 28, 65540}}) {
     m = OfValues();
     m.shape = shape;
-    ExpectInvalid(m, "expected channels, height and width of a sample, each from 1 to 65536");
+    ExpectInvalidModel(m, "expected channels, height and width of a sample, each from 1 to 65536");
   }
   m = OfValues();
   m.shape = {1, 65536, 65536};
   m.patch = 65536;
-  ExpectInvalid(m, "[model] shape: values of a patch = 4294967296");
+  ExpectInvalidModel(m, "[model] shape: values of a patch = 4294967296");
   m.patch = 1;
-  ExpectInvalid(m, "[model] shape: patches of a sample = 4294967296");
+  ExpectInvalidModel(m, "[model] shape: patches of a sample = 4294967296");
   m = OfValues();
   m.classes = -1;
-  ExpectInvalid(m, "[model] classes = -1");
+  ExpectInvalidModel(m, "[model] classes = -1");
 }
 
 TEST(ValidateModel, RefusesKeysOfTheOtherKindOfSamples) {
   ModelConfig m = OfValues();
   m.vocab = 256;
-  ExpectInvalid(m,
-                "[model] vocab = 256 is a key of models of tokens, but [model] shape = [3, 28, "
-                "20] is given");
+  ExpectInvalidModel(
+      m,
+      "[model] vocab = 256 is a key of models of tokens, but [model] shape = [3, 28, "
+      "20] is given");
   m = OfValues();
   m.sliding_window = 8;
-  ExpectInvalid(m, "[model] sliding_window = 8 is a key of models of tokens");
+  ExpectInvalidModel(m, "[model] sliding_window = 8 is a key of models of tokens");
   m = OfValues();
   m.tie_embeddings = false;
-  ExpectInvalid(m, "[model] tie_embeddings = false is a key of models of tokens");
+  ExpectInvalidModel(m, "[model] tie_embeddings = false is a key of models of tokens");
   m = OfValues();
   m.rope_scaling.factor = 2.0;
-  ExpectInvalid(m, "[model] rope_scaling.factor = 2 is a key of models of tokens");
+  ExpectInvalidModel(m, "[model] rope_scaling.factor = 2 is a key of models of tokens");
   m = Small();
   m.patch = 4;
-  ExpectInvalid(m, "[model] patch = 4 is a key of models with [model] shape");
+  ExpectInvalidModel(m, "[model] patch = 4 is a key of models with [model] shape");
   m = Small();
   m.classes = 10;
-  ExpectInvalid(m, "[model] classes = 10 is a key of models with [model] shape");
+  ExpectInvalidModel(m, "[model] classes = 10 is a key of models with [model] shape");
   m = Small();
   m.vocab = 0;
-  ExpectInvalid(m, "[model] vocab = 0: expected a number from 1");
+  ExpectInvalidModel(m, "[model] vocab = 0: expected a number from 1");
 }
 
 }  // namespace

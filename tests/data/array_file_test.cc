@@ -23,7 +23,7 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 }
 
 void ExpectRefused(const std::string& bytes, const std::vector<std::string>& parts) {
-  const std::string path = WriteBytes("bad", bytes);
+  const std::string path = WriteArrayBytes("bad", bytes);
   const absl::Status status = ArrayFile::Open(path).status();
   ExpectContains(status, {path + ": "});
   ExpectContains(status, parts);
@@ -37,7 +37,7 @@ void ExpectHeaderRefused(const std::string& from, const std::string& to,
 
 TEST(ArrayFile, ReadsNpyOfEveryVersionAsPythonMayWriteIt) {
   const auto expect_good = [](const std::string& bytes) {
-    const auto file = ArrayFile::Open(WriteBytes("good", bytes));
+    const auto file = ArrayFile::Open(WriteArrayBytes("good", bytes));
     ASSERT_TRUE(file.ok()) << file.status();
     const ArrayHeader& header = (*file)->header();
     EXPECT_EQ(header.type, ArrayType::kU8);
@@ -84,14 +84,15 @@ TEST(ArrayFile, ReadsOtherTypesAndShapes) {
 }
 
 TEST(ArrayFile, ReadsIdx) {
-  const auto images = ArrayFile::Open(WriteBytes("images", IdxBytes({2, 1, 3}, "abcdef")));
+  const auto images = ArrayFile::Open(WriteArrayBytes("images", IdxBytes({2, 1, 3}, "abcdef")));
   ASSERT_TRUE(images.ok()) << images.status();
   EXPECT_EQ((*images)->header().shape, (std::vector<int64_t>{2, 1, 3}));
   EXPECT_EQ((*images)->header().data_at, 16);
   std::string pair(6, 0);
   ASSERT_TRUE((*images)->Read(0, 2, pair.data()).ok());
   EXPECT_EQ(pair, "abcdef");
-  const auto labels = ArrayFile::Open(WriteBytes("labels", IdxBytes({300}, std::string(300, 7))));
+  const auto labels =
+      ArrayFile::Open(WriteArrayBytes("labels", IdxBytes({300}, std::string(300, 7))));
   ASSERT_TRUE(labels.ok()) << labels.status();
   EXPECT_EQ((*labels)->header().samples(), 300);
 }
@@ -181,7 +182,7 @@ TEST(ArrayFile, RefusesDamagedIdxHeaders) {
 }
 
 TEST(ArrayFile, NoticesThatItWasCutOffOrReplaced) {
-  const std::string path = WriteBytes("cut", IdxBytes({2, 3}, "abcdef"));
+  const std::string path = WriteArrayBytes("cut", IdxBytes({2, 3}, "abcdef"));
   const auto file = ArrayFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();
   std::string row(3, 0);

@@ -15,7 +15,7 @@
 
 namespace tl {
 
-inline std::string WriteBytes(const std::string& name, const std::string& bytes) {
+inline std::string WriteArrayBytes(const std::string& name, const std::string& bytes) {
   const std::string path = Folder() + "/" + name;
   std::ofstream file(path, std::ios::binary);
   file << bytes;
@@ -48,7 +48,7 @@ std::string RawBytes(const std::vector<T>& values) {
 template <typename T>
 std::string WriteNpy(const std::string& name, ArrayType type, const std::vector<int64_t>& shape,
                      const std::vector<T>& values) {
-  return WriteBytes(name, NpyHeader(type, shape) + RawBytes(values));
+  return WriteArrayBytes(name, NpyHeader(type, shape) + RawBytes(values));
 }
 
 inline void ExpectContains(const absl::Status& status, const std::vector<std::string>& parts) {

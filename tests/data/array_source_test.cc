@@ -135,7 +135,7 @@ TEST(ArraySource, BlendsByWeightAndKeepsLabelsBesideTheirPictures) {
   const std::string a = WriteFloats("a.npy", 3), b = WriteFloats("b.npy", 8, 10000);
   const std::string a_labels = WriteNpy("a-labels.npy", ArrayType::kI64, {3}, few);
   const std::string b_labels =
-      WriteBytes("b-labels.idx", IdxBytes({8}, {many.begin(), many.end()}));
+      WriteArrayBytes("b-labels.idx", IdxBytes({8}, {many.begin(), many.end()}));
   const ArrayOptions options = {
       .files = {{a, a_labels, 1.0}, {b, b_labels, 3.0}}, .grid = kGrid, .classes = 8};
   const HostBatch batch = Fill(*Open(options), 0, 400, kGrid.rows());
@@ -244,7 +244,7 @@ TEST(ArraySource, TakesEveryShapeThatFits) {
   const std::string data(2 * 24, 'x');
   for (const std::vector<uint32_t>& shape :
        {std::vector<uint32_t>{2, 24}, {2, 4, 6}, {2, 1, 4, 6}}) {
-    const std::string path = WriteBytes("shape.idx", IdxBytes(shape, data));
+    const std::string path = WriteArrayBytes("shape.idx", IdxBytes(shape, data));
     EXPECT_NE(Open({.files = {{path}}, .grid = kGrid}), nullptr);
   }
 }
@@ -256,7 +256,7 @@ void ExpectRefused(const ArrayOptions& options, const std::vector<std::string>& 
 
 TEST(ArraySource, RefusesPicturesThatDoNotFit) {
   ExpectRefused({.files = {}, .grid = kGrid}, {"no array files given"});
-  const std::string path = WriteBytes("other.idx", IdxBytes({2, 6, 4}, std::string(48, 'x')));
+  const std::string path = WriteArrayBytes("other.idx", IdxBytes({2, 6, 4}, std::string(48, 'x')));
   ExpectRefused({.files = {{path}}, .grid = kGrid},
                 {path,
                  "shape: expected (2, 24) or (2, 4, 6) or (2, 1, 4, 6) for pictures of 1 x 4 x "
@@ -286,12 +286,12 @@ TEST(ArraySource, RefusesLabelsThatDoNotFit) {
     ExpectRefused({.files = {{path, labels}}, .grid = kGrid, .classes = classes}, parts);
   };
   expect("", 10, {path, "labels: expected a file of labels beside it", "classes = 10, found none"});
-  const std::string labels = WriteBytes("labels.idx", IdxBytes({3}, {0, 9, 1}));
+  const std::string labels = WriteArrayBytes("labels.idx", IdxBytes({3}, {0, 9, 1}));
   expect(labels, 0, {path, "labels: expected none for [model] classes = 0, found " + labels});
   expect(labels, 9, {labels, "label 1: expected 0 to 8, as [model] classes = 9, found 9"});
-  expect(WriteBytes("four.idx", IdxBytes({4}, {0, 1, 2, 3})), 10,
+  expect(WriteArrayBytes("four.idx", IdxBytes({4}, {0, 1, 2, 3})), 10,
          {"four.idx: shape: expected (3,), a label for each picture of " + path + ", found (4,)"});
-  expect(WriteBytes("square.idx", IdxBytes({3, 1}, {0, 1, 2})), 10,
+  expect(WriteArrayBytes("square.idx", IdxBytes({3, 1}, {0, 1, 2})), 10,
          {"square.idx: shape: expected (3,)", "found (3, 1)"});
   expect(WriteFloats("floats.npy", 1), 10,
          {"floats.npy: descr: expected labels of '|u1', '<i4' or '<i8', found '<f4'"});
@@ -305,7 +305,7 @@ TEST(ArraySource, RefusesLabelsThatDoNotFit) {
 
 TEST(ArraySource, TellsOfFilesThatChangeWhileTheyAreRead) {
   const std::string path = WriteFloats("changes.npy", 200);
-  const std::string labels = WriteBytes("changes.idx", IdxBytes({200}, std::string(200, 3)));
+  const std::string labels = WriteArrayBytes("changes.idx", IdxBytes({200}, std::string(200, 3)));
   const auto source =
       Open({.files = {{path, labels}}, .grid = kGrid, .classes = 4}, ArrayOrder::kSequential);
   Fill(*source, 0, 4, kGrid.rows());
@@ -345,7 +345,7 @@ TEST(PictureFile, IsIdentifiedWithItsLabels) {
     return IdentifyPictureFile("data.train[0]", **file).value();
   };
   const std::string path = WriteFloats("identity.npy", 3);
-  const std::string labels = WriteBytes("identity.idx", IdxBytes({3}, {0, 9, 1}));
+  const std::string labels = WriteArrayBytes("identity.idx", IdxBytes({3}, {0, 9, 1}));
   const auto before = identify(path, labels);
   ASSERT_EQ(before.size(), 2u);
   EXPECT_EQ(before[0].key, "data.train[0]");
@@ -354,7 +354,7 @@ TEST(PictureFile, IsIdentifiedWithItsLabels) {
   EXPECT_EQ(before[1].path, labels);
   EXPECT_EQ(before[1].bytes, 11);
   const auto other = identify(WriteFloats("other.npy", 3, 1.0f),
-                              WriteBytes("other.idx", IdxBytes({3}, {0, 9, 1})));
+                              WriteArrayBytes("other.idx", IdxBytes({3}, {0, 9, 1})));
   EXPECT_FALSE(other[0].SameContent(before[0]));
   EXPECT_TRUE(other[1].SameContent(before[1]));
 }

@@ -20,4 +20,12 @@ inline const std::string& Folder() {
   return folder.path;
 }
 
+// A folder in it of the test's own.
+inline std::string FolderOfTest() {
+  const std::string path =
+      Folder() + "/" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::filesystem::create_directories(path);
+  return path;
+}
+
 }  // namespace tl

@@ -32,7 +32,7 @@ ModelConfig SmallPictures() {
           .classes = 5};
 }
 
-struct Case {
+struct RegressionCase {
   ModelConfig model = SmallPictures();
   DType compute = DType::kF32;
   Recompute recompute = Recompute::kNone;
@@ -45,7 +45,7 @@ constexpr double kLossScale = 64.0;
 
 class Regressed {
  public:
-  explicit Regressed(const Case& c)
+  explicit Regressed(const RegressionCase& c)
       : case_(c),
         world_(MakeSelfCommunicator()),
         mesh_(Mesh::Create(*world_, 1, {.device = TestDevice()}).value()) {
@@ -115,23 +115,23 @@ class Regressed {
   }
 
  private:
-  Case case_;
+  RegressionCase case_;
   std::unique_ptr<Communicator> world_;
   Mesh mesh_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Engine> engine_;
 };
 
-std::vector<HostBatch> Batches(const Case& c) {
+std::vector<HostBatch> RegressionBatches(const RegressionCase& c) {
   return {RandomSamples(c.model, c.batch), RandomSamples(c.model, c.batch, c.batch)};
 }
 
-reference::ModelOptions TwinOptions(const Case& c) {
+reference::ModelOptions TwinOptions(const RegressionCase& c) {
   return {.model = c.model, .dropout = {.rate = c.dropout, .seed = 1}};
 }
 
-std::vector<Case> Cases() {
-  std::vector<Case> cases(6);
+std::vector<RegressionCase> Cases() {
+  std::vector<RegressionCase> cases(6);
   cases[1].model.classes = 0;
   cases[1].model.qk_norm = true;
   cases[2].model.shape = {2, 1, 1};
@@ -147,10 +147,10 @@ std::vector<Case> Cases() {
 }
 
 TEST(Regression, LossAndGradientsAreTheTwins) {
-  for (const Case& c : Cases()) {
+  for (const RegressionCase& c : Cases()) {
     SCOPED_TRACE(&c - Cases().data());
     const Params params = RandomParams(c.model);
-    const std::vector<HostBatch> batches = Batches(c);
+    const std::vector<HostBatch> batches = RegressionBatches(c);
     const auto twin = reference::RunRegression(TwinOptions(c), params, batches);
     Regressed model(c);
     model.SetWeights(params);
@@ -170,12 +170,12 @@ TEST(Regression, LossAndGradientsAreTheTwins) {
 TEST(Regression, RecomputeKeepsEveryBit) {
   Params kept;
   for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
-    Case c{.recompute = recompute, .dropout = 0.25};
+    RegressionCase c{.recompute = recompute, .dropout = 0.25};
     c.model.layers = 3;
     c.model.qk_norm = true;
     Regressed model(c);
     model.SetWeights(RandomParams(c.model));
-    const Params grads = model.Run(Batches(c));
+    const Params grads = model.Run(RegressionBatches(c));
     if (recompute == Recompute::kNone)
       kept = grads;
     else
@@ -251,9 +251,9 @@ TEST(Regression, PoisonedMemoryChangesNothing) {
 TEST(Regression, LowPrecisionIsNoWorseThanItsStorage) {
   for (const DType dtype : {DType::kBF16, DType::kF16}) {
     SCOPED_TRACE(Name(dtype));
-    const Case c{.compute = dtype};
+    const RegressionCase c{.compute = dtype};
     const Params params = RandomParams(c.model, dtype);
-    const std::vector<HostBatch> batches = Batches(c);
+    const std::vector<HostBatch> batches = RegressionBatches(c);
     reference::ModelOptions options = TwinOptions(c);
     const auto exact = reference::RunRegression(options, params, batches);
     options.store = {dtype};
@@ -274,7 +274,7 @@ TEST(Regression, LowPrecisionIsNoWorseThanItsStorage) {
 
 // Evaluation computes the same loss in less memory, and tells it by ranges of samples.
 TEST(Regression, MeasuresTheLossByRanges) {
-  Case c{.batch = 8, .purpose = Plan::Purpose::kInference};
+  RegressionCase c{.batch = 8, .purpose = Plan::Purpose::kInference};
   c.model.layers = 3;
   const Params params = RandomParams(c.model);
   Regressed model(c);
@@ -295,14 +295,14 @@ TEST(Regression, MeasuresTheLossByRanges) {
     sum += head.measures[k].value * static_cast<double>(samples[k]);
   }
   EXPECT_NEAR(sum / 5, head.loss, 1e-12);
-  Case training = c;
+  RegressionCase training = c;
   training.purpose = Plan::Purpose::kTraining;
   EXPECT_LT(model.model().activation_bytes(), Regressed(training).model().activation_bytes() / 2);
 }
 
 // With a zero head the first loss is the mean square of the targets.
 TEST(Regression, StartsFromAHeadThatGivesNothing) {
-  const Case c;
+  const RegressionCase c;
   Params params = RandomParams(c.model);
   for (const char* name : {"head.weight", "head.bias"})
     params[name].assign(params[name].size(), 0.0);
@@ -321,7 +321,7 @@ TEST(Regression, StartsFromAHeadThatGivesNothing) {
 }
 
 TEST(Regression, CountsParametersAndFlops) {
-  const Case c;
+  const RegressionCase c;
   const ModelConfig& m = c.model;
   const double d = 48, rows = 16, width = 48, attention = 2 * 48 * (4 + 2) * 32, mlp = 3 * 48 * 80;
   const double samples = d * 256 + d * d + 2 * 6 * d * d + 2 * d * d;

@@ -33,7 +33,7 @@ Read ReadPng(const std::string& path) {
   return read;
 }
 
-std::vector<uint8_t> Counted(size_t n) {
+std::vector<uint8_t> CountedPictures(size_t n) {
   std::vector<uint8_t> pixels(n);
   std::iota(pixels.begin(), pixels.end(), uint8_t{1});
   return pixels;
@@ -64,7 +64,8 @@ TEST(PictureGrid, EveryPictureIsInItsPlace) {
   for (const int64_t channels : {1, 3}) {
     for (const auto& [count, columns, expected] :
          {std::tuple{1, 0, 1}, {5, 0, 3}, {6, 2, 2}, {3, 10, 3}, {16, 0, 4}}) {
-      const std::vector<uint8_t> pixels = Counted(static_cast<size_t>(count * channels * 25));
+      const std::vector<uint8_t> pixels =
+          CountedPictures(static_cast<size_t>(count * channels * 25));
       const PictureGrid grid{.pictures = pixels,
                              .count = count,
                              .channels = channels,
@@ -79,14 +80,14 @@ TEST(PictureGrid, EveryPictureIsInItsPlace) {
 
 TEST(PictureGrid, IsAboutSquareWhateverThePicturesAre) {
   const std::string path = Folder() + "/wide.png";
-  const std::vector<uint8_t> pixels = Counted(12 * 2 * 14);
+  const std::vector<uint8_t> pixels = CountedPictures(12 * 2 * 14);
   const PictureGrid grid{.pictures = pixels, .count = 12, .height = 2, .width = 14};
   ASSERT_TRUE(WritePictureGrid(path, grid).ok());
   ExpectGrid(ReadPng(path), grid, 2);
 }
 
 TEST(PictureGrid, SaysWhyItCannotBeWritten) {
-  const std::vector<uint8_t> pixels = Counted(4);
+  const std::vector<uint8_t> pixels = CountedPictures(4);
   const PictureGrid grid{.pictures = pixels, .count = 1, .height = 2, .width = 2};
   const std::string path = Folder() + "/no/grid.png";
   const absl::Status status = WritePictureGrid(path, grid);

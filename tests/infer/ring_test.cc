@@ -18,26 +18,26 @@ namespace {
 
 constexpr int kModes = 8;
 constexpr double kSd = 0.1;
-constexpr size_t kCount = 4000;
+constexpr size_t kRingSamples = 4000;
 
 // Means of |a - b|, to 1e-6; those of a point with itself are left out.
 double MeanDistance(const std::vector<double>& a, const std::vector<double>& b) {
   const bool same = &a == &b;
-  std::vector<float> x(kCount), y(kCount);
-  for (size_t j = 0; j < kCount; ++j) {
+  std::vector<float> x(kRingSamples), y(kRingSamples);
+  for (size_t j = 0; j < kRingSamples; ++j) {
     x[j] = static_cast<float>(b[2 * j]);
     y[j] = static_cast<float>(b[2 * j + 1]);
   }
   double sum = 0.0;
-  for (size_t i = 0; i < kCount; ++i) {
+  for (size_t i = 0; i < kRingSamples; ++i) {
     const auto at_x = static_cast<float>(a[2 * i]), at_y = static_cast<float>(a[2 * i + 1]);
     float row = 0.0f;
 #pragma omp simd reduction(+ : row)
-    for (size_t j = same ? i + 1 : 0; j < kCount; ++j)
+    for (size_t j = same ? i + 1 : 0; j < kRingSamples; ++j)
       row += std::sqrt((at_x - x[j]) * (at_x - x[j]) + (at_y - y[j]) * (at_y - y[j]));
     sum += row;
   }
-  const auto n = static_cast<double>(kCount);
+  const auto n = static_cast<double>(kRingSamples);
   return same ? sum / (0.5 * n * (n - 1.0)) : sum / (n * n);
 }
 
@@ -56,7 +56,7 @@ class Ring {
   const reference::Mixture& mixture() const { return ring_; }
   std::vector<double> Truth(uint64_t seed) const {
     std::vector<double> points;
-    for (size_t i = 0; i < kCount; ++i) {
+    for (size_t i = 0; i < kRingSamples; ++i) {
       const std::vector<double> x = ring_.Sample(seed, static_cast<int64_t>(i));
       points.insert(points.end(), x.begin(), x.end());
     }
@@ -70,14 +70,14 @@ class Ring {
                .tangential = 0.0,
                .crossed = 0.0};
     std::vector<int64_t> counts(kModes);
-    for (size_t i = 0; i < kCount; ++i) {
+    for (size_t i = 0; i < kRingSamples; ++i) {
       const double turn = 2.0 * M_PI / kModes;
       const double mode = std::round(std::atan2(x[2 * i + 1], x[2 * i]) / turn);
       ++counts[static_cast<size_t>(mode + kModes) % kModes];
       const double c = std::cos(mode * turn), s = std::sin(mode * turn);
       const double along = x[2 * i] * c + x[2 * i + 1] * s - 1.0;
       const double across = x[2 * i + 1] * c - x[2 * i] * s;
-      const double share = 1.0 / (kSd * kSd * static_cast<double>(kCount));
+      const double share = 1.0 / (kSd * kSd * static_cast<double>(kRingSamples));
       f.radial += along * along * share;
       f.tangential += across * across * share;
       f.crossed += along * across * share;
@@ -106,7 +106,7 @@ struct RingCase {
 
 Findings FindingsOf(const RingCase& c, const Denoiser& denoiser) {
   return TheRing().Look(Draw(c.sampler, MakeProcess(c.process), denoiser, SamplingNoise(5),
-                             Numbers(0, kCount), 2, c.options));
+                             Numbers(0, kRingSamples), 2, c.options));
 }
 
 bool IsTheRing(const Findings& f, double variance) {

@@ -212,7 +212,7 @@ TEST(BiasBackward, SumsRowsForAnyNumberOfThreads) {
 
 TEST(Exchange, SwapsEveryBit) {
   Stream& stream = TestStream();
-  for (const int64_t n : kSizes) {
+  for (const int64_t n : kElementCounts) {
     for (const int64_t offset : {0, 3}) {  // a shard starts anywhere
       Doubles x = Normals(DType::kF32, offset + n, 1);
       if (n > 4) x[offset + 4] = -0.0;

@@ -13,7 +13,7 @@
 namespace tl {
 namespace {
 
-constexpr float kEps = 1e-5f;
+constexpr float kModulatedEps = 1e-5f;
 // With a small eps the gradient of a vector of one element is a difference of equal numbers.
 constexpr float kLargeEps = 0.1f;
 
@@ -29,11 +29,11 @@ TEST(ModulatedNormTwin, FiniteDifferences) {
   const auto loss = [&](const Doubles& x, const Doubles& residual, const Doubles& gate,
                         const Doubles& shift, const Doubles& scale) {
     const Doubles h = reference::GatedAdd(x, residual, gate, kWidth, sample);
-    const auto out = reference::ModulatedNorm(h, shift, scale, kWidth, sample, kEps);
+    const auto out = reference::ModulatedNorm(h, shift, scale, kWidth, sample, kModulatedEps);
     return Dot(dy, out.y) + Dot(d_sum, h);
   };
   const Doubles h = reference::GatedAdd(x, residual, gate, kWidth, sample);
-  const auto out = reference::ModulatedNorm(h, shift, scale, kWidth, sample, kEps);
+  const auto out = reference::ModulatedNorm(h, shift, scale, kWidth, sample, kModulatedEps);
   auto norm = reference::ModulatedNormBackward(dy, h, scale, out.rstd, kWidth, sample);
   for (size_t i = 0; i < d_sum.size(); ++i) norm.dx[i] += d_sum[i];
   const auto gated = reference::GateBackward(norm.dx, residual, gate, kWidth, sample);
@@ -61,9 +61,11 @@ TEST(ModulatedNorm, MatchesTheTwin) {
     for (const SampleCase& c : kSampleCases) {
       const Doubles x = Normals(dtype, c.rows * c.width, 1);
       const Modulation m(c, 2);
-      const auto ref = reference::ModulatedNorm(x, m.part(0), m.part(1), c.width, c.sample(), kEps);
-      const auto naive = reference::ModulatedNorm(As<float>(x), As<float>(m.part(0)),
-                                                  As<float>(m.part(1)), c.width, c.sample(), kEps);
+      const auto ref =
+          reference::ModulatedNorm(x, m.part(0), m.part(1), c.width, c.sample(), kModulatedEps);
+      const auto naive =
+          reference::ModulatedNorm(As<float>(x), As<float>(m.part(0)), As<float>(m.part(1)),
+                                   c.width, c.sample(), kModulatedEps);
       Owned tx(dtype, c.shape(), x), ty(dtype, c.shape()), rstd(DType::kF32, {c.rows});
       ModulatedNorm(TestStream(), {.y = ty,
                                    .rstd = rstd,
@@ -71,7 +73,7 @@ TEST(ModulatedNorm, MatchesTheTwin) {
                                    .shift = m.view(0),
                                    .scale = m.view(1),
                                    .samples = c.samples,
-                                   .eps = kEps});
+                                   .eps = kModulatedEps});
       ExpectWithinBound(dtype, ty.Get(), ref.y, naive.y, "y" + At(c.rows, c.width));
       ExpectWithinBound(DType::kF32, rstd.Get(), ref.rstd, naive.rstd,
                         "rstd" + At(c.rows, c.width));
@@ -81,7 +83,7 @@ TEST(ModulatedNorm, MatchesTheTwin) {
                                    .shift = m.view(0),
                                    .scale = m.view(1),
                                    .samples = c.samples,
-                                   .eps = kEps});
+                                   .eps = kModulatedEps});
       EXPECT_EQ(tx.Bytes(), ty.Bytes());
     }
   }
@@ -106,7 +108,7 @@ TEST(ModulatedNorm, AddsTheGatedResidual) {
                                      .shift = m.view(0),
                                      .scale = m.view(1),
                                      .samples = c.samples,
-                                     .eps = kEps,
+                                     .eps = kModulatedEps,
                                      .residual = tr,
                                      .gate = way == kNoGate ? Tensor{} : m.view(2),
                                      .sum = sum});
@@ -118,9 +120,9 @@ TEST(ModulatedNorm, AddsTheGatedResidual) {
         // Of the rounded sum.
         ExpectWithinBound(
             dtype, ty.Get(),
-            reference::ModulatedNorm(h, m.part(0), m.part(1), c.width, c.sample(), kEps).y,
+            reference::ModulatedNorm(h, m.part(0), m.part(1), c.width, c.sample(), kModulatedEps).y,
             reference::ModulatedNorm(As<float>(h), As<float>(m.part(0)), As<float>(m.part(1)),
-                                     c.width, c.sample(), kEps)
+                                     c.width, c.sample(), kModulatedEps)
                 .y,
             "y+" + At(c.rows, c.width));
       }

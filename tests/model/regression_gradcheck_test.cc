@@ -14,7 +14,7 @@
 namespace tl {
 namespace {
 
-ModelConfig Tiny() {
+ModelConfig TinyRegression() {
   return {.layers = 2,
           .hidden = 12,
           .heads = 3,
@@ -27,7 +27,8 @@ ModelConfig Tiny() {
 }
 
 // One element and a random direction of norm 1 of every tensor.
-void Check(const reference::ModelOptions& options, const std::vector<HostBatch>& batches) {
+void CheckRegression(const reference::ModelOptions& options,
+                     const std::vector<HostBatch>& batches) {
   reference::Params params = RandomParams(options.model, DType::kF64);
   const auto result = reference::RunRegression(options, params, batches);
   ASSERT_EQ(result.grads.size(), params.size());
@@ -61,18 +62,18 @@ TEST(RegressionGradcheck, EveryTensor) {
   for (const bool classes : {true, false}) {
     for (const double dropout : {0.0, 0.25}) {
       SCOPED_TRACE(static_cast<int>(classes) + dropout);
-      ModelConfig model = Tiny();
+      ModelConfig model = TinyRegression();
       model.classes = classes ? 3 : 0;
       model.qk_norm = model.qkv_bias = dropout > 0.0;
-      Check({.model = model, .dropout = {.rate = dropout, .seed = 1}},
-            {RandomSamples(model, 3), RandomSamples(model, 3, 3)});
+      CheckRegression({.model = model, .dropout = {.rate = dropout, .seed = 1}},
+                      {RandomSamples(model, 3), RandomSamples(model, 3, 3)});
     }
   }
 }
 
 // A point of the plane is one row.
 TEST(RegressionGradcheck, SamplesOfOneRow) {
-  ModelConfig model = Tiny();
+  ModelConfig model = TinyRegression();
   model.shape = {2, 1, 1};
   model.patch = 1;
   reference::Params params = RandomParams(model, DType::kF64);

@@ -176,9 +176,9 @@ done
 
 # The budget ends while the first line hangs: that one is cut off, the others are passed over. The
 # CPU's training, which the budget is not for, has a limit too.
-replace "$fake/tests/simt_finish_gradients" << PROGRAM
+replace "$fake/tests/simt_kernels_tests" << PROGRAM
 #!/bin/bash
-[[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
+[[ \$* == *--gtest_list_tests* ]] && printf 'FinishGradients.\n  A\nRope.\n  A\n' && exit
 sleep 3600
 PROGRAM
 replace "$fake/trunkline" << PROGRAM
@@ -194,9 +194,9 @@ done
 says "reference FAILED timed out after 1 s"
 
 # Ended by a signal: what there is by then is in the archive, up to the last that a line wrote.
-replace "$fake/tests/simt_finish_gradients" << PROGRAM
+replace "$fake/tests/simt_kernels_tests" << PROGRAM
 #!/bin/bash
-[[ \$1 == --gtest_list_tests ]] && printf 'FinishGradients.\n  A\n' && exit
+[[ \$* == *--gtest_list_tests* ]] && printf 'FinishGradients.\n  A\nRope.\n  A\n' && exit
 head -c 20000000 /dev/zero | tr '\\0' '\\n'
 for ((i = 1; ; i++)); do
   echo \$i
