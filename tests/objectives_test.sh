@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# An objective is named in its own files, its line of the table, and the drafter and exporters that
+# An objective is named in its own files, NAME.h, NAME_settings.cc and so on, its line of the table, and the drafter and exporters that
 # it has, and nowhere else in src/.
 # objectives_test.sh ROOT prints every other mention in ROOT, and fails if there is one. Without ROOT
 # it checks this project, after showing on a made-up tree that it would notice.
@@ -23,7 +23,7 @@ check() (
     # A longer word is another: a denoiser is no objective. An exporter includes its objective's
     # header; convert/export.{h,cc} is the table of formats.
     if grep -rnP "(?i:$name|${name//_/})(?![a-z])" src --include='*.h' --include='*.cc' --include='*.cu' |
-      grep -vE "^(src/objective/$name\.(h|cc)|$table|src/convert/export(_[a-z]*)?\.(h|cc)):"; then
+      grep -vE "^(src/objective/$name(_[a-z]*)?\.(h|cc)|$table|src/convert/export(_[a-z]*)?\.(h|cc)):"; then
       bad=1
     fi
   done

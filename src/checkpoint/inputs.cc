@@ -140,6 +140,14 @@ absl::Status IdentifyPictures(const std::string& key, const std::vector<Weighted
                      });
 }
 
+absl::Status IdentifyDataOf(const Config& config, const std::string& key,
+                            const std::vector<WeightedPath>& paths,
+                            std::vector<FileIdentity>* files) {
+  const ModelConfig& model = config.model;
+  return model.of_values() ? IdentifyPictures(key, paths, GridOf(model), model.classes, files)
+                           : IdentifyData(key, paths, model.vocab, files);
+}
+
 absl::Status IdentifyWeights(const std::string& key, const std::string& where,
                              std::vector<FileIdentity>* files) {
   std::error_code error;
@@ -219,7 +227,7 @@ absl::Status CheckTokenizer(const std::vector<FileIdentity>& files, const std::s
 absl::Status CheckEvalInputs(const std::string& key, const std::vector<WeightedPath>& paths,
                              const Config& config, const std::string& saves, Communicator& world) {
   std::vector<FileIdentity> files;
-  absl::Status status = IdentifyData(key, paths, config.model.vocab, &files);
+  absl::Status status = IdentifyDataOf(config, key, paths, &files);
   if (status.ok()) status = IdentifyWeights("weights", saves, &files);
   TL_RETURN_IF_ERROR(AgreeOnFiles(world, status, files));
   if (world.rank() == 0 && !config.data.any_tokenizer) status = CheckTokenizer(files, saves);

@@ -29,6 +29,10 @@ absl::Status IdentifyPictures(const std::string& key, const std::vector<Weighted
                               const PatchGrid& grid, int64_t classes,
                               std::vector<FileIdentity>* files,
                               std::chrono::milliseconds budget = std::chrono::seconds(1));
+// The one or the other, by the config's model.
+absl::Status IdentifyDataOf(const Config& config, const std::string& key,
+                            const std::vector<WeightedPath>& paths,
+                            std::vector<FileIdentity>* files);
 // Identifies what LoadWeights reads; of a checkpoint by its manifest, which stores the checksums
 // of all else, and of a folder of them by the first that LoadNewest tries. A manifest that is not
 // there or is no manifest has no identity: LoadNewest passes it over.

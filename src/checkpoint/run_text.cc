@@ -78,6 +78,7 @@ std::string FindText(const std::string& where) {
 }
 
 absl::StatusOr<std::optional<ModelText>> TextOfConfig(const Config& config) {
+  if (config.model.of_values()) return std::nullopt;
   std::string gone;
   const std::vector<BlendFile> files = TokenFiles(config, &gone);
   std::optional<ModelText> text;

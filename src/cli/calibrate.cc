@@ -41,6 +41,7 @@ absl::Status RunCalibrate(const Args& args, Communicator& world) {
     return absl::InvalidArgumentError(
         absl::StrCat("--nodes ", options.nodes, ": expected fewer than ", kTreeKeys));
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(options.run_dir, overrides, world));
+  TL_RETURN_IF_ERROR(ExpectModelOfText(config, options.run_dir));
   if (options.data.empty() && config.data.eval.empty())
     return absl::InvalidArgumentError(
         absl::StrCat(options.run_dir, "/config.toml has no [data] eval: give --data FILE"));

@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"train", "train a model as a config file says", RunTrain},
     {"eval", "the loss of a trained model on held-out text", RunEval},
     {"generate", "text from a trained model", RunGenerate},
+    {"sample", "pictures, or other values, from a trained denoiser", RunSample},
     {"calibrate", "which drafts make a model write faster on this machine", RunCalibrate},
     {"export", "a trained model in the formats of other programs", RunExport},
     {"import", "a checkpoint out of a Hugging Face folder", RunImport},
@@ -157,6 +158,14 @@ absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& over
   TL_RETURN_IF_ERROR(AgreeOnConfig(world, config));
   StartWatchdog(static_cast<double>(config.run.watchdog_seconds));
   return config;
+}
+
+absl::Status ExpectModelOfText(const Config& config, const std::string& dir) {
+  if (!config.model.of_values()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      dir +
+      " is a model of values, not of text: `trunkline sample` draws from it, `trunkline eval` "
+      "measures it");
 }
 
 absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& overrides,

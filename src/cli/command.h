@@ -33,6 +33,7 @@ absl::Status RunCommand(const Args& args, Communicator& world);
 absl::Status RunTrain(const Args& args, Communicator& world);
 absl::Status RunEval(const Args& args, Communicator& world);
 absl::Status RunGenerate(const Args& args, Communicator& world);
+absl::Status RunSample(const Args& args, Communicator& world);
 absl::Status RunCalibrate(const Args& args, Communicator& world);
 absl::Status RunExport(const Args& args, Communicator& world);
 absl::Status RunImport(const Args& args, Communicator& world);
@@ -66,5 +67,7 @@ absl::StatusOr<Config> LoadValidConfig(const std::string& path, const Args& over
 // ranks do not allow becomes 1, and the global batch is one micro-batch per data rank.
 absl::StatusOr<Config> LoadRunForInference(const std::string& dir, const Args& overrides,
                                            Communicator& world);
+// Refuses a run whose model is one of pictures or other values, in a command for models of text.
+absl::Status ExpectModelOfText(const Config& config, const std::string& dir);
 
 }  // namespace tl

@@ -78,6 +78,7 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   const auto alone = MakeSelfCommunicator();
   ExportJob job;
   TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(where, overrides, *alone));
+  TL_RETURN_IF_ERROR(ExpectModelOfText(job.config, where));
   TL_ASSIGN_OR_RETURN(job.dtype, WeightType(dtype, job.config));
   TL_ASSIGN_OR_RETURN(job.text, LoadRunText(where, job.config));
   TL_ASSIGN_OR_RETURN(const auto source,

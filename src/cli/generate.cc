@@ -130,6 +130,7 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
     TL_ASSIGN_OR_RETURN(stop, Unescaped("--stop", stop));
   }
   TL_ASSIGN_OR_RETURN(const Config config, LoadRunForInference(dir, overrides, world));
+  TL_RETURN_IF_ERROR(ExpectModelOfText(config, dir));
   TL_RETURN_IF_ERROR(GatherPrompts(prompt, prompts_from, &options.prompts, world));
   std::optional<Config> draft_config;
   if (!options.draft_model.empty()) {
@@ -137,6 +138,7 @@ absl::Status RunGenerate(const Args& args, Communicator& world) {
     const Args grid = {absl::StrCat("parallel.tensor=", config.parallel.tensor),
                        "parallel.sequence=false"};
     TL_ASSIGN_OR_RETURN(draft_config, LoadRunForInference(options.draft_model, grid, world));
+    TL_RETURN_IF_ERROR(ExpectModelOfText(*draft_config, options.draft_model));
     draft_config->run.device = config.run.device;
   }
   SetThreads(config.run.threads, world);

@@ -75,9 +75,30 @@ absl::Status ValidateGrid(const Config& c, int ranks) {
       " rank(s) and this model: ", Divisors(ranks, [&](int64_t d) { return TensorFits(c, d); })));
 }
 
+namespace {
+
+// Tokens have no labels and no pixels.
+absl::Status ValidateTokenData(const DataConfig& data) {
+  std::string key;
+  if (data.flip) key = "[data] flip = true";
+  if (data.dequantize) key = "[data] dequantize = true";
+  for (const auto* files : {&data.train, &data.eval}) {
+    for (const WeightedPath& file : *files) {
+      if (!file.labels.empty())
+        key = absl::StrCat("[data] ", files == &data.train ? "train" : "eval",
+                           ": labels = ", file.labels);
+    }
+  }
+  if (key.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, " is for pictures, but [model] shape is not given"));
+}
+
+}  // namespace
+
 absl::Status ValidateValues(const Config& c) {
   const TrainConfig& t = c.train;
-  if (!c.model.of_values()) return absl::OkStatus();
+  if (!c.model.of_values()) return ValidateTokenData(c.data);
   if (t.sequence_length != c.model.patches()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "[train] sequence_length = ", t.sequence_length, ": a sample of [model] shape has ",

@@ -77,6 +77,7 @@ class ArraySource : public DataSource {
     out->values.resize(static_cast<size_t>(count * grid.values()));
     out->labels.resize(static_cast<size_t>(count));
     out->samples.resize(static_cast<size_t>(count));
+    out->bytes = BytesPerToken() > 0 && !options_.dequantize;
     std::vector<float> picture(static_cast<size_t>(grid.values()));
     std::vector<uint8_t> bytes;
     for (int64_t i = 0; i < count; ++i) {

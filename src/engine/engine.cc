@@ -73,6 +73,18 @@ void Engine::Evaluate(const HostBatch& batch) {
   model_.objective().Run(step, model_.trunk().Forward(step, rope()));
 }
 
+void Engine::Predict(const HostBatch& batch, absl::Span<float> out) {
+  TL_CHECK(!model_.geometry().split_rows()) << "a rank has a part of the rows alone";
+  Step step = MakeStep({.inputs = inputs_.Load(stream_, batch), .mode = Evaluation{}});
+  model_.stem().Forward(step, step.Slot(model_.trunk().stem_slot()));
+  const Tensor f = model_.objective().Predict(step, model_.trunk().Forward(step, rope()));
+  TL_CHECK_EQ(f.elements(), static_cast<int64_t>(out.size()));
+  Communicator& group = mesh_.group(Axis::kTensor);
+  if (group.size() > 1) group.Broadcast(stream_, f, 0);
+  CopyBytes(stream_, reinterpret_cast<std::byte*>(out.data()), f.data, f.bytes());
+  stream_.Synchronize();
+}
+
 void Engine::StartReadingHeads() {
   mesh_.group(Axis::kData).AllReduce(stream_, head_sums_);
   CopyBytes(stream_, host_sums_.data(), head_sums_.data, head_sums_.bytes());

@@ -45,6 +45,10 @@ class Engine {
                        absl::Span<const double> head_weights = {});
   // Adds to the head sums alone.
   void Evaluate(const HostBatch& batch);
+  // Of a model of values: what the network gives for a batch's noisy values, features and labels, to
+  // every rank of a tensor group the same bits. out: [rows, row values] on the host. Not where rows
+  // are split.
+  void Predict(const HostBatch& batch, absl::Span<float> out);
   // HeadSums of every head over this data rank's tokens since they were cleared, the same on all
   // ranks of the tensor group: fp64 [heads, kHeadSums] on the device.
   Tensor head_sums() const { return head_sums_; }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "base/check.h"
+#include "config/model.h"
 
 namespace tl {
 
@@ -24,6 +25,14 @@ struct PatchGrid {
   bool divides() const { return height % patch == 0 && width % patch == 0; }
   bool operator==(const PatchGrid&) const = default;
 };
+
+// That of a model of values.
+inline PatchGrid GridOf(const ModelConfig& model) {
+  return {.channels = model.shape[0],
+          .height = model.shape[1],
+          .width = model.shape[2],
+          .patch = model.patch};
+}
 
 // Calls visit(of_picture, of_rows, run) for every `run` values that lie one after the other in both.
 template <typename Visit>

@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "config/config.h"
 #include "config/objective_keys.h"
+#include "objective/diffusion.h"
 #include "objective/objective.h"
 
 namespace tl {
@@ -30,6 +31,8 @@ struct ObjectiveDescriptor {
       [](const ObjectiveConfig&, int64_t layers) { return layers; };
   // Whether the heads alone are trained.
   bool (*freezes_trunk)(const ObjectiveConfig&) = [](const ObjectiveConfig&) { return false; };
+  // Of one that takes noise out of values; null: of no other.
+  Diffusion (*diffusion)(const ObjectiveConfig&) = nullptr;
   // The `--speculate` that its heads draft for; empty: none.
   const char* drafter = "";
   // The `--format`s that hold its heads.

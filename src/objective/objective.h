@@ -38,8 +38,9 @@ struct ObjectiveContext {
   std::function<BlockConfig(const std::string& name)> block = {};  // one like the trunk's
 };
 
-// What a batch was read for.
-enum class BatchUse : uint8_t { kTraining, kEvaluation };
+// What a batch was read for. kBound: an evaluation that makes Objective::bounds().
+enum class BatchUse : uint8_t { kTraining, kEvaluation, kBound };
+inline constexpr int kBatchUses = 3;
 
 class Objective {
  public:
@@ -75,12 +76,22 @@ class Objective {
   // Reads a head's sums, which Run has added to Step::head_sums.
   virtual HeadResult Result(int head, const std::array<double, kHeadSums>& sums) const;
 
+  // Whether the mean loss of batches that were prepared for kBound, and of their HostBatch::constant,
+  // is a bound from above on -ln p of a value, in nats.
+  virtual bool bounds() const { return false; }
+
   // Called after the trunk's.
   virtual void Declare(Plan& plan) = 0;
   // Forward pass and losses of the heads on the trunk's output, in a pass that trains also their
   // backward pass; adds to Step::head_sums. Heads whose Training::head_weights is 0 are left out,
   // the main head aside, which the others are measured by.
   virtual void Run(Step& step, const Taps& taps) = 0;
+
+  // Of objectives of values: what the network gives for Inputs::values, fp32 [local rows, P].
+  virtual Tensor Predict(Step&, const Taps&) {
+    TL_CHECK(false) << "this objective predicts no values";
+    return {};
+  }
 
   // Decoding: of objectives that predict tokens, and of no others.
   //

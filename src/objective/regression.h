@@ -29,8 +29,7 @@ class Regression : public Objective {
 
   void Declare(Plan& plan) override;
   void Run(Step& step, const Taps& taps) override;
-  // What the model gives alone: fp32 [local rows, row_values].
-  Tensor Predict(Step& step, const Taps& taps) {
+  Tensor Predict(Step& step, const Taps& taps) override {
     return head_.Forward(step, taps.out, taps.final_norm);
   }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "objective/denoise.h"
 #include "objective/descriptor.h"
 #include "objective/independent_heads.h"
 #include "objective/keys.h"
@@ -21,6 +22,7 @@ const std::vector<ObjectiveDescriptor>& Table() {
       IndependentHeads::Descriptor(),
       SequentialMtp::Descriptor(),
       Medusa::Descriptor(),
+      Denoise::Descriptor(),
   };
   return *table;
 }

@@ -16,14 +16,15 @@
 #include "base/status.h"
 #include "checkpoint/inputs.h"
 #include "checkpoint/run_text.h"
-#include "data/blend.h"
 #include "data/token_file.h"
 #include "data/token_names.h"
 #include "engine/memory.h"
 #include "engine/options.h"
 #include "engine/placement.h"
 #include "objective/acceptance.h"
+#include "train/data.h"
 #include "train/plan_check.h"
+#include "train/progress.h"
 
 namespace tl {
 namespace {
@@ -71,12 +72,13 @@ void PrintHeads(const std::vector<HeadResult>& heads) {
 
 // Says of a model whose texts begin with a token whether those of the files do: of the first ones.
 void TellBegin(const std::string& run_dir, const Config& config,
-               const std::vector<BlendFile>& files) {
+               const std::vector<WeightedPath>& files) {
   constexpr int64_t kMostDocuments = 4096;
+  if (config.model.of_values()) return;
   const auto text = LoadRunText(run_dir, config);
   if (!text.ok() || !text->rules.adds_begin) return;  // the loss needs no tokenizer
   const int32_t begin = text->rules.begin;
-  for (const BlendFile& f : files) {
+  for (const WeightedPath& f : files) {
     const auto file = TokenFile::Open(f.path);
     if (!file.ok()) continue;
     std::vector<int64_t> starts(
@@ -117,57 +119,81 @@ std::vector<MemoryRow> MemoryPlan(const Model& model, const Mesh& mesh) {
   return plan;
 }
 
-}  // namespace
-
-absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int64_t batches) {
+// Passes over the data, prepared for this use; leaves the engine's head sums summed. Sums the
+// constants of the samples into `constant`.
+absl::Status RunPasses(Engine& engine, const DataSource& data, int64_t rounds, BatchUse use,
+                       ProgressBar& bar, double* constant) {
   const Mesh& mesh = engine.mesh();
   const ModelOptions& o = engine.model().options();
-  const int64_t samples = data.SampleCount(o.sequence_length), round = o.batch * mesh.data_size();
-  int64_t rounds = (samples + round - 1) / round;
-  if (batches > 0) rounds = std::min(rounds, batches);
   HostBatch batch;
-  ProgressBar bar("evaluate", rounds, ProgressUnit::kCount);
   engine.ClearHeadSums();
   for (int64_t i = 0; i < rounds; ++i) {
     TL_RETURN_IF_ERROR(AgreeOnStatus(
         mesh.world(), data.FillBatch((i * mesh.data_size() + mesh.data_rank()) * o.batch, o.batch,
                                      o.sequence_length, engine.model().lookahead(), &batch)));
-    engine.model().objective().Prepare(BatchUse::kEvaluation, &batch);
+    engine.model().objective().Prepare(use, &batch);
+    for (const double c : batch.constant) *constant += c;
     engine.Evaluate(batch);
     bar.Add();
   }
   engine.StartReadingHeads();
   engine.stream().Synchronize();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::optional<double> BitsPerByte(const EvalResult& result, const DataSource& data) {
+  if (data.BytesPerToken() <= 0 || result.targets == 0) return std::nullopt;
+  if (!std::isnan(result.bound)) return result.bound / std::numbers::ln2;
+  return result.loss / std::numbers::ln2 / data.BytesPerToken();
+}
+
+const char* BitsUnit(const ModelConfig& model) {
+  return model.of_values() ? "bits/dim" : "bits/byte";
+}
+
+absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int64_t batches) {
+  Mesh& mesh = engine.mesh();
+  const ModelOptions& o = engine.model().options();
+  const bool bounds = engine.model().objective().bounds();
+  const int64_t samples = data.SampleCount(o.sequence_length), round = o.batch * mesh.data_size();
+  int64_t rounds = (samples + round - 1) / round;
+  if (batches > 0) rounds = std::min(rounds, batches);
+  ProgressBar bar("evaluate", bounds ? 2 * rounds : rounds, ProgressUnit::kCount);
+  double constant = 0.0;
+  TL_RETURN_IF_ERROR(RunPasses(engine, data, rounds, BatchUse::kEvaluation, bar, &constant));
   EvalResult result{.loss = 0.0f, .targets = 0, .heads = engine.Heads()};
   result.targets = result.heads[0].targets;
   result.loss = static_cast<float>(result.heads[0].loss);
+  if (!bounds || result.targets == 0) return result;
+  constant = 0.0;
+  TL_RETURN_IF_ERROR(RunPasses(engine, data, rounds, BatchUse::kBound, bar, &constant));
+  mesh.group(Axis::kData).AllReduce(engine.stream(), Tensor::Of(&constant, {1}));
+  engine.stream().Synchronize();
+  result.bound = engine.Heads()[0].loss + constant / static_cast<double>(result.targets);
   return result;
 }
 
 absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Communicator& world) {
-  BlendOptions blend{.files = {},
-                     .vocab = run_config.model.vocab,
-                     .pack_documents = run_config.data.pack_documents};
-  for (const WeightedPath& path : options.data.empty() ? run_config.data.eval : options.data)
-    blend.files.push_back({path.path, 1.0});
-  if (blend.files.empty())
+  const bool from_config = options.data.empty();
+  const std::vector<WeightedPath>& paths = from_config ? run_config.data.eval : options.data;
+  if (paths.empty())
     return absl::InvalidArgumentError(options.run_dir +
                                       ": its config has no [data] eval, and no file was given");
   const std::string saves = CheckpointFolder(run_config, options.run_dir);
-  TL_RETURN_IF_ERROR(CheckEvalInputs(options.data.empty() ? "data.eval" : "--data",
-                                     options.data.empty() ? run_config.data.eval : options.data,
-                                     run_config, saves, world));
+  TL_RETURN_IF_ERROR(
+      CheckEvalInputs(from_config ? "data.eval" : "--data", paths, run_config, saves, world));
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(run_config, world));
   // Those it was trained on, where they are still there: the loss of other tokens means nothing.
-  std::vector<BlendFile> files;
+  std::vector<WeightedPath> files;
   std::error_code ignored;
   for (const WeightedPath& path : run_config.data.train) {
-    if (std::filesystem::exists(path.path, ignored)) files.push_back({path.path, path.weight});
+    if (std::filesystem::exists(path.path, ignored)) files.push_back(path);
   }
-  files.insert(files.end(), blend.files.begin(), blend.files.end());
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckSameTokenizer(files)));
-  auto data = OpenSequential(blend);
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, data.status()));
+  files.insert(files.end(), paths.begin(), paths.end());
+  TL_RETURN_IF_ERROR(CheckOneKind(run_config, files, world));
+  TL_ASSIGN_OR_RETURN(const auto data, OpenHeldOutData(run_config, paths, world));
   TL_ASSIGN_OR_RETURN(const auto model, Declare(run_config, mesh));
   const auto planner = [&](const Config& other) -> absl::StatusOr<std::vector<MemoryRow>> {
     TL_ASSIGN_OR_RETURN(const auto declared, Declare(other, mesh));
@@ -180,15 +206,19 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
                           saves, world, model->params(),
                           [&](ParamId id, const float* values) { engine.SetWeights(id, values); },
                           options.weights));
-  TL_ASSIGN_OR_RETURN(const EvalResult result, Evaluate(engine, **data, options.batches));
+  TL_ASSIGN_OR_RETURN(const EvalResult result, Evaluate(engine, *data, options.batches));
   if (world.rank() != 0) return absl::OkStatus();
-  TellBegin(options.run_dir, run_config, blend.files);
-  std::printf("eval_loss %s over %lld targets",
+  TellBegin(options.run_dir, run_config, paths);
+  std::printf("eval_loss %s over %lld %s",
               result.targets > 0 ? absl::StrFormat("%.9g", result.loss).c_str() : "-",
-              static_cast<long long>(result.targets));
+              static_cast<long long>(result.targets),
+              run_config.model.of_values() ? "samples" : "targets");
   if (result.targets == 0) LogWarning("every target is masked: there is no loss");
-  if ((*data)->BytesPerToken() > 0 && result.targets > 0)
-    std::printf(", %.5f bits/byte", result.loss / std::numbers::ln2 / (*data)->BytesPerToken());
+  if (const std::optional<double> bits = BitsPerByte(result, *data)) {
+    std::printf(", %.5f %s", *bits, BitsUnit(run_config.model));
+  } else if (!std::isnan(result.bound)) {
+    std::printf(", at most %.5f nats/dim", result.bound);
+  }
   std::printf("%s\n", which == WhichWeights::kAveraged ? ", of the average of weights" : "");
   PrintHeads(result.heads);
   return absl::OkStatus();

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,15 @@ struct EvalResult {
   float loss = 0.0f;  // of the main head; NaN where there are no targets
   int64_t targets = 0;
   std::vector<HeadResult> heads;
+  // See Objective::bounds: NaN where it has none.
+  double bound = std::numeric_limits<double>::quiet_NaN();
 };
+
+// Of text its mean, and of pictures of bytes, a byte a dimension, an upper bound; nullopt where the
+// data does not tell bytes, or nothing was counted.
+std::optional<double> BitsPerByte(const EvalResult& result, const DataSource& data);
+// What these are called: of pictures "bits/dim".
+const char* BitsUnit(const ModelConfig& model);
 
 // Runs at most `batches` micro-batches per data rank, 0: all of the source. Collective.
 absl::StatusOr<EvalResult> Evaluate(Engine& engine, const DataSource& data, int64_t batches);

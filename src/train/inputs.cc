@@ -28,9 +28,8 @@ void AddInitFrom(const std::string& where, std::vector<FileIdentity>* files) {
 
 absl::Status Identify(const Config& config, const std::string& resumes,
                       std::vector<FileIdentity>* data, std::vector<FileIdentity>* weights) {
-  const int64_t vocab = config.model.vocab;
-  TL_RETURN_IF_ERROR(IdentifyData("data.train", config.data.train, vocab, data));
-  TL_RETURN_IF_ERROR(IdentifyData("data.eval", config.data.eval, vocab, data));
+  TL_RETURN_IF_ERROR(IdentifyDataOf(config, "data.train", config.data.train, data));
+  TL_RETURN_IF_ERROR(IdentifyDataOf(config, "data.eval", config.data.eval, data));
   if (!resumes.empty()) return IdentifyWeights("checkpoint.resume", resumes, weights);
   if (config.run.init_from.empty()) return absl::OkStatus();
   return IdentifyWeights(kInitFrom, config.run.init_from, weights);

@@ -39,7 +39,10 @@ struct EvalReport {
   int64_t tokens = 0;                        // as of the step, seen in training
   int64_t eval_targets = 0;                  // targets in the evaluation
   float eval_loss = 0.0f;                    // nats per target; none where there are no targets
-  std::optional<double> bits_per_byte = {};  // where the tokenizer tells bytes per token
+  std::optional<double> bits_per_byte = {};  // where data tells its bytes, see BitsPerByte
+  // On the screen.
+  const char* bits_unit = "bits/byte";
+  const char* targets_are = "targets";
   std::vector<HeadResult> heads = {};
   double eval_ms = 0.0;
 };

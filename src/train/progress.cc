@@ -112,8 +112,11 @@ std::string Banner(const Config& c, const BannerFacts& facts) {
   if (facts.train_tokens > 0) {
     const double epochs = static_cast<double>(tokens) * static_cast<double>(t.steps) /
                           static_cast<double>(facts.train_tokens);
-    text += Row("", absl::StrFormat("%s tokens, seen %.3g times",
-                                    HumanCount(static_cast<double>(facts.train_tokens)), epochs));
+    const bool values = c.model.of_values();
+    const int64_t count = values ? facts.train_tokens / t.sequence_length : facts.train_tokens;
+    text +=
+        Row("", absl::StrFormat("%s %s, seen %.3g times", HumanCount(static_cast<double>(count)),
+                                values ? "samples" : "tokens", epochs));
   }
   text += Row("batch", absl::StrFormat(
                            "%d %s of %d = %s %s per step: %d rank(s) x %d micro "
@@ -167,11 +170,10 @@ std::string Progress::Line(const EvalReport& r) const {
   const int width = static_cast<int>(absl::StrCat(last_step_).size());
   std::string line = absl::StrFormat("eval %*d/%d  loss %s", width, r.step, last_step_,
                                      LossText(r.eval_loss, r.eval_targets > 0));
-  if (r.bits_per_byte) absl::StrAppendFormat(&line, "  %.4f bits/byte", *r.bits_per_byte);
+  if (r.bits_per_byte) absl::StrAppendFormat(&line, "  %.4f %s", *r.bits_per_byte, r.bits_unit);
   absl::StrAppend(&line, HeadsText(r.heads));
-  absl::StrAppendFormat(&line, "  (%s targets in %s)",
-                        HumanCount(static_cast<double>(r.eval_targets)),
-                        HumanTime(r.eval_ms / 1000.0));
+  absl::StrAppendFormat(&line, "  (%s %s in %s)", HumanCount(static_cast<double>(r.eval_targets)),
+                        r.targets_are, HumanTime(r.eval_ms / 1000.0));
   return line;
 }
 

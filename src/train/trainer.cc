@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <numbers>
 #include <optional>
 #include <utility>
 
@@ -20,10 +19,10 @@
 #include "checkpoint/folder.h"
 #include "checkpoint/run_text.h"
 #include "comm/host.h"
-#include "data/blend.h"
 #include "device/cuda_device.h"
 #include "engine/placement.h"
 #include "engine/roof.h"
+#include "train/data.h"
 #include "train/evaluate.h"
 #include "train/health.h"
 #include "train/inputs.h"
@@ -47,15 +46,6 @@ constexpr int64_t kMaxSkippedInARow = 100;
 
 double MillisecondsSince(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-BlendOptions MakeBlend(const Config& config, const std::vector<WeightedPath>& paths) {
-  BlendOptions options{.files = {},
-                       .seed = static_cast<uint64_t>(config.train.seed),
-                       .vocab = config.model.vocab,
-                       .pack_documents = config.data.pack_documents};
-  for (const WeightedPath& path : paths) options.files.push_back({path.path, path.weight});
-  return options;
 }
 
 void Print(const std::string& text) {
@@ -135,17 +125,17 @@ struct Trainer {
     const auto start = Clock::now();
     TL_ASSIGN_OR_RETURN(const EvalResult result,
                         stepper.Evaluate(*eval, config.train.eval_batches));
-    EvalReport report{.step = stepper.run().step,
-                      .tokens = Tokens(),
-                      .eval_targets = result.targets,
-                      .eval_loss = result.loss,
-                      .bits_per_byte = std::nullopt,
-                      .heads = result.heads,
-                      .eval_ms = MillisecondsSince(start)};
+    const EvalReport report{.step = stepper.run().step,
+                            .tokens = Tokens(),
+                            .eval_targets = result.targets,
+                            .eval_loss = result.loss,
+                            .bits_per_byte = BitsPerByte(result, *eval),
+                            .bits_unit = BitsUnit(config.model),
+                            .targets_are = config.model.of_values() ? "samples" : "targets",
+                            .heads = result.heads,
+                            .eval_ms = MillisecondsSince(start)};
     if (result.targets == 0 && log)
       LogWarning("every target of the evaluation is masked: there is no loss");
-    if (eval->BytesPerToken() > 0 && result.targets > 0)
-      report.bits_per_byte = result.loss / std::numbers::ln2 / eval->BytesPerToken();
     if (log) log->Evaluation(report);
     return absl::OkStatus();
   }
@@ -290,17 +280,12 @@ absl::Status Train(const Config& config, Communicator& world) {
                   .memory = stepper->MemoryPlan(),
                   .room = {},
                   .limit = TimeLimit(config.checkpoint.time_limit)};
-  std::vector<BlendFile> files = MakeBlend(config, config.data.train).files;
-  const std::vector<BlendFile> held_out = MakeBlend(config, config.data.eval).files;
-  files.insert(files.end(), held_out.begin(), held_out.end());
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, CheckSameTokenizer(files)));
-  auto train = OpenBlend(MakeBlend(config, config.data.train));
-  TL_RETURN_IF_ERROR(AgreeOnStatus(world, train.status()));
-  trainer.train = std::move(train).value();
+  std::vector<WeightedPath> files = config.data.train;
+  files.insert(files.end(), config.data.eval.begin(), config.data.eval.end());
+  TL_RETURN_IF_ERROR(CheckOneKind(config, files, world));
+  TL_ASSIGN_OR_RETURN(trainer.train, OpenTrainingData(config, world));
   if (!config.data.eval.empty()) {
-    auto eval = OpenSequential(MakeBlend(config, config.data.eval));
-    TL_RETURN_IF_ERROR(AgreeOnStatus(world, eval.status()));
-    trainer.eval = std::move(eval).value();
+    TL_ASSIGN_OR_RETURN(trainer.eval, OpenHeldOutData(config, config.data.eval, world));
   }
   std::vector<MemoryRow>& memory = trainer.memory;
   const MemoryRow copy = {"checkpoint copy", stepper->CheckpointBytes(config.checkpoint.async)};

@@ -16,6 +16,7 @@
 #include "objective/independent_heads.h"
 #include "objective/keys.h"
 #include "objective/medusa.h"
+#include "tests/expect_error.h"
 
 namespace tl {
 namespace {
@@ -37,14 +38,6 @@ micro_batch_size = 2
 // The minimal config with one more line in a section, which is then line 13.
 std::string With(const std::string& section, const std::string& line) {
   return std::string(kMinimal) + "[" + section + "]\n" + line + "\n";
-}
-
-void ExpectError(const absl::Status& status, const std::vector<std::string>& parts) {
-  ASSERT_FALSE(status.ok());
-  for (const std::string& part : parts) {
-    EXPECT_NE(std::string(status.message()).find(part), std::string::npos)
-        << "no \"" << part << "\" in: " << status.message();
-  }
 }
 
 void ExpectParseError(const std::string& text, const std::vector<std::string>& parts) {
@@ -160,6 +153,13 @@ TEST(ParseConfig, AShapeStandsForVocabularyAndLength) {
   // What does not divide is Validate's.
   EXPECT_EQ(parse({"model.patch=5"}).value().train.sequence_length, 25);
   EXPECT_EQ(parse({"model.shape=[1, 28]"}).value().train.sequence_length, 0);
+}
+
+TEST(Validate, KeysOfPicturesOnTokens) {
+  ExpectInvalid({"data.flip=true"}, 1, {"[data] flip = true is for pictures"});
+  ExpectInvalid({"data.dequantize=true"}, 1, {"[data] dequantize = true is for pictures"});
+  ExpectInvalid({"data.eval={ path = \"a\", labels = \"b.npy\" }"}, 1,
+                {"[data] eval: labels = b.npy is for pictures"});
 }
 
 TEST(Validate, ModelsOfValues) {
