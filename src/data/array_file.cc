@@ -268,10 +268,10 @@ absl::StatusOr<std::unique_ptr<ArrayFile>> ArrayFile::Open(const std::string& pa
   TL_ASSIGN_OR_RETURN(file->header_, ParseArrayHeader(begin, path));
   const ArrayHeader& header = file->header_;
   if (size == header.file_bytes()) return file;
-  return BadFile(
-      path, absl::StrCat(size < header.file_bytes() ? "truncated" : "too long", ": expected ",
-                         header.file_bytes(), " bytes for shape ", NumpyShape(header.shape), " of '",
-                         Name(header.type), "', found ", size));
+  return BadFile(path,
+                 absl::StrCat(size < header.file_bytes() ? "truncated" : "too long", ": expected ",
+                              header.file_bytes(), " bytes for shape ", NumpyShape(header.shape),
+                              " of '", Name(header.type), "', found ", size));
 }
 
 absl::Status ArrayFile::Read(int64_t first, int64_t count, void* out) const {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "checkpoint/load.h"
+#include "config/config.h"
 #include "engine/engine.h"
 #include "infer/samplers.h"
 #include "objective/diffusion.h"

@@ -17,6 +17,7 @@ namespace tl {
 namespace {
 
 const std::vector<ObjectiveDescriptor>& Table() {
+  // clang-format off: a line each
   static const auto* const table = new std::vector<ObjectiveDescriptor>{
       NextToken::Descriptor(),
       IndependentHeads::Descriptor(),
@@ -24,6 +25,7 @@ const std::vector<ObjectiveDescriptor>& Table() {
       Medusa::Descriptor(),
       Denoise::Descriptor(),
   };
+  // clang-format on
   return *table;
 }
 
