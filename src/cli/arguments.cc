@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "absl/strings/escaping.h"
@@ -44,6 +45,21 @@ auto AtLeast(T least) {
   };
 }
 
+// Shows an option's type and default as "INT=16", whatever the version of CLI11.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string text;
+    if (option->get_type_size() == 0) return text;
+    absl::StrAppend(&text, " ", option->get_type_name());
+    if (const std::string value = option->get_default_str(); !value.empty())
+      absl::StrAppend(&text, "=", value);
+    if (option->get_expected_max() == CLI::detail::expected_max_vector_size) text += " ...";
+    if (option->get_required()) text += " REQUIRED";
+    return text;
+  }
+};
+
 }  // namespace
 
 absl::StatusOr<std::string> Unescaped(const std::string& option, const std::string& text) {
@@ -80,6 +96,7 @@ Arguments::Arguments(const std::string& command, const std::string& about,
   impl_->app.name("trunkline " + command);
   impl_->app.description(Wrap(about, 96) + "\n");
   impl_->app.footer("Example:\n" + example);
+  impl_->app.formatter(std::make_shared<HelpFormatter>());
   impl_->app.get_formatter()->column_width(34);
 }
 
