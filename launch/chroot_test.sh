@@ -56,6 +56,10 @@ mount -t proc proc "$root/proc"
 mounted+=("$root/proc")
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mounted+=("$root/dev/shm")
+# Tests of what a terminal shows make pseudo-terminals.
+mkdir -p "$root/dev/pts"
+mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts "$root/dev/pts"
+mounted+=("$root/dev/pts")
 
 rm -rf "$root/root/trunkline"
 git clone --quiet --no-hardlinks . "$root/root/trunkline"
