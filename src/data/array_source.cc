@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "base/check.h"
+#include "base/normals.h"
 #include "base/philox.h"
 #include "base/status.h"
 #include "base/watchdog.h"
@@ -19,20 +19,16 @@
 namespace tl {
 namespace {
 
-uint64_t KeyOf(absl::string_view name, uint64_t seed) {
-  return HashName(name.data(), name.size(), seed);
-}
-
 class ArraySource : public DataSource {
  public:
   ArraySource(const ArrayOptions& options, ArrayOrder order)
       : options_(options),
         shuffled_(order == ArrayOrder::kShuffled),
-        order_key_(KeyOf("arrays: order", options.seed)),
-        flip_key_(KeyOf("arrays: flip", options.seed)),
+        order_key_(StreamKey("arrays: order", options.seed)),
+        flip_key_(StreamKey("arrays: flip", options.seed)),
         // Of the evaluation too its own: its samples have the same numbers.
-        cell_key_(KeyOf(shuffled_ ? "arrays: dequantize" : "arrays: dequantize in order",
-                        options.seed)) {}
+        cell_key_(StreamKey(shuffled_ ? "arrays: dequantize" : "arrays: dequantize in order",
+                            options.seed)) {}
 
   absl::Status Open() {
     if (options_.files.empty()) return absl::InvalidArgumentError("no array files given");
@@ -52,7 +48,7 @@ class ArraySource : public DataSource {
                          Name(file->pictures().header().type), "'"));
       files_.push_back(std::move(file));
     }
-    if (shuffled_) split_.emplace(weights, KeyOf("arrays: files", options_.seed));
+    if (shuffled_) split_.emplace(weights, StreamKey("arrays: files", options_.seed));
     return absl::OkStatus();
   }
 

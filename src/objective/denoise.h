@@ -2,7 +2,8 @@
 // Denoising score matching (Vincent 2011; Song & Ermon 2019; Song et al. 2021): a model that sees both
 // ways, and is told the noise and the class, regresses rows on rows. What is drawn and what its output
 // stands for is made on the host: noising.h, preconditioning.h. The loss is the mean square of the
-// output F against its target, whatever it predicts.
+// output F against its target, whatever it predicts; with times = "likelihood" weighted to be that of
+// the likelihood.
 #pragma once
 
 #include "objective/denoise_settings.h"

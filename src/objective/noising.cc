@@ -72,7 +72,9 @@ void Noising::Apply(BatchUse use, HostBatch* batch) const {
     }
     LevelFeatures(c.level, absl::MakeSpan(batch->features).subspan(b * kFeatures, kFeatures));
     batch->range[b] = Quarter(noise);
-    batch->weight[b] = 1.0f;
+    // Even in ln σ̂, the mean square of F makes a likelihood by this weight alone.
+    const bool likelihood = options_.times == TrainingTimes::kLikelihood;
+    batch->weight[b] = likelihood ? static_cast<float>(LikelihoodWeight(c, noise)) : 1.0f;
     const bool hidden = use == BatchUse::kTraining &&
                         UniformFromWord(Philox(streams.label, line, 0).w[0]) < options_.label_drop;
     if (label < 0 || hidden) label = static_cast<int32_t>(options_.classes);

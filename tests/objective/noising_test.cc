@@ -87,6 +87,28 @@ TEST(NoisingTest, EdmScalesInputsAndTargetsToOne) {
   EXPECT_NEAR(MeanSquare(batch.target), 1.0, 0.02);
 }
 
+// Where F is not the noise, losses that are even in ln σ̂ need a weight to be the likelihood's.
+TEST(NoisingTest, LikelihoodTimesWeighLosses) {
+  const Process process(*FindProcessKind("edm"), {});
+  const uint64_t offset = StreamKey("noising.training.time", 1);
+  for (const Prediction prediction :
+       {Prediction::kNoise, Prediction::kEdm, Prediction::kVelocity}) {
+    const Noising noising(
+        {.process = process, .prediction = prediction, .times = TrainingTimes::kLikelihood});
+    HostBatch batch = Clean(0, 64, 0.5);
+    noising.Apply(BatchUse::kTraining, &batch);
+    for (int64_t b = 0; b < batch.count; ++b) {
+      const double noise =
+          TrainingNoise(process, TrainingTimes::kLikelihood, KroneckerPoint(offset, b));
+      const double out = CoefficientsAt(process, prediction, noise).out;
+      EXPECT_NEAR(batch.weight[b], out * out / (noise * noise), 1e-6 * batch.weight[b]);
+      if (prediction == Prediction::kNoise) {
+        EXPECT_FLOAT_EQ(batch.weight[b], 1.0f);
+      }
+    }
+  }
+}
+
 TEST(NoisingTest, DrawsKnowTheSampleAlone) {
   const Noising noising = Make("vp");
   for (const BatchUse use : {BatchUse::kTraining, BatchUse::kEvaluation, BatchUse::kBound}) {
