@@ -43,6 +43,8 @@ constexpr Counts kCounts[] = {
     // Its conditioner's products are of samples, 49 rows each; those of patches and features have no
     // gradient at their input.
     {"fashion", "", 1863440, 7667732.897959184},
+    {"fashion-smld", "", 1863440, 7667732.897959184},
+    {"fashion-vp", "", 1863440, 7667732.897959184},
     {"independent-heads", "", 1238656, 9196032},
     {"kjv-10m", "", 10720128, 71382528},
     {"kjv-5m", "", 5310720, 35002368},

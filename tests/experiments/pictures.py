@@ -5,8 +5,8 @@
   pictures.py --train P.idx --train-labels L.idx --eval P.idx --eval-labels L.idx SAMPLES.npy...
 
 Sample k is asked to be of class k mod classes, as `trunkline sample` draws them. A line for each file,
-and before them one for as many training pictures and one for as many draws of a normal distribution
-with the training pictures' mean and covariance:
+and before them one for as many training pictures and one for as many draws, cut to the range of
+pixels, of a normal distribution with the training pictures' mean and covariance:
 
   distance    Frechet distance to the held-out pictures in the first 64 principal components of the
               training pictures, each of variance 1 (0: the same mean and covariance)
@@ -72,7 +72,7 @@ class Components:
 
     def normal_draws(self, count, random):
         z = random.standard_normal((count, len(self.values))).astype(np.float32)
-        return self.mean + (z * np.sqrt(np.maximum(self.values, 0))) @ self.vectors.T
+        return np.clip(self.mean + (z * np.sqrt(np.maximum(self.values, 0))) @ self.vectors.T, -1, 1)
 
 
 class Classifier:
