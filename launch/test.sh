@@ -36,12 +36,26 @@ local_mpi_environment
 # Two tests at a time share the cores: threads that spin would only take turns.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 
+builder=
+if [[ $sanitize == yes ]]; then
+  # Many tests wait: the moments in which they do compile what is tested next.
+  mkdir -p build-asan
+  set -m
+  nice -n 19 launch/build.sh --sanitize > build-asan/build.log 2>&1 &
+  builder=$!
+  set +m
+  trap 'kill -- "-$builder" 2> /dev/null || true' EXIT
+fi
+
 say "testing"
 ctest --test-dir build --output-on-failure -j "$cores" -LE long
 
 if [[ $sanitize == yes ]]; then
   say "building with sanitizers"
-  launch/build.sh --sanitize
+  wait "$builder" || {
+    tail -n 50 build-asan/build.log
+    die "the build with sanitizers failed; see build-asan/build.log"
+  }
   say "testing with sanitizers"
   ctest --test-dir build-asan --output-on-failure -j "$cores" -R '^unit\.' -LE long
 fi
