@@ -54,9 +54,11 @@ absl::Status RunExport(const Args& args, Communicator& world) {
       "Writes a trained model as a folder that other programs load, with its tokenizer and a "
       "report of where every tensor went. For hf and gguf the trunk must be one that the format "
       "knows: plain (Llama), with qkv_bias (Qwen2), with qk_norm (Qwen3) or with a sliding_window "
-      "(Mistral). The longest text is [train] sequence_length.",
+      "(Mistral). The longest text is [train] sequence_length. A denoiser is exported as "
+      "safetensors, with a module for PyTorch that draws samples.",
       "  trunkline export checkpoints/quickstart --format hf --out exported --dtype bf16\n"
-      "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n");
+      "  trunkline export checkpoints/quickstart --format gguf --out exported-gguf\n"
+      "  trunkline export checkpoints/fashion --format safetensors --out exported-denoiser\n");
   arguments
       .PathPositional("CHECKPOINT", &where,
                       "A run folder (its newest checkpoint) or one checkpoint in it")
@@ -78,9 +80,11 @@ absl::Status RunExport(const Args& args, Communicator& world) {
   const auto alone = MakeSelfCommunicator();
   ExportJob job;
   TL_ASSIGN_OR_RETURN(job.config, LoadRunForInference(where, overrides, *alone));
-  TL_RETURN_IF_ERROR(ExpectModelOfText(job.config, where));
+  TL_RETURN_IF_ERROR(FormatFor(job.config.model, format).status());
   TL_ASSIGN_OR_RETURN(job.dtype, WeightType(dtype, job.config));
-  TL_ASSIGN_OR_RETURN(job.text, LoadRunText(where, job.config));
+  if (!job.config.model.of_values()) {
+    TL_ASSIGN_OR_RETURN(job.text, LoadRunText(where, job.config));
+  }
   TL_ASSIGN_OR_RETURN(const auto source,
                       OpenRunWeights(CheckpointFolder(job.config, where), which));
   job.source = source.get();

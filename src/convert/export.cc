@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert/export.h"
 
-#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -49,8 +48,29 @@ const std::vector<ExportFormat>& ExportFormats() {
        WriteMedusaOriginal},
       {"mimo", "the trunk with one sequential MTP module for vLLM, SGLang", WriteMimo},
       {"gguf", "the trunk for llama.cpp", WriteGguf},
+      {"safetensors", "a denoiser for PyTorch, with its module and a sampler", WriteDenoiser,
+       /*of_values=*/true},
   };
   return *formats;
+}
+
+absl::StatusOr<const ExportFormat*> FormatFor(const ModelConfig& model, const std::string& name) {
+  std::vector<const char*> all, fitting;
+  const ExportFormat* found = nullptr;
+  for (const ExportFormat& format : ExportFormats()) {
+    all.push_back(format.name);
+    if (format.of_values == model.of_values()) fitting.push_back(format.name);
+    if (name == format.name) found = &format;
+  }
+  if (found == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--format ", name, ": expected one of ", absl::StrJoin(all, ", ")));
+  }
+  if (found->of_values == model.of_values()) return found;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--format ", name, ": expected ", fitting.size() > 1 ? "one of " : "",
+                   absl::StrJoin(fitting, ", "), ", since this is a model of ",
+                   model.of_values() ? "values, not of text" : "text, not of values"));
 }
 
 absl::StatusOr<std::vector<TensorPlacement>> PlaceTrunk(const ExportJob& job, const char* format,
@@ -83,18 +103,10 @@ absl::Status RefuseTrunkOnly(const ExportJob& job, const char* format) {
 
 absl::StatusOr<std::vector<TensorPlacement>> Export(const ExportJob& job, const std::string& format,
                                                     const std::string& out) {
-  const auto& formats = ExportFormats();
-  const auto it = std::find_if(formats.begin(), formats.end(),
-                               [&](const ExportFormat& f) { return format == f.name; });
-  if (it == formats.end()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--format ", format, ": expected one of ",
-        absl::StrJoin(formats, ", ",
-                      [](std::string* s, const ExportFormat& f) { absl::StrAppend(s, f.name); })));
-  }
+  TL_ASSIGN_OR_RETURN(const ExportFormat* to, FormatFor(job.config.model, format));
   TL_RETURN_IF_ERROR(CheckSource(job));
   TL_ASSIGN_OR_RETURN(OutputFolder folder, OutputFolder::Create(out));
-  TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements, it->write(job, folder));
+  TL_ASSIGN_OR_RETURN(std::vector<TensorPlacement> placements, to->write(job, folder));
   TL_RETURN_IF_ERROR(folder.WriteText(kReportFile, ReportJson(format, placements)));
   TL_RETURN_IF_ERROR(folder.Commit());
   return placements;

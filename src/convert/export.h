@@ -35,8 +35,11 @@ struct ExportFormat {
   // Writes the files and returns where every tensor of the source went.
   absl::StatusOr<std::vector<TensorPlacement>> (*write)(const ExportJob& job,
                                                         const OutputFolder& out);
+  bool of_values = false;  // it holds models of values, not of text
 };
 const std::vector<ExportFormat>& ExportFormats();
+// Refuses a name that is none, and formats of values for models of text and the reverse.
+absl::StatusOr<const ExportFormat*> FormatFor(const ModelConfig& model, const std::string& name);
 
 absl::StatusOr<std::vector<TensorPlacement>> WriteHuggingFace(const ExportJob& job,
                                                               const OutputFolder& out);
@@ -48,6 +51,8 @@ absl::StatusOr<std::vector<TensorPlacement>> WriteMimo(const ExportJob& job,
                                                        const OutputFolder& out);
 absl::StatusOr<std::vector<TensorPlacement>> WriteGguf(const ExportJob& job,
                                                        const OutputFolder& out);
+absl::StatusOr<std::vector<TensorPlacement>> WriteDenoiser(const ExportJob& job,
+                                                           const OutputFolder& out);
 
 // Checks that the source holds just the tensors of the config's model, in their shapes; writes the
 // folder with the report as trunkline_report.json, and returns the report.

@@ -59,6 +59,17 @@ heads() {
   $python tests/peers/heads_check.py "$scratch/heads"
 }
 
+denoisers() {
+  say "exported denoisers, by their own module in PyTorch"
+  $python tests/peers/denoiser_check.py --program build/trunkline --scratch "$scratch/denoisers"
+}
+
+# Figures alone: nothing depends on them.
+denoise_speed() {
+  say "training of denoisers beside compiled PyTorch"
+  $python tests/peers/denoise_speed.py --program build/trunkline --scratch "$scratch/speed"
+}
+
 smollm2() {
   say "SmolLM2 in transformers and llama.cpp"
   $python tests/peers/smollm2_check.py "${with_text[@]}" --scratch "$scratch/smollm2"
@@ -71,7 +82,8 @@ tokenizers() {
     --text data/kjv.txt
 }
 
-parts=(tensorboard checkpoints gradients exports folders heads smollm2 tokenizers)
+parts=(tensorboard checkpoints gradients exports folders heads denoisers denoise_speed smollm2
+  tokenizers)
 for part in "$@"; do
   [[ " ${parts[*]} " == *" $part "* ]] || die "no part $part; there are ${parts[*]}"
 done
