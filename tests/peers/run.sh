@@ -67,7 +67,7 @@ denoisers() {
 # Figures alone: nothing depends on them.
 denoise_speed() {
   say "training of denoisers beside compiled PyTorch"
-  $python tests/peers/denoise_speed.py --program build/trunkline --scratch "$scratch/speed"
+  $python tests/peers/denoise_speed.py --program build/trunkline
 }
 
 smollm2() {

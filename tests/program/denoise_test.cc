@@ -147,6 +147,31 @@ TEST_F(Denoising, WritesBytesAndPictures) {
   EXPECT_EQ(ReadFile(At("x.png")).substr(0, 8), "\x89PNG\r\n\x1a\n");
 }
 
+TEST_F(Denoising, IsExportedWithAModuleForPyTorch) {
+  const auto exported = [&](const std::string& folder, const Strings& more) {
+    Strings all = {"export", At("run"), "--out", At(folder)};
+    all.insert(all.end(), more.begin(), more.end());
+    return Run(all);
+  };
+  const Outcome outcome = exported("torch", {"--format", "safetensors"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(Count(outcome.output, "torch: written, of the average of weights"), 1);
+  for (const char* file : {"config.json", "denoiser.py", "README.md", "trunkline_report.json"})
+    EXPECT_TRUE(fs::exists(At("torch/") + file)) << file;
+  ASSERT_EQ(exported("trained", {"--format", "safetensors", "--weights", "trained"}).exit_code, 0);
+  EXPECT_NE(ReadFile(At("torch/model.safetensors")), ReadFile(At("trained/model.safetensors")));
+  const Outcome python =
+      RunShell("! command -v python3 || python3 -c 'compile(open(\"" + At("torch/denoiser.py") +
+                   "\").read(), \"denoiser.py\", \"exec\")'",
+               kSeconds);
+  EXPECT_EQ(python.exit_code, 0) << python.output;
+  ExpectOneError(exported("refused", {}),
+                 {"--format hf: expected safetensors, since this is a model of values"});
+  ExpectOneError(exported("refused", {"--format", "gguf"}),
+                 {"--format gguf: expected safetensors"});
+  EXPECT_FALSE(fs::exists(At("refused")));
+}
+
 TEST_F(Denoising, RefusesWhatItCannotDo) {
   const auto sample = [&](const Strings& more) {
     Strings all = {"sample", At("run")};
@@ -160,8 +185,7 @@ TEST_F(Denoising, RefusesWhatItCannotDo) {
   ExpectOneError(sample({"--out", At("no/folder/y.npy")}), {"no/folder/y.npy"});
   EXPECT_FALSE(fs::exists(At("y.npy")));
   for (const Strings& command :
-       {Strings{"generate", At("run"), "--prompt", "x"}, Strings{"calibrate", At("run")},
-        Strings{"export", At("run"), "--out", At("exported")}})
+       {Strings{"generate", At("run"), "--prompt", "x"}, Strings{"calibrate", At("run")}})
     ExpectOneError(Run(command), {"is a model of values, not of text: `trunkline sample`"});
   ExpectOneError(Train("bad", {"model.classes=1", "objective.label_drop=0"}),
                  {"labels.npy", "expected", "found 1"});
