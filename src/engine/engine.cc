@@ -78,11 +78,32 @@ void Engine::Predict(const HostBatch& batch, absl::Span<float> out) {
   Step step = MakeStep({.inputs = inputs_.Load(stream_, batch), .mode = Evaluation{}});
   model_.stem().Forward(step, step.Slot(model_.trunk().stem_slot()));
   const Tensor f = model_.objective().Predict(step, model_.trunk().Forward(step, rope()));
-  TL_CHECK_EQ(f.elements(), static_cast<int64_t>(out.size()));
-  Communicator& group = mesh_.group(Axis::kTensor);
-  if (group.size() > 1) group.Broadcast(stream_, f, 0);
-  CopyBytes(stream_, reinterpret_cast<std::byte*>(out.data()), f.data, f.bytes());
+  ReadAlike(f, out);
   stream_.Synchronize();
+}
+
+void Engine::Predict(const HostBatch& batch, absl::Span<float> out, absl::Span<float> product) {
+  const ModelOptions& options = model_.options();
+  TL_CHECK(options.purpose == Plan::Purpose::kInputGradient && options.compute == DType::kF32);
+  TL_CHECK(!model_.geometry().split_rows()) << "a rank has a part of the rows alone";
+  Step step = MakeStep({.inputs = inputs_.Load(stream_, batch), .mode = Differentiation{}});
+  Stem& stem = model_.stem();
+  stem.Forward(step, step.Slot(model_.trunk().stem_slot()));
+  const Taps taps = model_.trunk().Forward(step, rope());
+  // Read before the backward pass, which takes its memory.
+  ReadAlike(model_.objective().Predict(step, taps), out);
+  model_.objective().PredictBackward(step, taps, step.inputs().value_targets);
+  model_.trunk().Backward(step, taps);
+  stem.Backward(step, taps.d_out);
+  ReadAlike(stem.input_gradient(step), product);
+  stream_.Synchronize();
+}
+
+void Engine::ReadAlike(Tensor x, absl::Span<float> out) {
+  TL_CHECK(x.dtype == DType::kF32 && x.elements() == static_cast<int64_t>(out.size()));
+  Communicator& group = mesh_.group(Axis::kTensor);
+  if (group.size() > 1) group.Broadcast(stream_, x, 0);
+  CopyBytes(stream_, reinterpret_cast<std::byte*>(out.data()), x.data, x.bytes());
 }
 
 void Engine::StartReadingHeads() {

@@ -49,6 +49,9 @@ class Engine {
   // every rank of a tensor group the same bits. out: [rows, row values] on the host. Not where rows
   // are split.
   void Predict(const HostBatch& batch, absl::Span<float> out);
+  // The same, of a model that was declared for input gradients; and into product, like out, the
+  // gradient at the noisy values of the sum of out times the batch's target.
+  void Predict(const HostBatch& batch, absl::Span<float> out, absl::Span<float> product);
   // HeadSums of every head over this data rank's tokens since they were cleared, the same on all
   // ranks of the tensor group: fp64 [heads, kHeadSums] on the device.
   Tensor head_sums() const { return head_sums_; }
@@ -61,6 +64,9 @@ class Engine {
   void SetWeights(ParamId id, const float* values) { SetValues(weights_.View(id), values); }
 
  private:
+  // Copies to the host what the first rank of the tensor group has.
+  void ReadAlike(Tensor x, absl::Span<float> out);
+
   Model& model_;
   Mesh& mesh_;
   Stream stream_, comm_stream_;

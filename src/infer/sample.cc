@@ -20,6 +20,7 @@
 #include "engine/placement.h"
 #include "infer/denoising_model.h"
 #include "infer/picture_grid.h"
+#include "infer/sample_part.h"
 #include "nn/patches.h"
 #include "objective/descriptor.h"
 
@@ -58,23 +59,13 @@ absl::Status Validate(const SampleOptions& o, const Config& config) {
   return absl::OkStatus();
 }
 
-// The samples of one data rank, [count][width] in patches.
-struct Part {
-  int64_t first = 0, count = 0;
-};
-
-Part PartOf(int64_t count, int ranks, int rank) {
-  const int64_t first = count * rank / ranks;
-  return {first, count * (rank + 1) / ranks - first};
-}
-
 int32_t LabelOf(const SampleOptions& options, int64_t classes, int64_t sample) {
   if (classes == 0) return 0;
   return static_cast<int32_t>(options.label >= 0 ? options.label : sample % classes);
 }
 
 absl::StatusOr<std::vector<float>> DrawPart(const SampleOptions& options, const SamplerKind& kind,
-                                            const Part& part, DenoisingModel& model) {
+                                            const SamplePart& part, DenoisingModel& model) {
   const int64_t width = model.width();
   const NoiseAt noise = SamplingNoise(options.seed);
   std::vector<float> drawn;
@@ -188,10 +179,11 @@ absl::Status Sample(const SampleOptions& options, const Config& config, Communic
   TL_RETURN_IF_ERROR(AgreeOnStatus(
       world, world.rank() == 0 ? outputs.Open(options, config.model) : absl::OkStatus()));
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
-  TL_ASSIGN_OR_RETURN(const auto model, DenoisingModel::Load(options.run_dir, config, options.batch,
-                                                             options.weights, mesh));
+  TL_ASSIGN_OR_RETURN(const auto model,
+                      DenoisingModel::Load(options.run_dir, config, options.batch, options.weights,
+                                           DenoisingModel::Gives::kEstimates, mesh));
   const auto start = std::chrono::steady_clock::now();
-  const Part part = PartOf(options.count, mesh.data_size(), mesh.data_rank());
+  const SamplePart part = PartOf(options.count, mesh.data_size(), mesh.data_rank());
   auto drawn = DrawPart(options, *kind, part, *model);
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, drawn.status()));
   TL_RETURN_IF_ERROR(Gather(mesh, *std::move(drawn), options.count, model->width(), outputs));

@@ -58,13 +58,13 @@ void Trunk::Declare(Plan& plan, absl::Span<const TapSpec> taps) {
   const Shape shape{geometry_.local_rows(), hidden_};
   stem_ = plan.Slot("stem", shape, geometry_.compute, Life::kSaved);
   // Blocks that keep nothing for a backward pass hand their stream on in shared memory.
-  const bool keeps_stream = plan.training() && recompute_ != Recompute::kFull;
+  const bool keeps_stream = plan.has_backward() && recompute_ != Recompute::kFull;
   if (!keeps_stream) stream_h_ = plan.Slot("stream_h", shape, geometry_.compute, Life::kSaved);
   // So does what a block adds last, unless its gate's gradient reads it.
-  if (!keeps_stream || !conditioner_)
+  if (!keeps_stream || !conditioner_ || !plan.learns())
     stream_delta_ = plan.Slot("stream_delta", shape, geometry_.compute, Life::kSaved);
   d_stream_ = plan.Slot("d_stream", shape, geometry_.compute, Life::kBackward);
-  trains_ = plan.training();
+  has_backward_ = plan.has_backward();
   tap_of_.assign(blocks_.size(), -1);
   d_taps_.assign(taps.size(), -1);
   for (size_t k = 0; k < taps.size(); ++k) {
@@ -77,7 +77,7 @@ void Trunk::Declare(Plan& plan, absl::Span<const TapSpec> taps) {
   for (int64_t i = 0; i < layers(); ++i) {
     const int k = tap_of_[i];
     // Around the block: it is read when the block's own backward pass is over.
-    if (k >= 0 && taps[k].gradient && trains_)
+    if (k >= 0 && taps[k].gradient && has_backward_)
       d_taps_[k] = plan.Slot(names_[i] + ".d_tap", shape, geometry_.compute, Life::kBackward);
     if (conditioner_) conditioner_->DeclareBlock(plan, i);
     blocks_[i].Declare(plan, stream_h_, stream_delta_, /*has_delta=*/i > 0, /*tapped=*/k >= 0);
@@ -92,8 +92,8 @@ Taps Trunk::Forward(Step& step, Tensor rope) {
 }
 
 Taps Trunk::Forward(Step& step, Residual stream, Tensor rope, int64_t first, int64_t last) {
-  const bool trains = trains_ && step.training() != nullptr;
-  Taps taps{.d_out = trains ? step.Slot(d_stream_) : Tensor{},
+  const bool backward = has_backward_ && step.has_backward();
+  Taps taps{.d_out = backward ? step.Slot(d_stream_) : Tensor{},
             .inputs = std::vector<Tap>(d_taps_.size()),
             .rope = rope};
   for (int64_t i = first; i < last; ++i) {
@@ -103,12 +103,12 @@ Taps Trunk::Forward(Step& step, Residual stream, Tensor rope, int64_t first, int
     const int k = tap_of_[i];
     if (k < 0) continue;
     taps.inputs[k].x = blocks_[i].input();
-    if (trains && d_taps_[k] >= 0) taps.inputs[k].d = step.Slot(d_taps_[k]);
+    if (backward && d_taps_[k] >= 0) taps.inputs[k].d = step.Slot(d_taps_[k]);
   }
   taps.out = stream;
   if (!conditioner_) return taps;
   taps.final_norm = conditioner_->final_norm(step);
-  if (trains) taps.d_final_norm = conditioner_->d_final_norm(step);
+  if (backward) taps.d_final_norm = conditioner_->d_final_norm(step);
   return taps;
 }
 

@@ -45,7 +45,7 @@ class Trunk {
   Geometry geometry_;
   int64_t hidden_;
   Recompute recompute_;
-  bool trains_ = false;
+  bool has_backward_ = false;
   std::vector<Block> blocks_;
   std::optional<Conditioner> conditioner_;
   std::vector<int> tap_of_;     // of each block: its tap's index, -1: it has none

@@ -44,7 +44,7 @@ void Block::Declare(Plan& plan, SlotId stream_h, SlotId stream_delta, bool has_d
   y1_ = slot("y1", norm_life);
   // Gradients of gates read what was added: of the memory that the stream shares, m alone is left,
   // where the block has just run again.
-  const bool keeps_branches = config_.conditioned && plan.training();
+  const bool keeps_branches = config_.conditioned && plan.learns();
   if (keeps_branches) a_ = slot("a", Life::kSaved);
   attention_.Declare(plan);
   attention_dropout_.Declare(plan);

@@ -47,7 +47,8 @@ void Conditioner::Declare(Plan& plan) {
   const Layer& last = layers_.back();
   modulation_ = plan.Slot("modulation", {last.offset + g.batch * last.parts * hidden}, DType::kF32,
                           Life::kSaved);
-  d_s_ = plan.Slot("d_condition", {g.batch, columns_}, DType::kF32, Life::kBackward);
+  const bool learns = plan.learns();
+  if (learns) d_s_ = plan.Slot("d_condition", {g.batch, columns_}, DType::kF32, Life::kBackward);
   linear(in_linear_, "time.in", kFeatures, -1, /*gradient=*/false);
   in_ = plan.Slot("time.in", {g.batch, hidden}, g.compute, Life::kSaved);
   e_ = plan.Slot("time.e", {g.batch, hidden}, g.compute, Life::kSaved);
@@ -56,9 +57,11 @@ void Conditioner::Declare(Plan& plan) {
   c_ = plan.Slot("condition.c", shape, g.compute, Life::kSaved);
   s_ = plan.Slot("condition.s", shape, g.compute, Life::kSaved);
   const auto scope = plan.Enter();
-  d_c_ = plan.Slot("d_condition.c", shape, g.compute, Life::kBackward);
-  d_e_ = plan.Slot("d_time.e", {g.batch, hidden}, DType::kF32, Life::kBackward);
-  d_in_ = plan.Slot("d_time.in", {g.batch, hidden}, g.compute, Life::kBackward);
+  if (learns) {
+    d_c_ = plan.Slot("d_condition.c", shape, g.compute, Life::kBackward);
+    d_e_ = plan.Slot("d_time.e", {g.batch, hidden}, DType::kF32, Life::kBackward);
+    d_in_ = plan.Slot("d_time.in", {g.batch, hidden}, g.compute, Life::kBackward);
+  }
   if (config_.classes == 0) return;
   const int64_t rows = config_.classes + 1;
   labels_ =
@@ -83,6 +86,7 @@ void Conditioner::DeclareLayer(Plan& plan, const std::string& name, Layer* layer
        .parts = {{.name = name + ".weight", .shape = {width, config_.hidden}, .split_axis = 1}},
        .init = InitKind::kZeros});
   plan.WeightProduct(layer->weight, Plan::Use::kTrain, {.rows_per_token = RowsPerToken()});
+  if (!plan.learns()) return;
   layer->d = plan.Slot("d_" + name, {g.batch, width}, DType::kF32, Life::kBackward);
   if (g.compute != DType::kF32)
     layer->d_rounded = plan.Slot("d_" + name, {g.batch, width}, g.compute, Life::kBackward);
@@ -93,7 +97,7 @@ void Conditioner::DeclareBlock(Plan& plan, int64_t i) {
 }
 
 void Conditioner::EndBlock(Plan& plan, int64_t i) {
-  plan.End(layers_[i].d);
+  if (layers_[i].d >= 0) plan.End(layers_[i].d);
   if (layers_[i].d_rounded >= 0) plan.End(layers_[i].d_rounded);
 }
 
@@ -152,11 +156,11 @@ BlockModulation Conditioner::block(Step& step, int64_t i) const {
 Modulation Conditioner::final_norm(Step& step) const { return NormOf(Of(step, layers_.back()), 0); }
 
 BlockModulation Conditioner::d_block(Step& step, int64_t i) const {
-  return BlockOf(step.Slot(layers_[i].d));
+  return step.learns() ? BlockOf(step.Slot(layers_[i].d)) : BlockModulation{};
 }
 
 Modulation Conditioner::d_final_norm(Step& step) const {
-  return NormOf(step.Slot(layers_.back().d), 0);
+  return step.learns() ? NormOf(step.Slot(layers_.back().d), 0) : Modulation{};
 }
 
 void Conditioner::BackwardFinal(Step& step) { BackwardLayer(step, layers_.back(), /*first=*/true); }
@@ -166,6 +170,7 @@ void Conditioner::BackwardBlock(Step& step, int64_t i) {
 }
 
 void Conditioner::BackwardLayer(Step& step, const Layer& layer, bool first) {
+  if (!step.learns()) return;
   Tensor d = step.Slot(layer.d);
   if (geometry_.split_rows()) step.tensor_group().AllReduce(step.stream(), d);
   if (layer.d_rounded >= 0) {
@@ -186,6 +191,7 @@ void Conditioner::BackwardLayer(Step& step, const Layer& layer, bool first) {
 }
 
 void Conditioner::Backward(Step& step) {
+  if (!step.learns()) return;
   Stream& stream = step.stream();
   const Tensor d_c = step.Slot(d_c_), d_e = step.Slot(d_e_), d_in = step.Slot(d_in_);
   Convert(stream, {.dst = d_c, .src = step.Slot(d_s_)});

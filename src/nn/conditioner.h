@@ -43,7 +43,8 @@ class Conditioner {
   BlockModulation block(Step& step, int64_t i) const;
   Modulation final_norm(Step& step) const;
 
-  // Where the gradients go: all of them are to be written, before the calls that follow.
+  // Where the gradients go: all of them are to be written, before the calls that follow. Null in
+  // passes that do not learn: what conditions is none of the inputs that these differentiate by.
   BlockModulation d_block(Step& step, int64_t i) const;
   Modulation d_final_norm(Step& step) const;
   // From the gradients there, in the order of the backward pass.

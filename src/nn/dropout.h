@@ -28,7 +28,7 @@ class HiddenDropout {
         geometry_(geometry),
         key_(HashName(name.data(), name.size(), config.seed)) {}
   // What is declared as frozen, or for inference, drops nothing.
-  void Declare(Plan& plan) { trains_ = plan.training(); }
+  void Declare(Plan& plan) { trains_ = plan.learns(); }
   // Masks x, [local rows, hidden], in a pass that trains.
   void Forward(Step& step, Tensor x) const {
     if (Active(step)) Apply(step, x, x);

@@ -37,6 +37,7 @@ void TokenEmbedding::Forward(Step& step, Tensor y, Tensor tokens) {
 }
 
 void TokenEmbedding::Backward(Step& step, Tensor dy, Tensor tokens) {
+  if (!step.learns()) return;
   if (!tokens) tokens = step.inputs().tokens;
   const Tensor dy_full = dy_full_.Gather(step, dy);
   const auto [grad, accumulate] = step.Grad(weight_);

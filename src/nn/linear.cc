@@ -36,6 +36,7 @@ void Linear::Forward(Step& step, Tensor y, Tensor x) const {
 
 void Linear::Backward(Step& step, Tensor dx, Tensor dy, Tensor x) const {
   if (dx) Matmul(step.stream(), {.c = dx, .a = dy, .b = step.Weight(weight_)});
+  if (!step.learns()) return;
   const auto [dw, accumulate] = step.Grad(weight_);
   Matmul(step.stream(),
          {.c = dw, .a = dy, .b = x, .trans_a = Transpose::kYes, .beta = accumulate ? 1.0f : 0.0f});

@@ -21,7 +21,8 @@ class Linear {
                Plan::ProductInput x = {});
 
   void Forward(Step& step, Tensor y, Tensor x) const;
-  // dx = dy W, overwritten, null: not computed; W and b's gradients are added to.
+  // dx = dy W, overwritten, null: not computed; W and b's gradients are added to, in a pass that
+  // learns.
   void Backward(Step& step, Tensor dx, Tensor dy, Tensor x) const;
 
  private:

@@ -43,7 +43,7 @@ void LmLoss::Declare(Plan& plan) {
   plan.LossChunk(chunk_);
   const auto scope = plan.Enter();
   y_full_.Declare(plan, g, "y_full", whole[1], Life::kForward);
-  if (plan.training()) dy_full_.Declare(plan, g, "dy_full", whole[1], Life::kForward);
+  if (plan.has_backward()) dy_full_.Declare(plan, g, "dy_full", whole[1], Life::kForward);
   logits_ = plan.Slot("logits", {chunk_, local_vocab_}, DType::kF32, Life::kForward);
   // In fp32 the gradient takes the logits' place; in a narrower type its rows would be strided
   // there, which makes the products slow.
@@ -53,7 +53,7 @@ void LmLoss::Declare(Plan& plan) {
   stats_ = plan.Slot("stats", {chunk_, 4}, DType::kF32, Life::kForward);
   all_stats_ = plan.Slot("all_stats", {g.tensor_size, chunk_, 4}, DType::kF32, Life::kForward);
   lse_ = plan.Slot("lse", {chunk_}, DType::kF32, Life::kForward);
-  if (config_.teacher.parts.empty() || !plan.training()) return;
+  if (config_.teacher.parts.empty() || !plan.has_backward()) return;
   teacher_weight_ = plan.Param(config_.teacher, Plan::Use::kRead);
   plan.Product(MatmulFlops(1, whole[0], whole[1]), Plan::Gradients::kNone);
   teacher_full_.Declare(plan, g, "teacher_full", whole[1], Life::kForward);

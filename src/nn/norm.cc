@@ -45,7 +45,8 @@ void Norm::Forward(Step& step, Tensor y, Tensor sum, Tensor x, Tensor residual) 
 }
 
 void Norm::Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor d_sum) const {
-  const auto [dw, accumulate] = step.Grad(weight_);
+  const bool learns = step.learns();
+  const auto [dw, accumulate] = learns ? step.Grad(weight_) : Step::GradTarget{};
   RmsNormBackward(step.stream(), {.dx = dx,
                                   .dw = dw,
                                   .dy = dy,
@@ -54,7 +55,7 @@ void Norm::Backward(Step& step, Tensor dx, Tensor dy, Tensor x, Tensor d_sum) co
                                   .rstd = step.Slot(rstd_),
                                   .d_sum = d_sum,
                                   .accumulate_dw = accumulate});
-  step.GradDone(weight_);
+  if (learns) step.GradDone(weight_);
 }
 
 Tensor Norm::Forward(Step& step, Tensor y, Tensor sum, const Residual& in,

@@ -17,7 +17,11 @@ void PatchStem::Declare(Plan& plan) {
        .init = InitKind::kZeros,
        .kind = ParamKind::kBias,
        .reduce = geometry_.row_reduce()},
-      {.gradient = false});
+      {.gradient = plan.to_inputs()});
+  // Until the end of all: what it is made from is declared later.
+  if (plan.to_inputs())
+    d_values_ = plan.Slot("d_values", {geometry_.local_rows(), config_.row_values},
+                          geometry_.compute, Life::kBackward);
   dropout_.Declare(plan);
 }
 
@@ -28,7 +32,8 @@ void PatchStem::Forward(Step& step, Tensor x) {
 
 void PatchStem::Backward(Step& step, Tensor dx) {
   const Tensor dy = dropout_.Backward(step, dx, dx);
-  linear_.Backward(step, {}, dy, OwnRows(step, geometry_, step.inputs().values));
+  linear_.Backward(step, d_values_ >= 0 ? step.Slot(d_values_) : Tensor{}, dy,
+                   OwnRows(step, geometry_, step.inputs().values));
 }
 
 }  // namespace tl

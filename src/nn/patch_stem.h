@@ -24,12 +24,14 @@ class PatchStem : public Stem {
   void Declare(Plan& plan) override;
   void Forward(Step& step, Tensor x) override;
   void Backward(Step& step, Tensor dx) override;
+  Tensor input_gradient(Step& step) const override { return step.Slot(d_values_); }
 
  private:
   PatchStemConfig config_;
   Geometry geometry_;
   Linear linear_;
   HiddenDropout dropout_;
+  SlotId d_values_ = -1;  // where the backward pass goes on to the inputs
 };
 
 }  // namespace tl

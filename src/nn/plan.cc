@@ -25,14 +25,14 @@ SlotId Plan::Slot(std::string name, Shape shape, DType dtype, Life life) {
   slot.begin = ++tick_;
   slot.recompute_scope = recompute_scope_;
   slot.frozen = group_.frozen;
-  slot.needed = training() || life != Life::kBackward;
+  slot.needed = has_backward() || life != Life::kBackward;
   slots_.push_back(slot);
   return static_cast<SlotId>(slots_.size()) - 1;
 }
 
 SlotId Plan::GradientSlot(std::string name, Shape shape, DType dtype, Life life) {
   const SlotId id = Slot(std::move(name), shape, dtype, life);
-  slots_[id].needed = training();
+  slots_[id].needed = learns();
   return id;
 }
 
@@ -42,7 +42,7 @@ void Plan::End(SlotId slot) {
 }
 
 void Plan::Product(double flops, Gradients gradients) {
-  const int times = training() ? 1 + static_cast<int>(gradients) : 1;
+  const int times = has_backward() ? 1 + static_cast<int>(gradients) : 1;
   flops_per_token_ += times * flops;
 }
 
@@ -179,7 +179,7 @@ double Plan::least_bytes() const {
   double saved = 0.0, largest = 0.0;
   for (const SlotInfo& slot : slots_) {
     if (slot.life != Life::kSaved || !slot.needed) continue;
-    if (slot.kept() && purpose_ == Purpose::kTraining) saved += slot.size();
+    if (slot.kept() && purpose_ != Purpose::kInference) saved += slot.size();
     largest = std::max(largest, slot.size());
   }
   return std::max(saved, largest);

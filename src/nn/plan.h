@@ -38,7 +38,8 @@ class Plan {
  public:
   enum class Purpose : uint8_t {
     kTraining,
-    kInference /* no backward: kSaved lives like kForward */
+    kInputGradient, /* a backward pass to the inputs; parameters have no gradients */
+    kInference      /* no backward: kSaved lives like kForward */
   };
 
   Plan(ParamTable& params, Purpose purpose) : params_(params), purpose_(purpose) {}
@@ -50,11 +51,15 @@ class Plan {
   ParamId Param(const ParamSpec& spec, Use use = Use::kTrain);
   // Whether that use gives a gradient.
   bool Trains(ParamId id, Use use = Use::kTrain) const {
-    return training() && use == Use::kTrain && params_[id].spec.trainable;
+    return learns() && use == Use::kTrain && params_[id].spec.trainable;
   }
   const ParamTable& params() const { return params_; }
   // Whether what is declared now has a backward pass.
-  bool training() const { return purpose_ == Purpose::kTraining && !group_.frozen; }
+  bool has_backward() const { return purpose_ != Purpose::kInference && !group_.frozen; }
+  // Whether that pass gives parameters gradients.
+  bool learns() const { return purpose_ == Purpose::kTraining && !group_.frozen; }
+  // Whether it goes on to the inputs.
+  bool to_inputs() const { return purpose_ == Purpose::kInputGradient && !group_.frozen; }
   SlotId Slot(std::string name, Shape shape, DType dtype, Life life);
   // Declares a slot that is written and read where something is trained alone: a gradient that is
   // made in the forward pass, as losses make theirs. Takes no memory elsewhere.
@@ -87,7 +92,7 @@ class Plan {
   // tells it: in passes over whole sequences.
   enum class When : uint8_t { kForward, kBackward };
   void Scratch(When when, std::function<int64_t()> bytes) {
-    if (when == When::kForward || training()) scratch_.push_back(std::move(bytes));
+    if (when == When::kForward || has_backward()) scratch_.push_back(std::move(bytes));
   }
   // The same in decoding passes, by the places of the K/V cache.
   void CachedScratch(std::function<int64_t(int64_t capacity)> bytes) {

@@ -16,6 +16,12 @@ class Stem {
   virtual void Forward(Step& step, Tensor x) = 0;
   // dx: the gradient at x, which may be overwritten.
   virtual void Backward(Step& step, Tensor dx) = 0;
+  // After it, of a stem of values that was declared for Plan::Purpose::kInputGradient: the gradient
+  // at Inputs::values, of their shape.
+  virtual Tensor input_gradient(Step&) const {
+    TL_CHECK(false) << "this stem's inputs have no gradient";
+    return {};
+  }
 };
 
 // The embeddings of Inputs::tokens, with dropout.

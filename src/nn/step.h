@@ -44,8 +44,9 @@ struct Inputs {
 };
 
 // What a pass is for, with what it needs for that alone. Evaluation computes losses, training their
-// gradients too.
+// gradients too, differentiation what the objective predicts and the gradient at the inputs.
 struct Evaluation {};
+struct Differentiation {};
 struct Training {
   int64_t first_sample = 0;  // the number of the first sequence in the run's order of samples
   const StepScalars* scalars = nullptr;        // on the device
@@ -58,7 +59,7 @@ struct Training {
 struct Decoding {
   const CachedRows* rows = nullptr;
 };
-using Mode = std::variant<Evaluation, Training, Decoding>;
+using Mode = std::variant<Evaluation, Training, Differentiation, Decoding>;
 
 struct Pass {
   Inputs inputs;
@@ -100,6 +101,11 @@ class Step {
   const Tensor& head_sums() const { return pass_.head_sums; }
   // Null where the pass is for something else.
   const Training* training() const { return std::get_if<Training>(&pass_.mode); }
+  // Whether there is a backward pass, and whether it gives parameters gradients.
+  bool has_backward() const {
+    return learns() || std::holds_alternative<Differentiation>(pass_.mode);
+  }
+  bool learns() const { return training() != nullptr; }
   const CachedRows* cached() const {
     const auto* decoding = std::get_if<Decoding>(&pass_.mode);
     return decoding == nullptr ? nullptr : decoding->rows;
@@ -119,8 +125,8 @@ class Step {
   }
 
   struct GradTarget {
-    Tensor grad;      // fp32
-    bool accumulate;  // false: overwrite
+    Tensor grad;              // fp32
+    bool accumulate = false;  // false: overwrite
   };
   GradTarget Grad(ParamId id) {
     GradTarget target;

@@ -24,9 +24,9 @@ struct Tap {
 // What the trunk hands an objective. Where the trunk is trained, the stream is valid until the
 // trunk's backward pass has come by. A frozen trunk's is valid in the objective's forward pass
 // alone: what its backward pass reads of it, the objective keeps in slots of its own. Gradients are
-// wanted in passes that train the trunk; they are null in others. An objective writes all of them,
-// after its own forward pass: their memory may be that of what lives in forward passes alone. What
-// follows the final norm is the objective's own, see Readout.
+// wanted in passes that go backward through the trunk; they are null in others. An objective writes
+// all of them, after its own forward pass: their memory may be that of what lives in forward passes
+// alone. What follows the final norm is the objective's own, see Readout.
 struct Taps {
   Residual out = {};             // the stream after the last block, with the gate of what it adds
   Tensor d_out = {};             // [local rows, hidden]: receives the gradient at its sum

@@ -105,7 +105,7 @@ void IndependentHeads::Declare(Plan& plan) {
   const Shape shape{g.local_rows(), context_.hidden};
   meter_.Declare(plan);
   d_sum_ = plan.GradientSlot("d_trunk", shape, g.compute, Life::kSaved);
-  if (!plan.training() && draft_heads() > 0) {
+  if (!plan.has_backward() && draft_heads() > 0) {
     tap_ = plan.Slot("tap", shape, g.compute, Life::kSaved);
     state_.Declare(plan, context_.hidden);
   }

@@ -143,7 +143,7 @@ void Medusa::Declare(Plan& plan) {
     const auto group = plan.As({.frozen = config_.freeze_trunk});
     main_.Declare(plan);
   }
-  if (!plan.training()) {
+  if (!plan.has_backward()) {
     loaded_ = plan.Slot("loaded", {context_.geometry.local_rows(), context_.hidden},
                         context_.geometry.compute, Life::kSaved);
     state_.Declare(plan, context_.hidden);

@@ -93,6 +93,11 @@ class Objective {
     return {};
   }
 
+  // After it, from d, a gradient at what it returned, in the compute type, to those in the taps.
+  virtual void PredictBackward(Step&, const Taps&, Tensor /*d*/) {
+    TL_CHECK(false) << "this objective predicts no values";
+  }
+
   // Decoding: of objectives that predict tokens, and of no others.
   //
   // The main head's logits after rows of the trunk's output, from `row` on: fp32 [rows, local

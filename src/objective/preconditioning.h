@@ -27,6 +27,10 @@ Coefficients CoefficientsAt(const Process& process, Prediction prediction, doubl
 inline double CleanOf(const Coefficients& c, double x_hat, double f) {
   return c.skip * x_hat + c.out * f;
 }
+// Returns (dD/dx_hat)^T v of (dF/d(in x_hat))^T v.
+inline double ProductOf(const Coefficients& c, double v, double of_f) {
+  return c.skip * v + c.out * c.in * of_f;
+}
 // Returns the F whose D is the clean value.
 inline double TargetOf(const Coefficients& c, double x_hat, double clean) {
   return (clean - c.skip * x_hat) / c.out;

@@ -91,7 +91,7 @@ void Regression::Run(Step& step, const Taps& taps) {
   SumByRange(step.stream(), {.sums = step.head_sums().Slice(0, 0, 1).Reshape({kRangeSums}),
                              .losses = losses,
                              .ranges = inputs.ranges});
-  if (trains) head_.Backward(step, taps.d_out, d_f, taps.final_norm, taps.d_final_norm);
+  if (trains) PredictBackward(step, taps, d_f);
 }
 
 }  // namespace tl

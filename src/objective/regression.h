@@ -32,6 +32,9 @@ class Regression : public Objective {
   Tensor Predict(Step& step, const Taps& taps) override {
     return head_.Forward(step, taps.out, taps.final_norm);
   }
+  void PredictBackward(Step& step, const Taps& taps, Tensor d) override {
+    head_.Backward(step, taps.d_out, d, taps.final_norm, taps.d_final_norm);
+  }
 
  private:
   std::string head_name_;

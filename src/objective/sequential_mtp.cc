@@ -137,7 +137,7 @@ void SequentialMtp::Declare(Plan& plan) {
   }
   for (size_t i = 0; i < modules_.size(); ++i)
     DeclareModule(plan, modules_[i], static_cast<int>(i) + 1);
-  if (plan.training()) return;
+  if (plan.has_backward()) return;
   loaded_ = plan.Slot("loaded", shape, g.compute, Life::kSaved);
   states_.resize(modules_.size());
   for (RowState& state : states_) state.Declare(plan, context_.hidden);

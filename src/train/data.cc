@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/data.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -35,6 +36,30 @@ ArrayOptions MakeArrays(const Config& config, const std::vector<WeightedPath>& p
   return options;
 }
 
+class First : public DataSource {
+ public:
+  First(std::unique_ptr<DataSource> source, int64_t count)
+      : source_(std::move(source)), count_(count) {}
+  absl::Status FillBatch(int64_t first_sample, int64_t count, int64_t sequence_length,
+                         int64_t lookahead, HostBatch* out) const override {
+    TL_RETURN_IF_ERROR(source_->FillBatch(first_sample, count, sequence_length, lookahead, out));
+    for (int64_t& sample : out->samples) {
+      if (sample >= count_) sample = -1;
+    }
+    return absl::OkStatus();
+  }
+  int64_t SampleCount(int64_t sequence_length) const override {
+    const int64_t all = source_->SampleCount(sequence_length);
+    return all < 0 ? count_ : std::min(all, count_);
+  }
+  int64_t TokenCount() const override { return source_->TokenCount(); }
+  double BytesPerToken() const override { return source_->BytesPerToken(); }
+
+ private:
+  std::unique_ptr<DataSource> source_;
+  int64_t count_;
+};
+
 absl::StatusOr<std::unique_ptr<DataSource>> Agreed(
     absl::StatusOr<std::unique_ptr<DataSource>> source, Communicator& world) {
   TL_RETURN_IF_ERROR(AgreeOnStatus(world, source.status()));
@@ -60,11 +85,23 @@ absl::StatusOr<std::unique_ptr<DataSource>> OpenTrainingData(const Config& confi
 
 absl::StatusOr<std::unique_ptr<DataSource>> OpenHeldOutData(const Config& config,
                                                             const std::vector<WeightedPath>& paths,
-                                                            Communicator& world) {
+                                                            Communicator& world,
+                                                            HeldOutBytes bytes) {
   if (!config.model.of_values()) return Agreed(OpenSequential(MakeBlend(config, paths)), world);
   ArrayOptions options = MakeArrays(config, paths);
+  options.seed = 0;
   options.dequantize = false;
-  return Agreed(OpenArrays(options, ArrayOrder::kSequential), world);
+  auto source = OpenArrays(options, ArrayOrder::kSequential);
+  // Numbers that are no bytes stay what they are.
+  if (bytes == HeldOutBytes::kPlaces && source.ok() && (*source)->BytesPerToken() > 0) {
+    options.dequantize = true;
+    source = OpenArrays(options, ArrayOrder::kSequential);
+  }
+  return Agreed(std::move(source), world);
+}
+
+std::unique_ptr<DataSource> FirstSamples(std::unique_ptr<DataSource> source, int64_t count) {
+  return std::make_unique<First>(std::move(source), count);
 }
 
 }  // namespace tl

@@ -2,6 +2,7 @@
 // The data of a run: token files, or pictures where the model is one of values.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -17,10 +18,15 @@ absl::Status CheckOneKind(const Config& config, const std::vector<WeightedPath>&
 // Opens an endless, shuffled source for training. Collective.
 absl::StatusOr<std::unique_ptr<DataSource>> OpenTrainingData(const Config& config,
                                                              Communicator& world);
-// Opens files one after the other, every sample once. Bytes of pictures are the middle of their
-// cell, whatever [data] dequantize says, so that a bound is on the bytes themselves. Collective.
-absl::StatusOr<std::unique_ptr<DataSource>> OpenHeldOutData(const Config& config,
-                                                            const std::vector<WeightedPath>& paths,
-                                                            Communicator& world);
+// What a byte of a held-out picture becomes, whatever [data] dequantize says: the middle of its cell,
+// so that a bound is on the bytes themselves, or a place in it by sample number, the same for every
+// training, so that a density is one on them.
+enum class HeldOutBytes : uint8_t { kMiddles, kPlaces };
+// Opens files one after the other, every sample once. Collective.
+absl::StatusOr<std::unique_ptr<DataSource>> OpenHeldOutData(
+    const Config& config, const std::vector<WeightedPath>& paths, Communicator& world,
+    HeldOutBytes bytes = HeldOutBytes::kMiddles);
+// The first so many samples of values.
+std::unique_ptr<DataSource> FirstSamples(std::unique_ptr<DataSource> source, int64_t count);
 
 }  // namespace tl

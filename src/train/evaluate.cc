@@ -193,7 +193,8 @@ absl::Status Evaluate(const EvalOptions& options, const Config& run_config, Comm
   }
   files.insert(files.end(), paths.begin(), paths.end());
   TL_RETURN_IF_ERROR(CheckOneKind(run_config, files, world));
-  TL_ASSIGN_OR_RETURN(const auto data, OpenHeldOutData(run_config, paths, world));
+  TL_ASSIGN_OR_RETURN(auto data, OpenHeldOutData(run_config, paths, world));
+  if (options.samples > 0) data = FirstSamples(std::move(data), options.samples);
   TL_ASSIGN_OR_RETURN(const auto model, Declare(run_config, mesh));
   const auto planner = [&](const Config& other) -> absl::StatusOr<std::vector<MemoryRow>> {
     TL_ASSIGN_OR_RETURN(const auto declared, Declare(other, mesh));

@@ -39,6 +39,7 @@ struct EvalOptions {
   std::string run_dir;             // a run folder with a save
   std::vector<WeightedPath> data;  // empty: [data] eval of the run
   int64_t batches = 0;             // micro batches per data rank; 0: the whole of it
+  int64_t samples = 0;             // of values, the first so many; 0: the whole of it
   WhichWeights weights = WhichWeights::kAveragedIfThere;
 };
 

@@ -57,6 +57,39 @@ const reference::RegressionResult& Twin(double dropout) {
   return twin->second;
 }
 
+double RelativeDistance(const std::vector<float>& got, const Doubles& want) {
+  double error = 0.0, size = 0.0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    error += std::pow(got[i] - want[i], 2);
+    size += std::pow(want[i], 2);
+  }
+  return std::sqrt(error / size);
+}
+
+// Calls visit(element, place in the whole tensor) for all of this rank's shard.
+template <typename Visit>
+void ForEachElement(const PartShard& shard, const Visit& visit) {
+  const int64_t columns = shard.local.rank() == 2 ? shard.local[1] : 1;
+  for (int64_t i = 0; i < shard.local.elements(); ++i) {
+    const int64_t whole = GlobalIndex(shard, i / columns, i % columns);
+    if (whole >= 0) visit(i, static_cast<size_t>(whole));
+  }
+}
+
+void SetWeights(Engine& engine, const reference::Params& params) {
+  const ParamTable& table = engine.params();
+  for (ParamId id = 0; id < table.size(); ++id) {
+    std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
+    for (const PartShard& shard : table[id].shards) {
+      const Doubles& from = params.at(shard.part->name);
+      ForEachElement(shard, [&](int64_t i, size_t whole) {
+        values[static_cast<size_t>(shard.offset + i)] = static_cast<float>(from.at(whole));
+      });
+    }
+    engine.SetWeights(id, values.data());
+  }
+}
+
 void Check(int tensor, bool split_rows, Recompute recompute, double dropout) {
   SCOPED_TRACE(testing::Message() << "tensor " << tensor << (split_rows ? ", rows split, " : ", ")
                                   << Name(recompute));
@@ -73,26 +106,8 @@ void Check(int tensor, bool split_rows, Recompute recompute, double dropout) {
   };
   const auto model = Model::Declare(options, mesh.grid()).value();
   Engine engine(*model, mesh, /*passes=*/2);
-  const reference::Params params = RandomParams(options.model);
+  SetWeights(engine, RandomParams(options.model));
   const ParamTable& table = engine.params();
-  // Every element of this rank's shards, with its place in the whole tensor.
-  const auto each = [&](const PartShard& shard, const auto& visit) {
-    const int64_t columns = shard.local.rank() == 2 ? shard.local[1] : 1;
-    for (int64_t i = 0; i < shard.local.elements(); ++i) {
-      const int64_t whole = GlobalIndex(shard, i / columns, i % columns);
-      if (whole >= 0) visit(i, static_cast<size_t>(whole));
-    }
-  };
-  for (ParamId id = 0; id < table.size(); ++id) {
-    std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
-    for (const PartShard& shard : table[id].shards) {
-      const Doubles& from = params.at(shard.part->name);
-      each(shard, [&](int64_t i, size_t whole) {
-        values[static_cast<size_t>(shard.offset + i)] = static_cast<float>(from.at(whole));
-      });
-    }
-    engine.SetWeights(id, values.data());
-  }
   const std::vector<HostBatch> batches = Batches();
   const reference::RegressionResult& twin = Twin(dropout);
   StepScalars scalars;
@@ -110,7 +125,7 @@ void Check(int tensor, bool split_rows, Recompute recompute, double dropout) {
       const Doubles& want = twin.grads.at(shard.part->name);
       const float* got = engine.grads().as<float>() + table[id].offset + shard.offset;
       double error = 0.0, size = 0.0;
-      each(shard, [&](int64_t i, size_t whole) {
+      ForEachElement(shard, [&](int64_t i, size_t whole) {
         error += std::pow(got[i] - want.at(whole), 2);
         size += std::pow(want.at(whole), 2);
       });
@@ -127,6 +142,42 @@ TEST(Regression, IsTheTwinsOnEveryTensorGroup) {
     }
   }
   Check(World().size(), true, Recompute::kSelective, 0.0);
+}
+
+// All ranks get the same bits: what they decide by them, they decide alike.
+TEST(Regression, InputGradientsAreTheTwinsOnEveryTensorGroup) {
+  const ModelConfig pictures = ModelOf(0.25);
+  const reference::Params params = RandomParams(pictures);
+  const HostBatch batch = Batches().front();
+  reference::internal::RegressionPass twin({.model = pictures}, params, batch);
+  twin.Forward();
+  reference::Params unused;
+  const Doubles gradient = twin.Backward(Doubles(batch.target.begin(), batch.target.end()), unused);
+  for (int tensor = 2; tensor <= World().size(); tensor *= 2) {
+    Mesh mesh = Mesh::Create(World(), tensor).value();
+    ModelOptions options;
+    options.model = pictures;
+    options.batch = kBatch;
+    options.sequence_length = pictures.patches();
+    options.purpose = Plan::Purpose::kInputGradient;
+    options.make_objective = [](const ObjectiveConfig&, const ObjectiveContext& context) {
+      return std::make_unique<Regression>(context, "values");
+    };
+    const auto model = Model::Declare(options, mesh.grid()).value();
+    Engine engine(*model, mesh);
+    SetWeights(engine, params);
+    std::vector<float> out(gradient.size()), product(gradient.size());
+    engine.Predict(batch, absl::MakeSpan(out), absl::MakeSpan(product));
+    EXPECT_LE(RelativeDistance(out, twin.f), 1e-5);
+    EXPECT_LE(RelativeDistance(product, gradient), 1e-5);
+    for (std::vector<float>* mine : {&out, &product}) {
+      std::vector<float> first = *mine;
+      Stream stream = Stream::Cpu();
+      World().Broadcast(stream, Tensor::Of(first.data(), {std::ssize(first)}), 0);
+      stream.Synchronize();
+      EXPECT_EQ(*mine, first);
+    }
+  }
 }
 
 }  // namespace

@@ -107,6 +107,11 @@ TEST(Average, OneThatIsNotThereIsRefused) {
                    {"--weights best: expected ema or trained"});
 }
 
+TEST(Average, TextsHaveNoOtherLikelihood) {
+  ExpectOneError(Ends({"eval", At("plain"), "--likelihood", "2"}),
+                 {At("plain") + " is a model of text, whose eval_loss is its likelihood"});
+}
+
 TEST(Average, BeginsAndEndsWithAResume) {
   const auto resume = [](const std::string& from, const std::string& ema) {
     fs::copy(At(from), At(from + "_on"), fs::copy_options::recursive);

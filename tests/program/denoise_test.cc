@@ -3,6 +3,7 @@
 // dimension, sampled to the same bytes whatever the batch and the ranks.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -40,6 +41,7 @@ class Denoising : public testing::Test {
                   "eval_every = 3\n[optimizer]\nlr = 1e-3\nwarmup_steps = 1\n"
                   "schedule = \"constant\"\nema = 0.9\n[checkpoint]\nevery = 3\n");
     trained_ = new Outcome(Train("run", {}));
+    WritePoints();
   }
   static void TearDownTestSuite() {
     delete trained_;
@@ -64,6 +66,24 @@ class Denoising : public testing::Test {
     return ReadFile(At("x.npy"));
   }
 
+  static constexpr int64_t kPoints = 12;
+  static constexpr uint8_t kByte = 200;
+  static std::vector<float> Points() {
+    std::vector<float> points;
+    for (int64_t i = 0; i < 2 * kPoints; ++i) points.push_back(0.5f * PhiloxNormal(4, i));
+    return points;
+  }
+  // The line of a likelihood that these arguments ask for.
+  static std::string LikelihoodLine(const Strings& arguments, int ranks = 1) {
+    Strings all = {"eval"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const Outcome outcome = Run(all, ranks);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    const size_t at = outcome.output.find("likelihood ");
+    EXPECT_NE(at, std::string::npos) << outcome.output;
+    return at == std::string::npos ? "" : outcome.output.substr(at);
+  }
+
   static Outcome* trained_;
 
  private:
@@ -80,6 +100,15 @@ class Denoising : public testing::Test {
     }
     WriteFile(At("pictures.npy"), NpyHeader(ArrayType::kU8, {kCount, kSide, kSide}) + pictures);
     WriteFile(At("labels.npy"), NpyHeader(ArrayType::kU8, {kCount}) + labels);
+  }
+
+  // Points of the plane, as floats, and one of bytes again and again.
+  static void WritePoints() {
+    std::string points;
+    for (const float x : Points()) points.append(reinterpret_cast<const char*>(&x), sizeof(float));
+    WriteFile(At("points.npy"), NpyHeader(ArrayType::kF32, {kPoints, 2}) + points);
+    WriteFile(At("bytes.npy"), NpyHeader(ArrayType::kU8, {kPoints, 2}) +
+                                   std::string(2 * kPoints, static_cast<char>(kByte)));
   }
 
   static fs::path folder_;
@@ -127,6 +156,69 @@ TEST_F(Denoising, SamplesKnowNeitherBatchNorRanks) {
   EXPECT_NE(Sample({"--weights", "trained"}), samples);
   EXPECT_NE(Sample({"--class", "1"}), samples);
   EXPECT_NE(Sample({"--guidance", "2"}), samples);
+}
+
+TEST_F(Denoising, LikelihoodsKnowNeitherBatchNorRanks) {
+  const Strings five = {At("run"), "--likelihood", "5", "--tolerance", "1e-3"};
+  const auto with = [&](const Strings& more, int ranks = 1) {
+    Strings all = five;
+    all.insert(all.end(), more.begin(), more.end());
+    return LikelihoodLine(all, ranks);
+  };
+  const std::string line = with({});
+  for (const char* part : {" +- ", " bits/dim by the ODE over 5 samples, ", " evaluations each",
+                           ", of the average of weights"})
+    EXPECT_EQ(Count(line, part), 1) << line;
+  EXPECT_EQ(with({"--batch", "1"}), line);
+  EXPECT_EQ(with({"--batch", "3"}, 2), line);
+  EXPECT_NE(with({"--weights", "trained"}), line);
+  EXPECT_NE(with({"--probes", "2"}), line);
+  // In fp32, whatever the training.
+  EXPECT_EQ(with({"--set", "precision.compute=bf16"}), line);
+  const Outcome eval = Run({"eval", At("run"), "--likelihood", "5", "--tolerance", "0.1", "--data",
+                            At("pictures.npy"), "--labels", At("labels.npy")});
+  EXPECT_EQ(Count(eval.output, " over 5 samples"), 2) << "the bound too\n" << eval.output;
+  // A tensor group's last digits are others.
+  const std::string divided = with({"--set", "parallel.tensor=2"}, 2);
+  EXPECT_NEAR(std::stod(divided.substr(11)), std::stod(line.substr(11)), 1e-3) << divided;
+}
+
+// A network that gives zeros, as at its start, makes of EDM's process N(0, sigma_data^2), and of its
+// density with noise_min one that is known.
+TEST_F(Denoising, LikelihoodOfANewNetworkIsTheGaussians) {
+  const std::string points = "{ path = \"" + At("points.npy") + "\" }";
+  const Outcome trained = Train(
+      "new", {"model.shape=[2, 1, 1]", "model.patch=1", "model.classes=0", "objective.label_drop=0",
+              "data.train=" + points, "data.eval=" + points, "train.steps=1", "train.eval_every=0",
+              "optimizer.lr=1e-12", "optimizer.ema=0"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.output;
+  const double variance = 0.5 * 0.5 + 0.002 * 0.002;
+  const auto nats = [&](double x) {
+    return 0.5 * (x * x / variance + std::log(2.0 * M_PI * variance));
+  };
+  double sum = 0.0, squares = 0.0;
+  const std::vector<float> x = Points();
+  for (int64_t i = 0; i < kPoints; ++i) {
+    const double of_point = 0.5 * (nats(x[2 * i]) + nats(x[2 * i + 1]));
+    sum += of_point;
+    squares += of_point * of_point;
+  }
+  const double mean = sum / kPoints;
+  const double error = std::sqrt((squares / kPoints - mean * mean) / (kPoints - 1));
+  for (const char* probes : {"1", "exact"}) {
+    const std::string line = LikelihoodLine({At("new"), "--likelihood", "100", "--probes", probes});
+    EXPECT_NEAR(std::stod(line.substr(11)), mean, 1e-3) << line;
+    EXPECT_NEAR(std::stod(line.substr(line.find("+-") + 2)), error, 1e-3) << line;
+    EXPECT_EQ(Count(line, " nats/dim by the ODE over 12 samples"), 1) << line;
+  }
+  // Equal bytes are not equal once they are spread over their cells.
+  const std::string line =
+      LikelihoodLine({At("new"), "--likelihood", "12", "--data", At("bytes.npy")});
+  const double bits = nats((kByte + 0.5) / 128.0 - 1.0) / M_LN2 + 7.0;
+  EXPECT_NEAR(std::stod(line.substr(11)), bits, 0.01) << line;
+  const double spread = std::stod(line.substr(line.find("+-") + 2));
+  EXPECT_GT(spread, 1e-4) << line;
+  EXPECT_LT(spread, 1e-2) << line;
 }
 
 TEST_F(Denoising, EverySamplerDraws) {
@@ -184,6 +276,16 @@ TEST_F(Denoising, RefusesWhatItCannotDo) {
                  {"--sampler best: expected one of", "heun"});
   ExpectOneError(sample({"--out", At("no/folder/y.npy")}), {"no/folder/y.npy"});
   EXPECT_FALSE(fs::exists(At("y.npy")));
+  const auto eval = [&](const Strings& more) {
+    Strings all = {"eval", At("run")};
+    all.insert(all.end(), more.begin(), more.end());
+    return Run(all);
+  };
+  ExpectOneError(eval({"--likelihood", "0"}), {"--likelihood", "at least 1"});
+  ExpectOneError(eval({"--likelihood", "2", "--probes", "0"}), {"--probes 0", "or exact"});
+  ExpectOneError(eval({"--likelihood", "2", "--tolerance", "0"}), {"--tolerance 0", "0 < x < 1"});
+  ExpectOneError(eval({"--likelihood", "2", "--batches", "1"}), {"exclude each other"});
+  ExpectOneError(eval({"--labels", At("labels.npy")}), {"--labels", "each of --data, 0, found 1"});
   for (const Strings& command :
        {Strings{"generate", At("run"), "--prompt", "x"}, Strings{"calibrate", At("run")}})
     ExpectOneError(Run(command), {"is a model of values, not of text: `trunkline sample`"});

@@ -200,20 +200,23 @@ struct RegressionPass {
   }
 
   // Of scale * the sum of losses.
-  void Backward(double scale, Params& grads) const {
+  void Backward(double scale, Params& grads) const { Backward(Error(scale).dy, grads); }
+  // From a gradient at f; returns that at the values.
+  Doubles Backward(const Doubles& d, Params& grads) const {
     const auto hidden = static_cast<size_t>(context.model.hidden);
-    const Doubles d_f = context.store(Error(scale).dy);
+    const Doubles d_f = context.store(d);
     const auto back = norm.Backward(
         context, context.store(LinearGradients(grads, params, "head", d_f, y, hidden)));
     std::vector<Doubles> d_modulation(modulation.size());
     d_modulation.back().resize(modulation.back().size());
     SetPart(d_modulation.back(), 2, 0, hidden, back.d_shift);
     SetPart(d_modulation.back(), 2, 1, hidden, back.d_scale);
-    Doubles d = context.store(back.dx);
+    Doubles d_stream = context.store(back.dx);
     for (size_t i = blocks.size(); i-- > 0;)
-      d = blocks[i].Backward(context, params, grads, d, &d_modulation[i]);
+      d_stream = blocks[i].Backward(context, params, grads, d_stream, &d_modulation[i]);
     conditioner.Backward(context, params, grads, d_modulation);
-    LinearGradients(grads, params, "patches", context.Drop("patches.dropout", d), values, Width());
+    return LinearGradients(grads, params, "patches", context.Drop("patches.dropout", d_stream),
+                           values, Width());
   }
 
   SquaredErrorResult<double> Error(double scale) const {
