@@ -38,6 +38,7 @@ gradients() {
   mkdir "$scratch/golden"
   TL_GOLDEN_DUMP="$scratch/golden" build/tests/engine_tests --file=golden_test.cc --gtest_brief=1
   $python tests/peers/torch_model.py "$scratch/golden"
+  $python tests/peers/torch_denoiser.py "$scratch/golden"
 }
 
 exports() {

@@ -6,7 +6,7 @@
   python tests/peers/torch_model.py DIR --write    writes them: losses, gradient norms and samples
 
 fp64 decides the golden values; fp32 is run beside it to show what rounding alone does. Needs only
-PyTorch.
+PyTorch. Denoisers are in torch_denoiser.py.
 """
 
 import json
@@ -142,6 +142,16 @@ def rate(step):
     return TRAIN["lr"] + (TRAIN["min_lr"] - TRAIN["lr"]) * x
 
 
+def summary(w):
+    """Norm and a few elements of every gradient."""
+    out = {}
+    for name, x in sorted(w.items()):
+        g = x.grad.flatten()
+        spots = [0, g.numel() // 3, g.numel() // 2, g.numel() - 1]
+        out[name] = dict(norm=g.norm().item(), samples={str(i): g[i].item() for i in spots})
+    return out
+
+
 def train(case, weights, dtype):
     w = {name: x.to(dtype).requires_grad_() for name, x in weights.items()}
     matrices = [x for name, x in w.items() if x.dim() == 2 and "embedding" not in name and
@@ -156,11 +166,7 @@ def train(case, weights, dtype):
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
-            for name, x in sorted(w.items()):
-                g = x.grad.flatten()
-                spots = [0, g.numel() // 3, g.numel() // 2, g.numel() - 1]
-                out["gradients"][name] = dict(norm=g.norm().item(),
-                                              samples={str(i): g[i].item() for i in spots})
+            out["gradients"] = summary(w)
         norm = torch.nn.utils.clip_grad_norm_(w.values(), TRAIN["clip"])
         out["losses"].append(loss.item())
         out["grad_norms"].append(norm.item())
@@ -170,13 +176,13 @@ def train(case, weights, dtype):
     return out
 
 
-def main():
+def check(cases, run):
+    """Holds every case's golden file against run(case, weights, dtype)."""
     dump, write = sys.argv[1], "--write" in sys.argv
     worst = 0.0
-    for name, change in CASES.items():
-        case = BASE | change
+    for name, case in cases.items():
         weights = load_safetensors(f"{dump}/{name}.safetensors")
-        exact, rounded = (train(case, weights, t) for t in (torch.float64, torch.float32))
+        exact, rounded = (run(case, weights, t) for t in (torch.float64, torch.float32))
         path = os.path.join(GOLDEN, name + ".json")
         if write:
             with open(path, "w") as f:
@@ -184,10 +190,10 @@ def main():
                 f.write("\n")
         with open(path) as f:
             golden = json.load(f)
-        away = max(abs(a / b - 1) for a, b in zip(exact["losses"], golden["losses"]))
+        away = max(abs(a / b - 1) for a, b in zip(exact["losses"], golden["losses"], strict=True))
         for tensor, g in golden["gradients"].items():
             away = max(away, abs(exact["gradients"][tensor]["norm"] / g["norm"] - 1))
-        rounding = max(abs(a / b - 1) for a, b in zip(exact["losses"], rounded["losses"]))
+        rounding = max(abs(a / b - 1) for a, b in zip(exact["losses"], rounded["losses"], strict=True))
         print(f"{name:8s} golden against PyTorch {torch.__version__}: {away:.1e} relative; "
               f"PyTorch fp32 against fp64: {rounding:.1e}")
         worst = max(worst, away)
@@ -196,4 +202,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    check({name: BASE | change for name, change in CASES.items()}, train)
