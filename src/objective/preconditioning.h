@@ -23,6 +23,11 @@ struct Coefficients {
 // with the noise it is scaled to a mean square of 1.
 Coefficients CoefficientsAt(const Process& process, Prediction prediction, double noise);
 
+// Whether they depend on sigma_data, which then should be the data's.
+inline bool ScalesByData(const Process& process, Prediction prediction) {
+  return process.kind().grows || prediction == Prediction::kEdm;
+}
+
 // Returns D of F.
 inline double CleanOf(const Coefficients& c, double x_hat, double f) {
   return c.skip * x_hat + c.out * f;

@@ -2,11 +2,16 @@
 #include "train/data.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "absl/strings/str_format.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "data/array_source.h"
 #include "data/blend.h"
+#include "objective/descriptor.h"
+#include "objective/preconditioning.h"
 
 namespace tl {
 namespace {
@@ -98,6 +103,27 @@ absl::StatusOr<std::unique_ptr<DataSource>> OpenHeldOutData(const Config& config
     source = OpenArrays(options, ArrayOrder::kSequential);
   }
   return Agreed(std::move(source), world);
+}
+
+void WarnOfScale(const Config& config, const DataSource& train) {
+  constexpr int64_t kSamples = 256;
+  constexpr double kFar = 1.25;
+  const auto& diffusion_of = DescriptorOf(config.objective).diffusion;
+  if (diffusion_of == nullptr) return;
+  const Diffusion diffusion = diffusion_of(config.objective);
+  if (!ScalesByData(diffusion.process, diffusion.prediction)) return;
+  HostBatch batch;
+  // What cannot be read is told when it is trained on.
+  if (!train.FillBatch(0, kSamples, GridOf(config.model).rows(), 1, &batch).ok()) return;
+  double squares = 0.0;
+  for (const float x : batch.values) squares += static_cast<double>(x) * x;
+  const double root = std::sqrt(squares / static_cast<double>(batch.values.size()));
+  const double set = diffusion.process.options().sigma_data;
+  if (root < set * kFar && set < root * kFar) return;
+  LogWarning(
+      absl::StrFormat("[objective] sigma_data = %g: the root of the mean square of the first %d "
+                      "training samples is %.3g, which it should be near to",
+                      set, kSamples, root));
 }
 
 std::unique_ptr<DataSource> FirstSamples(std::unique_ptr<DataSource> source, int64_t count) {

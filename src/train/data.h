@@ -26,6 +26,9 @@ enum class HeldOutBytes : uint8_t { kMiddles, kPlaces };
 absl::StatusOr<std::unique_ptr<DataSource>> OpenHeldOutData(
     const Config& config, const std::vector<WeightedPath>& paths, Communicator& world,
     HeldOutBytes bytes = HeldOutBytes::kMiddles);
+// Warns where [objective] sigma_data, which scales input and output of the network, is far from what
+// the samples have.
+void WarnOfScale(const Config& config, const DataSource& train);
 // The first so many samples of values.
 std::unique_ptr<DataSource> FirstSamples(std::unique_ptr<DataSource> source, int64_t count);
 

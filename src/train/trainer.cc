@@ -316,6 +316,7 @@ absl::Status Train(const Config& config, Communicator& world) {
          .device = device.type == DeviceType::kCpu ? Describe(ReadCpuInfo()) : Describe(mesh),
          .memory = memory,
          .memory_available = trainer.room.bytes / trainer.room.ranks}));
+    WarnOfScale(config, *trainer.train);
   }
   {
     Stream stream = Stream::On(device);

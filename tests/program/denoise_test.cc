@@ -32,7 +32,8 @@ class Denoising : public testing::Test {
     WritePictures();
     WriteFile(At("tiny.toml"),
               "[model]\nlayers = 1\nhidden = 64\nheads = 2\nffn = 96\nshape = [1, 8, 8]\n"
-              "patch = 4\nclasses = 2\n[objective]\nname = \"denoise\"\nlabel_drop = 0.1\n"
+              "patch = 4\nclasses = 2\n[objective]\nname = \"denoise\"\nlabel_drop = "
+              "0.1\nsigma_data = 0.7\n"
               "[data]\ntrain = { path = \"" +
                   At("pictures.npy") + "\", labels = \"" + At("labels.npy") +
                   "\" }\neval = { path = \"" + At("pictures.npy") + "\", labels = \"" +
@@ -115,6 +116,13 @@ class Denoising : public testing::Test {
 };
 fs::path Denoising::folder_;
 Outcome* Denoising::trained_ = nullptr;
+
+TEST_F(Denoising, WarnsOfAScaleThatIsNotTheData) {
+  EXPECT_EQ(trained_->output.find("sigma_data"), std::string::npos) << trained_->output;
+  const Strings once = {"train.steps=1", "objective.sigma_data=2"};
+  EXPECT_NE(Train("scaled", once).output.find("[objective] sigma_data = 2: the root of the mean"),
+            std::string::npos);
+}
 
 TEST_F(Denoising, TrainsAndTellsBitsPerDimension) {
   const std::string& output = trained_->output;
