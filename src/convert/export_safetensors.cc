@@ -76,8 +76,9 @@ std::string Readme(const ExportJob& job) {
   std::string text = absl::StrCat(
       "# ", job.name, "\n\nA denoiser of samples of ", absl::StrJoin(m.shape, " x "),
       m.classes > 0 ? absl::StrCat(" in ", m.classes, " classes") : "",
-      ", trained by Trunkline. Process, network and data are in `config.json`, weights in\n"
-      "`model.safetensors`. `denoiser.py` needs PyTorch 2.4 or later, and nothing else.\n\n"
+      ", trained by Trunkline.\n"
+      "`config.json` describes network, process and data, `model.safetensors` has the weights.\n"
+      "`denoiser.py` needs PyTorch 2.4 or later, and nothing else.\n\n"
       "```python\n"
       "import torch\n"
       "from denoiser import Denoiser\n\n"
