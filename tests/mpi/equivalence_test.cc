@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grid_compare.h"
+#include "grid_pictures.h"
 #include "grid_table.h"
 #include "objective/sequential_mtp.h"
 
@@ -237,6 +238,23 @@ TEST(EquivalenceOfVariants, Dropout) {
   TestVariant("hidden dropout of 0.2", config, Source(), {Recompute::kNone, Recompute::kFull});
 }
 
+// A few steps, where each is the work of several.
+constexpr int kFew = 6;
+
+// Noise, labels and their hiding are functions of the sample, not of the rank that has it; nor do
+// the modulations know which rows of a sample a rank has.
+TEST(EquivalenceOfVariants, DenoisingWithClasses) {
+  const Config config = ClassesConfig();
+  TestVariant("denoising by EDM, 3 classes, labels hidden, average", config, Stripes(config.model),
+              {Recompute::kNone, Recompute::kSelective, Recompute::kFull}, nullptr, kFew);
+}
+
+TEST(EquivalenceOfVariants, FlowMatching) {
+  const Config config = FlowConfig();
+  TestVariant("flow matching, q/k/v bias, q/k norm, dropout", config, Stripes(config.model),
+              {Recompute::kNone}, nullptr, kFew);
+}
+
 Config WithObjective(const std::string& name, int64_t heads_or_depth) {
   Config config = SmallConfig();
   config.objective.name = name;
@@ -244,9 +262,7 @@ Config WithObjective(const std::string& name, int64_t heads_or_depth) {
   return config;
 }
 
-// A few steps: each is the work of several.
 void TestHeads(const std::string& name, const Config& config, const DataSource& source) {
-  constexpr int kFew = 6;
   TestVariant(name, config, source, {Recompute::kNone}, nullptr, kFew);
 }
 

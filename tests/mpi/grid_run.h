@@ -314,13 +314,36 @@ inline StepResult RunStep(Stepper& stepper, const DataSource& source, Outcome& o
   return *result;
 }
 
-// Trains from initial weights on these ranks. The bytes sent are those of the second step: groups
-// are made in the first.
+// Gives matrices that start at zero, a denoiser's modulations and its head, other values: with shut
+// gates and a head that says nothing, most first gradients are zero.
+inline void OpenGates(Stepper& stepper) {
+  const ParamTable& table = stepper.engine().params();
+  for (ParamId id = 0; id < table.size(); ++id) {
+    const ParamSpec& spec = table[id].spec;
+    if (spec.init != InitKind::kZeros || spec.kind == ParamKind::kBias) continue;
+    const uint64_t key = HashName(spec.name.data(), spec.name.size(), 5);
+    std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
+    for (const PartShard& shard : table[id].shards) {
+      const int64_t columns = shard.local[1];
+      for (int64_t i = 0; i < shard.local.elements(); ++i) {
+        const int64_t global = GlobalIndex(shard, i / columns, i % columns);
+        if (global >= 0)
+          values[static_cast<size_t>(shard.offset + i)] =
+              0.2f * PhiloxNormal(key, static_cast<uint64_t>(global));
+      }
+    }
+    stepper.state().SetWeights(id, values.data());
+  }
+}
+
+// Trains from initial weights on these ranks, denoisers with gates opened. The bytes sent are those
+// of the second step: groups are made in the first.
 inline Outcome Train(const Config& config, Communicator& ranks, const DataSource& source,
                      int steps = kSteps) {
   Training training = StartTraining(config, ranks);
   Stepper& stepper = *training.stepper;
   stepper.Initialize();
+  if (config.model.of_values()) OpenGates(stepper);
   Outcome outcome;
   outcome.initial = GatherMasters(stepper);
   const double scale =
