@@ -6,6 +6,7 @@
 #include <map>
 
 #include "grid_compare.h"
+#include "grid_pictures.h"
 #include "objective/independent_heads.h"
 
 namespace tl::test {
@@ -15,12 +16,14 @@ constexpr int kBefore = 5;
 
 const DataSource& Source(const Config& config) {
   static const std::unique_ptr<DataSource> plain = MakeSource(), packed = MakeSource(true);
+  static const Stripes stripes(ClassesConfig().model);
+  if (config.model.of_values()) return stripes;
   return config.data.pack_documents ? *packed : *plain;
 }
 
 // Steps after the resume: in fp32 more, for how far two layouts drift apart.
 int StepsAfter(const Config& config) {
-  return config.precision.compute == Precision::kFp32 ? 10 : 3;
+  return config.precision.compute == Precision::kFp32 && !config.model.of_values() ? 10 : 3;
 }
 
 // Every way a parameter is laid out: fused, biased, held by several tensor ranks, padded, whole.
@@ -183,6 +186,14 @@ void TestResume(const Config& config) {
 TEST(Resume, Fp32OnAnyGrid) { TestResume(ResumeConfig(Precision::kFp32, false)); }
 TEST(Resume, Bf16OnAnyGrid) { TestResume(ResumeConfig(Precision::kBf16, true)); }
 TEST(Resume, Fp16OnAnyGrid) { TestResume(ResumeConfig(Precision::kFp16, true)); }
+
+// Noise and labels go on where they were; the evaluation between draws others, and uses the average.
+TEST(Resume, DenoiserOnAnyGrid) {
+  Config config = ClassesConfig();
+  config.optimizer.ema = 0.3;
+  config.train.hidden_dropout = 0.1;
+  TestResume(config);
+}
 
 // In the middle of a curriculum, of the rise of the heads' weight, and with a frozen trunk.
 TEST(Resume, IndependentHeads) {
