@@ -28,9 +28,9 @@ struct Inputs {
   Tensor positions = {};        // int32 [B * T], for the rotary embedding
   Tensor segments = {};         // int32 [B, T]; null: one document per sequence
   Tensor targets = {};          // int32 [lookahead, B * T], see Targets
-  Tensor inner_targets =
-      {};              // int32 [B * T]: Targets(1), masked at position 0 too; with lookahead > 1
-  Tensor values = {};  // compute type [B * T, P]: what the model sees
+  // int32 [B * T]: Targets(1), masked at position 0 too; with lookahead > 1
+  Tensor inner_targets = {};
+  Tensor values = {};         // compute type [B * T, P]: what the model sees
   Tensor value_targets = {};  // fp32 [B * T, P]
   Tensor features = {};       // compute type [B, kFeatures]
   Tensor labels = {};         // int32 [B]: the class; as many as there are classes: none
