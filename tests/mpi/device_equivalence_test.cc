@@ -12,7 +12,7 @@
 #include "comm/nccl_api.h"
 #include "device/cuda.h"
 #include "engine/placement.h"
-#include "grid_run.h"
+#include "grid_pictures.h"
 
 namespace tl::test {
 namespace {
@@ -36,9 +36,26 @@ Config DeviceConfig(Precision precision) {
   return c;
 }
 
-const DataSource& Source() {
-  static const std::unique_ptr<DataSource> source = MakeSource();
-  return *source;
+// A denoiser with classes, of the same sizes.
+Config DeviceDenoiser() {
+  const Config tokens = DeviceConfig(Precision::kFp32);
+  Config c = ClassesConfig();
+  c.train.global_batch_size = tokens.train.global_batch_size;
+  c.train.micro_batch_size = tokens.train.micro_batch_size;
+  c.train.steps = tokens.train.steps;
+  c.train.hidden_dropout = tokens.train.hidden_dropout;
+  c.model.hidden = tokens.model.hidden;
+  c.model.heads = tokens.model.heads;
+  c.model.kv_heads = tokens.model.kv_heads;
+  c.model.ffn = tokens.model.ffn;
+  return c;
+}
+
+const DataSource& Source(const Config& config) {
+  static const std::unique_ptr<DataSource> tokens = MakeSource();
+  static const Stripes stripes(ClassesConfig().model);
+  if (config.model.of_values()) return stripes;
+  return *tokens;
 }
 
 // fp32 elements that this rank owns, by their place in the flat buffers.
@@ -66,6 +83,7 @@ Outcome TrainOn(const Config& config, Communicator& ranks) {
   Stepper& s = **stepper;
   s.Allocate();
   s.Initialize();
+  if (config.model.of_values()) OpenGates(s);
   const auto masters = [&](const Segment& seg) {
     return s.state().Master(seg.flat, seg.shard, seg.size);
   };
@@ -76,7 +94,7 @@ Outcome TrainOn(const Config& config, Communicator& ranks) {
     outcome.gradients = Whole(
         s, [&](const Segment& seg) { return gradients.Slice(0, seg.flat, seg.flat + seg.size); });
   };
-  for (int i = 0; i < kDeviceSteps; ++i) RunStep(s, Source(), outcome);
+  for (int i = 0; i < kDeviceSteps; ++i) RunStep(s, Source(config), outcome);
   outcome.weights = Whole(s, masters);
   // They came with the loss scale in them.
   if (config.precision.compute == Precision::kFp16)
@@ -136,10 +154,11 @@ void CheckDistance(Precision precision, const Apart& d) {
   EXPECT_LE(d.weight, exact ? 1e-3 : 2.0);
 }
 
-void TestPrecision(Precision precision) {
+// name: of the rows.
+void TestOnDevices(const std::string& name, Config config) {
   if (cuda::DeviceCount() == 0) GTEST_SKIP() << cuda::GetPlatform().absent;
+  const Precision precision = config.precision.compute;
   const std::unique_ptr<Communicator> self = MakeSelfCommunicator();
-  Config config = DeviceConfig(precision);
   const Outcome cpu = TrainOn(config, *self);
   // How far the precision itself is from fp32.
   Apart unit = {1.0, 1.0, 1.0};
@@ -159,8 +178,8 @@ void TestPrecision(Precision precision) {
          i += static_cast<size_t>(World().size() / size)) {
       config.parallel.tensor = cases[i].tensor;
       config.parallel.transport = cases[i].nccl ? "nccl" : "staged";
-      SCOPED_TRACE(absl::StrFormat("%s, %d ranks, tensor %d, %s", Name(precision), size,
-                                   cases[i].tensor, config.parallel.transport));
+      SCOPED_TRACE(absl::StrFormat("%s, %d ranks, tensor %d, %s", name, size, cases[i].tensor,
+                                   config.parallel.transport));
       const Outcome device = TrainOn(config, *group);
       EXPECT_TRUE(Same(device.initial, cpu.initial));
       EXPECT_EQ(device.skipped, 0);
@@ -179,8 +198,7 @@ void TestPrecision(Precision precision) {
                                      ? "| %s | %d×%d | %s | %.1e | %.1e | %.1e |\n"
                                      : "| %s | %d×%d | %s | %.2f | %.2f | %.2f |\n";
       char row[200];
-      std::snprintf(row, sizeof(row), format, Name(precision), size / cases[i].tensor,
-                    cases[i].tensor,
+      std::snprintf(row, sizeof(row), format, name.c_str(), size / cases[i].tensor, cases[i].tensor,
                     cases[i].nccl ? "NCCL"
                     : size == 1   ? "none"
                                   : "staged",
@@ -190,9 +208,12 @@ void TestPrecision(Precision precision) {
   }
 }
 
+void TestPrecision(Precision precision) { TestOnDevices(Name(precision), DeviceConfig(precision)); }
+
 TEST(DeviceEquivalence, Fp32) { TestPrecision(Precision::kFp32); }
 TEST(DeviceEquivalence, Bf16) { TestPrecision(Precision::kBf16); }
 TEST(DeviceEquivalence, Fp16) { TestPrecision(Precision::kFp16); }
+TEST(DeviceEquivalence, Denoising) { TestOnDevices("fp32, denoising", DeviceDenoiser()); }
 
 TEST(DeviceEquivalence, TableIsWritten) {
   if (Rows().empty()) GTEST_SKIP() << "no device";
@@ -213,7 +234,8 @@ around a ring. No GPU has been measured so.
 
 The machine is slow, so the model is a smaller one than that of [equivalence.md](equivalence.md): 2 layers,
 hidden 64, 2 heads of 32, 1 key/value head (held twice on 2 tensor ranks), ffn 96, vocabulary 203; 3
-steps of 4 sequences of 16 tokens in micro-batches of 1, in fp32 with a hidden dropout of 0.1. Each row is
+steps of 4 sequences of 16 tokens in micro-batches of 1, in fp32 with a hidden dropout of 0.1. The denoiser
+(EDM with 3 classes and an average of weights, from opened gates) has the same sizes and 6 patches. Each row is
 the distance of a grid, data×tensor, from one rank on the CPU in the same precision: the largest |a-b|/|a|
 of the losses, ‖a-b‖/‖a‖ of the first step's gradients and ‖Wa-Wb‖/‖Wa-W0‖ of the weights after the last
 step. In fp32 the bounds are 1e-5, 1e-5 and 1e-3; bf16 and fp16 are multiples of how far the CPU's bf16
