@@ -4,12 +4,13 @@
 
     docs/pictures/samplers.py > docs/pictures/samplers.svg
 
-Reads the first table of docs/results/diffusion.md whose columns begin with run, sampler, samples,
-passes, distance: a line for each sampler that the first run of the table has at several numbers of
-passes.
+Reads the table of docs/results/diffusion.md whose columns begin with run, sampler, samples, passes,
+distance: a line for each sampler that the first run has at several numbers of passes. Rows without a
+run are of real pictures.
 """
 import math
 import os
+import re
 import sys
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 56, 130, 40, 48
@@ -32,7 +33,7 @@ def rows(page):
     """Returns the cells of the table's rows."""
     found, inside = [], False
     for line in page.splitlines():
-        cells = [cell.strip() for cell in line.strip("| ").split("|")] if line.startswith("|") else []
+        cells = [cell.strip() for cell in line[1:-1].split("|")] if line.startswith("|") else []
         if cells[: len(COLUMNS)] == COLUMNS:
             inside = True
         elif not cells and inside:
@@ -49,13 +50,16 @@ def main():
     with open(os.path.join(here, "../results/diffusion.md"), encoding="utf-8") as file:
         table = rows(file.read())
     run = next(cells[0] for cells in table if cells[0])
-    series, floor = {}, None
-    for cells in table:
-        if not cells[0]:
-            floor = floor or float(cells[4])  # real pictures
-        elif cells[0] == run and cells[1].replace("+", "").isalnum() and cells[3].isdigit():
-            series.setdefault(cells[1], []).append((int(cells[3]), float(cells[4])))
-    series = {name: sorted(points) for name, points in series.items() if len(points) > 1}
+    series, floors = {}, {}
+    for name, sampler, samples, passes, distance, *_ in table:
+        known = re.fullmatch(r"([a-z0-9+-]+)(, --steps \d+)?", sampler)
+        if not name:
+            floors.setdefault(samples, float(distance))  # real pictures, the first row of each number
+        elif name == run and known and passes.isdigit():
+            series.setdefault((known[1], samples), set()).add((int(passes), float(distance)))
+    series = {key: sorted(points) for key, points in series.items() if len(points) > 1}
+    floor = next((floors[samples] for _, samples in series if samples in floors), None)
+    series = {sampler: points for (sampler, _), points in series.items()}
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points] + ([floor] if floor else [])
     low, high = math.log(min(xs)), math.log(max(xs))
