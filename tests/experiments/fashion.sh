@@ -35,18 +35,17 @@ row() {
   if grep -qF "$cells" "$results"; then
     return
   fi
-  local name="$run $sampler $*" said measured passes rate
+  local name="$run $sampler $*" said measured passes
   local out=$scratch/${name//[ \/]/_}.npy
   said=$(launch_mpi "$ranks" "$program" sample "checkpoints/$run" --sampler "$sampler" \
     --count "$count" --out "$out" "$@" | grep ' samples by ')
   passes=$(sed -n 's/.* in \([0-9]*\) passes.*/\1/p' <<< "$said")
-  rate=$(sed -n 's/.* \([0-9.]*\) a second.*/\1/p' <<< "$said")
   measured=$($python tests/experiments/pictures.py --train data/fashion-train.idx \
     --train-labels data/fashion-train-labels.idx --eval data/fashion-eval.idx \
     --eval-labels data/fashion-eval-labels.idx --count "$count" "$out" | tee -a "$scratch/log.txt" |
     sed -n 's/.*distance \([0-9.]*\), agreement \([0-9.]*\), neighbour \(.*\)/\1 | \2 | \3/p')
   [[ $said != *"each twice"* ]] || passes="2 x $passes"
-  printf '%s %s | %s | %s |\n' "$cells" "${passes:-its own}" "$measured" "$rate" | tee -a "$results"
+  printf '%s %s | %s |\n' "$cells" "${passes:-its own}" "$measured" | tee -a "$results"
 }
 
 row fashion heun 2000
