@@ -83,7 +83,6 @@ absl::Status ValidateExactLikelihood(const ExactLikelihoodOptions& options, cons
 
 absl::Status PrintExactLikelihood(const ExactLikelihoodOptions& options, const Config& config,
                                   const DataSource& data, Communicator& world) {
-  TL_RETURN_IF_ERROR(ValidateExactLikelihood(options, config));
   TL_ASSIGN_OR_RETURN(Mesh mesh, MakeMesh(config, world));
   TL_ASSIGN_OR_RETURN(const auto model,
                       DenoisingModel::Load(options.run_dir, config, options.batch, options.weights,

@@ -25,7 +25,7 @@ struct ExactLikelihoodOptions {
 // Refuses what does not go with the config's model: one of text, exact probes of wide samples.
 absl::Status ValidateExactLikelihood(const ExactLikelihoodOptions& options, const Config& config);
 
-// Prints the mean of -ln p over the samples, divided over the data ranks, and its standard error: in
+// Of valid options. Prints the mean of -ln p over the samples, divided over the data ranks, and its standard error: in
 // bits per dimension where data's values are bytes, which are to be spread over their cells, else in
 // nats. What it says of a sample depends on its number; on a CPU not on batch and number of data
 // ranks, see DenoisingModel::Estimate. Collective.

@@ -97,24 +97,14 @@ TEST(ExportDenoiser, TellsTheProcessInNumbers) {
   EXPECT_FALSE(theirs["process"].contains("sigma_min"));
 }
 
-void ExpectRefusal(const Config& config, const std::string& format, const std::string& why,
-                   Leave leave = Leave::kNothing) {
-  const MemorySource source(config);
-  ExportJob job = JobOf(config, source);
-  job.leave = leave;
-  const std::string out = NewPath("refused");
-  ExpectError(Export(job, format, out).status(), why);
-  EXPECT_FALSE(fs::exists(out));
-}
-
 TEST(ExportDenoiser, FormatsAreOfTextOrOfValues) {
   const Config values = DenoiserConfigOf("vp");
   for (const ExportFormat& format : ExportFormats()) {
     if (!format.of_values)
-      ExpectRefusal(values, format.name, "expected safetensors, since this is a model of values");
+      ExpectRefused(values, format.name, "expected safetensors, since this is a model of values");
   }
-  ExpectRefusal(ConvertConfig(), "safetensors", "expected one of hf, medusa,");
-  ExpectRefusal(values, "safetensors", "--trunk-only leaves heads out", Leave::kHeads);
+  ExpectRefused(ConvertConfig(), "safetensors", "expected one of hf, medusa,");
+  ExpectRefused(values, "safetensors", "--trunk-only leaves heads out", Leave::kHeads);
 }
 
 }  // namespace

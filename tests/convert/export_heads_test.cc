@@ -202,16 +202,6 @@ TEST(ExportMimo, SaysWhichStateItWasTrainedOn) {
   }
 }
 
-void ExpectRefused(const Config& config, const std::string& format, const std::string& why,
-                   Leave leave = Leave::kNothing) {
-  const MemorySource source(config);
-  ExportJob job = JobOf(config, source);
-  job.leave = leave;
-  const std::string out = NewPath("refused");
-  ExpectError(Export(job, format, out).status(), why);
-  EXPECT_FALSE(fs::exists(out));
-}
-
 TEST(ExportHeads, ObjectivesNameFormatsThatThereAre) {
   for (const ObjectiveDescriptor& objective : Objectives()) {
     for (const std::string format : objective.formats) {

@@ -106,4 +106,15 @@ inline void ExpectError(const absl::Status& status, const std::string& part) {
       << status << "\nexpected: " << part;
 }
 
+// An export that leaves nothing behind.
+inline void ExpectRefused(const Config& config, const std::string& format, const std::string& why,
+                          Leave leave = Leave::kNothing) {
+  const MemorySource source(config);
+  ExportJob job = JobOf(config, source);
+  job.leave = leave;
+  const std::string out = NewPath("refused");
+  ExpectError(Export(job, format, out).status(), why);
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
 }  // namespace tl

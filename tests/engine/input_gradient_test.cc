@@ -24,15 +24,11 @@ using reference::Params;
 constexpr int64_t kSamples = 3;
 
 ModelConfig Pictures(std::vector<int64_t> shape, int64_t patch, int64_t classes) {
-  return {.layers = 2,
-          .hidden = 48,
-          .heads = 4,
-          .kv_heads = 2,
-          .head_dim = 32,
-          .ffn = 80,
-          .shape = std::move(shape),
-          .patch = patch,
-          .classes = classes};
+  ModelConfig model = reference::SmallPictures();
+  model.shape = std::move(shape);
+  model.patch = patch;
+  model.classes = classes;
+  return model;
 }
 
 ModelOptions OptionsOf(const ModelConfig& model, Plan::Purpose purpose) {

@@ -13,20 +13,8 @@
 
 namespace tl {
 
-inline ModelConfig SmallPictures() {
-  return {.layers = 2,
-          .hidden = 48,
-          .heads = 4,
-          .kv_heads = 2,
-          .head_dim = 32,
-          .ffn = 80,
-          .shape = {3, 16, 16},
-          .patch = 4,
-          .classes = 5};
-}
-
 struct RegressionCase {
-  ModelConfig model = SmallPictures();
+  ModelConfig model = reference::SmallPictures();
   DType compute = DType::kF32;
   Recompute recompute = Recompute::kNone;
   double dropout = 0.0;
@@ -62,19 +50,8 @@ class Regressed {
   const Model& model() const { return *model_; }
 
   void SetWeights(const reference::Params& params) {
-    const ParamTable& table = engine_->params();
-    size_t used = 0;
-    for (ParamId id = 0; id < table.size(); ++id) {
-      std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
-      for (const PartShard& shard : table[id].shards) {
-        const reference::Doubles& from = params.at(shard.part->name);
-        ASSERT_EQ(static_cast<int64_t>(from.size()), shard.local.elements()) << shard.part->name;
-        std::copy(from.begin(), from.end(), values.begin() + shard.offset);
-        ++used;
-      }
-      engine_->SetWeights(id, values.data());
-    }
-    ASSERT_EQ(used, params.size()) << "the model and its twin have other tensors";
+    SetWholeWeights(engine_->params(), params,
+                    [&](ParamId id, const float* values) { engine_->SetWeights(id, values); });
   }
 
   // Gradients of the mean over the samples of these batches that count.

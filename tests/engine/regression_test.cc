@@ -82,7 +82,7 @@ TEST(Regression, RecomputeKeepsEveryBit) {
 
 // As PoisonedMemory in poison_test.cc: no pass reads what it has not written.
 TEST(Regression, PoisonedMemoryChangesNothing) {
-  ModelConfig model = SmallPictures();
+  ModelConfig model = reference::SmallPictures();
   model.layers = 3;
   model.qk_norm = true;
   const DropoutConfig dropout = {.rate = 0.25, .seed = 1};

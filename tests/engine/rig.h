@@ -61,6 +61,23 @@ inline Config SmallConfig(const ModelConfig& model = SmallModel()) {
   return config;
 }
 
+// Calls set(id, values) for every parameter of one rank that has them whole.
+template <typename Set>
+void SetWholeWeights(const ParamTable& table, const reference::Params& params, const Set& set) {
+  size_t used = 0;
+  for (ParamId id = 0; id < table.size(); ++id) {
+    std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
+    for (const PartShard& shard : table[id].shards) {
+      const reference::Doubles& from = params.at(shard.part->name);
+      ASSERT_EQ(static_cast<int64_t>(from.size()), shard.local.elements()) << shard.part->name;
+      std::copy(from.begin(), from.end(), values.begin() + shard.offset);
+      ++used;
+    }
+    set(id, values.data());
+  }
+  ASSERT_EQ(used, params.size()) << "the model and its twin have other tensors";
+}
+
 class Rig {
  public:
   explicit Rig(const Config& config, BatchOptions batch = {})
@@ -80,19 +97,9 @@ class Rig {
   Mesh& mesh() { return mesh_; }
 
   void SetWeights(const reference::Params& params) {
-    const ParamTable& table = stepper_->engine().params();
-    size_t used = 0;
-    for (ParamId id = 0; id < table.size(); ++id) {
-      std::vector<float> values(static_cast<size_t>(table[id].local.elements()));
-      for (const PartShard& shard : table[id].shards) {
-        const reference::Doubles& from = params.at(shard.part->name);
-        ASSERT_EQ(static_cast<int64_t>(from.size()), shard.local.elements()) << shard.part->name;
-        std::copy(from.begin(), from.end(), values.begin() + shard.offset);
-        ++used;
-      }
-      stepper_->state().SetWeights(id, values.data());
-    }
-    ASSERT_EQ(used, params.size()) << "the model and its twin have other tensors";
+    SetWholeWeights(stepper_->engine().params(), params, [&](ParamId id, const float* values) {
+      stepper_->state().SetWeights(id, values);
+    });
   }
 
   // One step; its gradients, of what is trained, before clipping, unscaled.

@@ -24,26 +24,15 @@ using test::World;
 
 constexpr int64_t kBatch = 3;
 
-ModelConfig Pictures() {
-  return {.layers = 2,
-          .hidden = 48,
-          .heads = 4,
-          .kv_heads = 2,
-          .head_dim = 32,
-          .ffn = 80,
-          .shape = {3, 16, 16},
-          .patch = 4,
-          .classes = 5};
-}
-
 ModelConfig ModelOf(double dropout) {
-  ModelConfig model = Pictures();
+  ModelConfig model = reference::SmallPictures();
   model.qk_norm = dropout > 0.0;
   return model;
 }
 
 std::vector<HostBatch> Batches() {
-  return {RandomSamples(Pictures(), kBatch), RandomSamples(Pictures(), kBatch, kBatch)};
+  return {RandomSamples(reference::SmallPictures(), kBatch),
+          RandomSamples(reference::SmallPictures(), kBatch, kBatch)};
 }
 
 const reference::RegressionResult& Twin(double dropout) {

@@ -22,6 +22,19 @@
 
 namespace tl::reference {
 
+// Pictures in 16 patches, for tests of what has a twin here.
+inline ModelConfig SmallPictures() {
+  return {.layers = 2,
+          .hidden = 48,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 32,
+          .ffn = 80,
+          .shape = {3, 16, 16},
+          .patch = 4,
+          .classes = 5};
+}
+
 inline Doubles Silu(const Doubles& a) { return ResidualSilu(Doubles(a.size()), a); }
 
 // Columns [part, part + 1) x width of every row of [batch, parts x width].
